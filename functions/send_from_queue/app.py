@@ -1,0 +1,51 @@
+"""Lambda handler: send the messages of a batch from the queue."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from cube_sms.aws import AWS_CONFIG
+from cube_sms.consumer import QueueConsumer
+from cube_sms.sending import Sender
+from cube_sms.settings import Settings
+from cube_sms.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+telemetry = Telemetry()
+
+
+@cache
+def consumer() -> QueueConsumer:
+    """Make the consumer, once for each execution environment."""
+    settings = Settings.from_environment(os.environ)
+    sender = Sender.from_settings(
+        settings,
+        boto3.client("secretsmanager", config=AWS_CONFIG),
+        connections=settings.queue_send_concurrency,
+    )
+    return QueueConsumer(sender, boto3.client("sqs", config=AWS_CONFIG), settings)
+
+
+@telemetry.logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer Lambda's SQS event with the records that have to stay in the queue."""
+    failures = []
+    try:
+        for consumed in consumer().consume(event["Records"], lambda: context.get_remaining_time_in_millis() / 1000):
+            telemetry.consumed(consumed)
+            if not consumed.acknowledged:
+                failures.append({"itemIdentifier": consumed.record_id})
+    finally:
+        telemetry.flush()
+    return {"batchItemFailures": failures}
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    # Lambda gives the time before the first event for free, and with it more CPU than the function has.
+    consumer()

@@ -1,0 +1,219 @@
+"""Connections to Cube: what can go wrong on the wire, told apart by whether the request had left.
+
+The provider counts connections (3 per calling IP), so the pool has a fixed size and its connections are kept alive.
+Nothing is retried or redirected here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import ssl
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from .errors import CubeOutcomeUnknown, CubeUnavailable
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping
+
+MAX_ANSWER_BYTES = 64 * 1024
+
+# A connection that has been idle for longer is not used again: what stands between us and Cube (a NAT gateway drops
+# idle flows after 350 s) may have forgotten it, and a request sent into it would have an unknown outcome.
+MAX_IDLE_SECONDS = 30.0
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Answer(NamedTuple):
+    """A complete HTTP answer.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    retry_after : str or None
+        The header of that name.
+    body : bytes
+        Decompressed, at most `MAX_ANSWER_BYTES`.
+    """
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+
+class Connections:
+    """A pool of keep-alive connections to one server. Safe to share between threads.
+
+    Parameters
+    ----------
+    base_url : str
+        ``https://host[:port][/path]``; plain HTTP is accepted for loopback hosts alone.
+    connect_timeout, read_timeout : float
+        Seconds for the connection, and for the whole answer once the request has left.
+    size : int
+        The most connections; a further thread waits for one.
+    ssl_context : ssl.SSLContext or None
+        Has to verify; by default it trusts what the machine trusts.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+
+    Raises
+    ------
+    ValueError
+        Where the URL is none, or not HTTPS, or the SSL context does not verify.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        size: int,
+        ssl_context: ssl.SSLContext | None,
+        clock: Callable[[], float],
+    ) -> None:
+        url = urlsplit(base_url)
+        if url.scheme not in ("https", "http") or not url.hostname or url.query or url.fragment or url.username:
+            raise ValueError("base_url: must be https://host[:port][/path]")
+        if url.scheme == "http" and url.hostname not in _LOOPBACK:
+            raise ValueError("base_url: must be https:// (plain http:// is for loopback hosts alone)")
+        options: dict[str, Any] = {
+            "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
+            "maxsize": size,
+            "block": True,
+            "read_timeout": read_timeout,
+            "clock": clock,
+        }
+        self._pool: urllib3.HTTPConnectionPool
+        if url.scheme == "https":
+            context = ssl_context or ssl.create_default_context()
+            if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
+                raise ValueError("ssl_context: must verify the certificate and the host name")
+            self._pool = _HTTPSPool(url.hostname, url.port, ssl_context=context, **options)
+        else:
+            self._pool = _HTTPPool(url.hostname, url.port, **options)
+        self._base_path = url.path.rstrip("/")
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Post once.
+
+        Parameters
+        ----------
+        path : str
+            Below the base URL's path.
+        body : bytes
+            Sent as it is.
+        headers : Mapping[str, str]
+            Sent as they are.
+
+        Returns
+        -------
+        Answer
+            Whatever its status; a redirect is an answer like any other.
+
+        Raises
+        ------
+        CubeUnavailable
+            Where no connection came about: the request cannot have been processed.
+        CubeOutcomeUnknown
+            Where anything broke after that.
+        """
+        try:
+            response = self._pool.urlopen(
+                "POST", self._base_path + path, body, headers, retries=False, redirect=False, preload_content=False
+            )
+            try:
+                content = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise CubeOutcomeUnknown(f"the answer is over {MAX_ANSWER_BYTES} bytes", status=response.status)
+            except BaseException:
+                response.close()
+                raise
+            finally:
+                response.release_conn()
+        # The texts of these errors stay out of ours: they can quote bytes of the answer.
+        except (TimeoutError, urllib3.exceptions.TimeoutError) as error:
+            raise CubeOutcomeUnknown("no complete answer in time") from error
+        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            raise CubeOutcomeUnknown(f"the connection broke before the answer ({type(error).__name__})") from error
+        return Answer(response.status, response.headers.get("Retry-After"), content)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+
+class _AnswerReader(io.RawIOBase):
+    """The socket's side of an answer, with one deadline for all of it."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, deadline: float) -> None:
+        self._sock = sock
+        self._raw = raw
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the whole answer took too long")
+        self._sock.settimeout(remaining)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, read_timeout: float, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        raw = self.fp.detach()
+        self.fp = io.BufferedReader(_AnswerReader(sock, raw, time.monotonic() + read_timeout))
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, *args: Any, read_timeout: float, clock: Callable[[], float], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.response_class = partial(_BoundedResponse, read_timeout=read_timeout)  # type: ignore[assignment]
+        # Not the monotonic clock: it may stand still while Lambda has the environment frozen.
+        self._clock = clock
+        self._last_used = 0.0
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            self.close()
+            raise CubeUnavailable(f"no connection ({type(error).__name__})") from error
+
+    def request(self, *args: Any, **options: Any) -> None:
+        super().request(*args, **options)
+        self._last_used = self._clock()
+
+    @property
+    def is_connected(self) -> bool:
+        return super().is_connected and self._clock() - self._last_used <= MAX_IDLE_SECONDS
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection

@@ -1,0 +1,73 @@
+"""The dead-letter queue: a message that cannot be sent goes there whole, with attributes that say why."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+REQUEST_ID = "requestId"
+INVALID_REQUEST = "InvalidRequest"
+ATTEMPTS_USED_UP = "AttemptsUsedUp"
+
+MAX_ATTRIBUTES = 10
+MAX_VALUE_LENGTH = 1024
+
+# What SQS refuses in a value, after https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_REFUSED_BY_SQS = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class DeadLetterQueue:
+    """Where messages go that cannot be sent.
+
+    Parameters
+    ----------
+    sqs : SQSClient
+        boto3's client.
+    queue_url : str
+        URL of the queue.
+    """
+
+    def __init__(self, sqs: SQSClient, queue_url: str) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+
+    def put(self, record: Mapping[str, Any], *, request_id: str, reason: str, **why: str | int | None) -> None:
+        """Put a copy of a message there.
+
+        Parameters
+        ----------
+        record : Mapping[str, Any]
+            The message as a record of Lambda's SQS event. Its own attributes are kept, as many as fit.
+        request_id : str
+            The message's identity, which a redriven message keeps.
+        reason : str
+            Why, in one word such as `INVALID_REQUEST`.
+        **why : str or int, optional
+            Further attributes.
+        """
+        attributes: dict[str, MessageAttributeValueTypeDef] = {}
+        for name, value in {REQUEST_ID: request_id, "reason": reason, **why}.items():
+            if value is not None and value != "":
+                text = _REFUSED_BY_SQS.sub("?", str(value))[:MAX_VALUE_LENGTH]
+                attributes[name] = {
+                    "DataType": "Number" if isinstance(value, int) else "String",
+                    "StringValue": text,
+                }
+        for name, original in record.get("messageAttributes", {}).items():
+            if len(attributes) < MAX_ATTRIBUTES and name not in attributes:
+                attributes[name] = _as_sent(original)
+        self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=record["body"], MessageAttributes=attributes)
+
+
+def _as_sent(attribute: Mapping[str, Any]) -> MessageAttributeValueTypeDef:
+    # Lambda's events spell attributes in camel case, with binary values in Base64.
+    if (binary := attribute.get("binaryValue")) is not None:
+        return {"DataType": attribute["dataType"], "BinaryValue": base64.b64decode(binary)}
+    return {"DataType": attribute["dataType"], "StringValue": attribute.get("stringValue", "")}

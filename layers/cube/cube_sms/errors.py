@@ -1,0 +1,122 @@
+"""Errors of the gateway: what one POST to Cube can come to, and what can be wrong before it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with an input.
+
+    Parameters
+    ----------
+    path : str
+        Where: a field's name, with indices for what lies below it, such as ``smsContentList[0].smsNum``; ``$`` for the
+        whole input.
+    message : str
+        What is wrong. Never quotes the value.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class FaultsError(ValueError):
+    """An input with one or more faults, all of them reported at once.
+
+    Parameters
+    ----------
+    faults : list[Fault]
+        The faults, at least one.
+    """
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("; ".join(map(str, faults)))
+        self.faults = faults
+
+
+class InvalidRequestError(FaultsError):
+    """The send request is not valid.
+
+    Parameters
+    ----------
+    faults : list[Fault]
+        The faults, at least one.
+    request_id : str, optional
+        The request's own id, where that much of it is valid.
+    """
+
+    def __init__(self, faults: list[Fault], request_id: str | None = None) -> None:
+        super().__init__(faults)
+        self.request_id = request_id
+
+
+class SettingsError(FaultsError):
+    """The environment of the function is not valid."""
+
+
+class CredentialsError(Exception):
+    """The account's credentials cannot be had; the message names what is missing and never shows a value."""
+
+
+class UnknownAccountError(CredentialsError):
+    """The secret holds no credentials for the account."""
+
+
+class CubeError(Exception):
+    """A POST to Cube that was not answered with success.
+
+    Parameters
+    ----------
+    reason : str
+        What happened, in our words.
+    status : int or None
+        The HTTP status, where there was one.
+    code, message : str or None
+        The provider's code and message, where the answer was an envelope.
+    retry_after : float or None
+        Seconds the provider asks to wait.
+    latency : float
+        Seconds from the start of the POST to its end.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        message: str | None = None,
+        retry_after: float | None = None,
+        latency: float = 0.0,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+        self.latency = latency
+
+
+class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name
+    """Cube said no: a well-formed envelope without success, or HTTP 400. Not to be repeated."""
+
+
+class CubeAuthenticationError(CubeError):
+    """Cube did not accept the credentials: HTTP 401 or 403."""
+
+
+class CubeThrottled(CubeError):  # noqa: N818 - the taxonomy's own name
+    """Cube's rate, connection or quota limit: HTTP 429."""
+
+
+class CubeUnavailable(CubeError):  # noqa: N818 - the taxonomy's own name
+    """Provably not processed: no connection, a failed TLS handshake, HTTP 502 or 503."""
+
+
+class CubeOutcomeUnknown(CubeError):  # noqa: N818 - the taxonomy's own name
+    """The request left and no answer tells what became of it."""

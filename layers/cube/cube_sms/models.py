@@ -1,0 +1,305 @@
+"""The send request: one strict schema for every way in."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from .errors import Fault, InvalidRequestError
+
+DEFAULT_ACCOUNT = "default"
+DEFAULT_MAX_CONTENT_LENGTH = 140
+MAX_BINARY_DIGITS = 280
+CONTENT_FIELD = "smsTemplateContent"
+CONTENT_ITEM_FIELDS = (CONTENT_FIELD, "smsType", "smsNum")
+
+# Python's `$` also matches before a final newline, JSON Schema's does not: the look-ahead makes them equal.
+_END = r"$(?!\n)"
+
+# Unicode's control characters but \n, \r and \t: what the signature has no canonical form for.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})+")
+
+DeviceId = Annotated[
+    str,
+    Meta(
+        pattern=f"^[0-9A-Za-z]{{1,64}}{_END}",
+        description="1 to 64 characters of 0-9, A-Z and a-z, usually the ICCID of the SIM",
+    ),
+]
+RequestId = Annotated[
+    str,
+    Meta(
+        pattern=f"^[A-Za-z0-9._:-]{{1,128}}{_END}",
+        description="1 to 128 characters of A-Z, a-z, 0-9 and ._:- (the caller's idempotency key)",
+    ),
+]
+Account = Annotated[
+    str,
+    Meta(
+        pattern=f"^[a-z0-9-]{{1,32}}{_END}",
+        description="1 to 32 characters of a-z, 0-9 and - (the name of the credentials to use)",
+    ),
+]
+MessageType = Annotated[Literal["Text", "Binary"], Meta(description='"Text" or "Binary", case-sensitive')]
+Content = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="a text of 1 to MaxContentLength (140 unless the deployment says otherwise) characters without "
+        "control characters other than line feed, carriage return and tab; for Binary an even number of hexadecimal "
+        f"digits, at most {MAX_BINARY_DIGITS}",
+    ),
+]
+ContentList = Annotated[
+    list[dict[str, str | None]],
+    Meta(
+        min_length=1,
+        max_length=10,
+        description="an array of 1 to 10 objects of strings: the provider's own array, passed on with the order of "
+        "fields and the empty fields as given",
+    ),
+]
+ExpiresAt = Annotated[
+    datetime, Meta(tz=True, description="an RFC 3339 date and time with its offset, after which nothing is sent")
+]
+Delivery = Annotated[
+    Literal["at-least-once", "at-most-once"],
+    Meta(
+        description='"at-least-once" or "at-most-once": whether a message is sent again when the outcome of an attempt '
+        "is unknown"
+    ),
+]
+
+
+class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """A request to send one SMS to one device.
+
+    Parameters
+    ----------
+    device_id : str
+        Usually the SIM's ICCID.
+    content : str, optional
+        The message; exactly one of `content` and `sms_content_list` is given.
+    sms_content_list : list of dict, optional
+        The provider's own array of messages.
+    message_type : {"Text", "Binary"}
+        What the content is: characters or hexadecimal digits.
+    request_id : str, optional
+        The caller's idempotency key.
+    account : str
+        Which credentials to use.
+    expires_at : datetime, optional
+        Not sent after this time.
+    delivery : {"at-least-once", "at-most-once"}
+        What to do when the outcome of an attempt is unknown.
+    """
+
+    device_id: DeviceId
+    content: Content | UnsetType = UNSET
+    sms_content_list: ContentList | UnsetType = UNSET
+    message_type: MessageType = "Text"
+    request_id: RequestId | UnsetType = UNSET
+    account: Account = DEFAULT_ACCOUNT
+    expires_at: ExpiresAt | UnsetType = UNSET
+    delivery: Delivery = "at-least-once"
+
+    def identified(self, request_id: str) -> SendRequest:
+        """Return this request under the given id, or itself where it has one."""
+        return self if self.request_id else msgspec.structs.replace(self, request_id=request_id)
+
+    @property
+    def message_id(self) -> str:
+        """The key of the message across accounts: ``<account>#<requestId>``."""
+        return f"{self.account}#{self.request_id}"
+
+    @property
+    def texts(self) -> list[str]:
+        """Every message text of the request."""
+        if self.content is not UNSET:
+            return [self.content]
+        items = self.sms_content_list or []
+        return [text for item in items if (text := item.get(CONTENT_FIELD))]
+
+    def to_json(self) -> bytes:
+        """Return the request as the JSON that `parse_send_request` reads."""
+        return msgspec.json.encode(self)
+
+
+_FIELDS = {field.encode_name: field for field in msgspec.structs.fields(SendRequest)}
+
+
+def parse_send_request(
+    body: bytes, *, request_id: str | None = None, max_content_length: int = DEFAULT_MAX_CONTENT_LENGTH
+) -> SendRequest:
+    """Read a send request.
+
+    Parameters
+    ----------
+    body : bytes
+        The JSON text, UTF-8.
+    request_id : str, optional
+        The request's id where it comes beside the body: in the header ``Idempotency-Key``, in an attribute of a queue
+        message. One in the body has to be the same.
+    max_content_length : int
+        The most characters a text may have.
+
+    Returns
+    -------
+    SendRequest
+        The request, valid in every respect.
+
+    Raises
+    ------
+    InvalidRequestError
+        With every fault and where it is.
+
+    Examples
+    --------
+    >>> parse_send_request(b'{"deviceId": "8931", "content": "Hello"}').device_id
+    '8931'
+    >>> parse_send_request(b'{"deviceId": "?", "kontent": "Hello"}')
+    Traceback (most recent call last):
+        ...
+    cube_sms.errors.InvalidRequestError: deviceId: must be 1 to 64 characters of 0-9, A-Z and a-z, usually the ICCID \
+of the SIM; kontent: is not a field of a send request; content: exactly one of content and smsContentList is required
+    """
+    try:
+        request = _DECODER.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        faults, own_id = _faults_of_fields(body, max_content_length)
+    else:
+        faults = _content_faults(request.message_type, request.content, request.sms_content_list, max_content_length)
+        own_id = request.request_id or None
+    if request_id is not None:
+        faults += _request_id_faults(request_id, own_id)
+    if faults:
+        raise InvalidRequestError(faults, own_id or request_id)
+    return request.identified(request_id) if request_id else request
+
+
+_DECODER = msgspec.json.Decoder(SendRequest)
+
+
+def _faults_of_fields(body: bytes, max_content_length: int) -> tuple[list[Fault], str | None]:
+    # msgspec stops at the first fault; this goes on, field by field, once it is known that there is one.
+    try:
+        fields = msgspec.json.decode(body)
+    except UnicodeDecodeError:
+        return [Fault("$", "is not UTF-8")], None
+    except (msgspec.DecodeError, RecursionError):
+        return [Fault("$", "is not JSON")], None
+    if not isinstance(fields, dict):
+        return [Fault("$", "must be a JSON object")], None
+    faults = []
+    valid: dict[str, Any] = {}
+    for name, field in _FIELDS.items():
+        if name in fields:
+            try:
+                valid[name] = msgspec.convert(fields[name], field.type)
+            except msgspec.ValidationError:
+                faults.append(Fault(name, f"must be {_description(field.type)}"))
+        elif field.required:
+            faults.append(Fault(name, "is required"))
+        else:
+            valid[name] = field.default
+    faults += [Fault(name[:64], "is not a field of a send request") for name in fields.keys() - _FIELDS.keys()]
+    if valid.keys() >= {"messageType", "content", "smsContentList"}:
+        faults += _content_faults(valid["messageType"], valid["content"], valid["smsContentList"], max_content_length)
+    # What fails as a whole and passes field by field gives a field twice, once wrong.
+    return faults or [Fault("$", "gives a field more than once")], valid.get("requestId") or None
+
+
+def _request_id_faults(request_id: str, own_id: str | None) -> list[Fault]:
+    try:
+        msgspec.convert(request_id, RequestId)
+    except msgspec.ValidationError:
+        return [Fault("requestId", f"beside the body must be {_description(RequestId)}")]
+    if own_id not in (None, request_id):
+        return [Fault("requestId", "in the body differs from the one beside it")]
+    return []
+
+
+def _description(annotation: Any) -> str:
+    (meta,) = getattr(annotation, "__metadata__", None) or annotation.__args__[0].__metadata__
+    return str(meta.description)
+
+
+def _content_faults(
+    message_type: str, content: str | UnsetType, items: list[dict[str, str | None]] | UnsetType, max_length: int
+) -> list[Fault]:
+    if (content is UNSET) == (items is UNSET):
+        return [Fault("content", "exactly one of content and smsContentList is required")]
+    if content is not UNSET:
+        return _text_faults("content", message_type, content, max_length)
+    faults = []
+    for index, item in enumerate(items or []):
+        path = f"smsContentList[{index}]"
+        faults += _text_faults(f"{path}.{CONTENT_FIELD}", message_type, item.get(CONTENT_FIELD) or "", max_length)
+        for name, value in item.items():
+            if name not in CONTENT_ITEM_FIELDS:
+                faults.append(Fault(f"{path}.{name[:64]}", "is not a field of the provider's array"))
+            elif name != CONTENT_FIELD and value and _CONTROL.search(value):
+                faults.append(Fault(f"{path}.{name}", "holds a control character"))
+    return faults
+
+
+def _text_faults(path: str, message_type: str, text: str, max_length: int) -> list[Fault]:
+    if message_type == "Binary":
+        if len(text) > MAX_BINARY_DIGITS or not _HEXADECIMAL.fullmatch(text):
+            return [Fault(path, f"must be an even number of hexadecimal digits, 2 to {MAX_BINARY_DIGITS}")]
+        return []
+    faults = []
+    if not 1 <= len(text) <= max_length:
+        faults.append(Fault(path, f"must have 1 to {max_length} characters, has {len(text)}"))
+    if _CONTROL.search(text):
+        faults.append(Fault(path, "holds a control character other than line feed, carriage return and tab"))
+    return faults
+
+
+def mask_device_id(device_id: str) -> str:
+    """Return the device id with all but its last four characters masked.
+
+    Examples
+    --------
+    >>> mask_device_id("89314404000939952215")
+    '****************2215'
+    """
+    return "*" * (len(device_id) - 4) + device_id[-4:]
+
+
+def send_request_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a send request, made from the model.
+
+    Returns
+    -------
+    dict[str, Any]
+        The schema. The length of a text is left to the deployment's ``MaxContentLength``.
+
+    Examples
+    --------
+    >>> send_request_schema()["required"]
+    ['deviceId']
+    """
+    schema = msgspec.json.schema(SendRequest)["$defs"]["SendRequest"]
+    # What the model's types cannot say and `_content_faults` checks.
+    schema["properties"]["smsContentList"]["items"] = {
+        "type": "object",
+        "properties": {
+            CONTENT_FIELD: {"type": "string", "minLength": 1},
+            **{name: {"type": ["string", "null"]} for name in CONTENT_ITEM_FIELDS if name != CONTENT_FIELD},
+        },
+        "required": [CONTENT_FIELD],
+        "additionalProperties": False,
+    }
+    schema["oneOf"] = [{"required": ["content"]}, {"required": ["smsContentList"]}]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Send request",
+        "description": "A request to cube-sms to send one SMS to one device.",
+    }

@@ -1,0 +1,106 @@
+"""Settings of the functions, read from an environment with every fault reported at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin, get_type_hints
+
+from .errors import Fault, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a deployment can set. Each field is the environment variable of the same name in capitals.
+
+    Parameters
+    ----------
+    cube_base_url : str
+        Base URL of the provider's API.
+    cube_secret_id : str
+        Name or ARN of the secret with the accounts' credentials.
+    send_queue_url, dead_letter_queue_url : str
+        URLs of the queues.
+    cube_connect_timeout, cube_read_timeout : float
+        Seconds to connect, and for the whole answer after that.
+    cube_language : {"zh-CN", "en-US"}
+        Language of the provider's messages.
+    cube_timestamp_unit : {"s", "ms"}
+        Unit of the request's timestamp.
+    max_content_length : int
+        The most characters of a text.
+    max_attempts : int
+        POSTs before a message is given up.
+    queue_send_concurrency : int
+        Messages of one invocation sent at the same time.
+    secret_max_age : float
+        Seconds the credentials are kept before they are fetched again.
+    """
+
+    cube_base_url: str
+    cube_secret_id: str
+    send_queue_url: str
+    dead_letter_queue_url: str
+    cube_connect_timeout: float = 3.0
+    cube_read_timeout: float = 10.0
+    cube_language: Literal["zh-CN", "en-US"] = "zh-CN"
+    cube_timestamp_unit: Literal["s", "ms"] = "s"
+    max_content_length: int = 140
+    max_attempts: int = 8
+    queue_send_concurrency: int = 1
+    secret_max_age: float = 300.0
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings.
+
+        Parameters
+        ----------
+        environment : Mapping[str, str]
+            Such as ``os.environ``. Variables that are no settings are passed over.
+
+        Returns
+        -------
+        Settings
+            The settings.
+
+        Raises
+        ------
+        SettingsError
+            With every variable that is missing or wrong.
+        """
+        types = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        faults = []
+        for field in fields(cls):
+            name = field.name.upper()
+            text = environment.get(name, "").strip()
+            if text:
+                try:
+                    values[field.name] = _parse(text, types[field.name])
+                except ValueError as error:
+                    faults.append(Fault(name, str(error)))
+            elif field.default is MISSING:
+                faults.append(Fault(name, "is required"))
+        if faults:
+            raise SettingsError(faults)
+        return cls(**values)
+
+
+def _parse(text: str, kind: Any) -> object:
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            raise ValueError(f"must be one of {', '.join(get_args(kind))}")
+        return text
+    if kind is int:
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+            raise ValueError("must be a whole number of at least 1")
+        return int(text)
+    if kind is float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
+            raise ValueError("must be a number of seconds greater than 0")
+        return float(text)
+    return text

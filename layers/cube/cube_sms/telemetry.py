@@ -1,0 +1,130 @@
+"""Logs and metrics: one JSON log line for each message, metrics once for each invocation.
+
+Neither holds content or credentials; of a device id they show the last four characters. Powertools' metrics are not
+thread-safe: everything here is called from the handler's own thread.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from .errors import CubeError, InvalidRequestError
+from .models import mask_device_id
+from .sending import State
+
+if TYPE_CHECKING:
+    from .consumer import Consumed
+    from .models import SendRequest
+    from .sending import Outcome
+
+NAMESPACE = "CubeSms"
+SERVICE = "cube-sms"
+
+# The Account dimension of what belongs to no account that exists: a metric for each name a caller thinks of would cost.
+UNKNOWN_ACCOUNT = "unknown"
+
+_METRIC_OF_STATE = {
+    State.SENT: "MessagesSent",
+    State.REJECTED: "MessagesRejected",
+    State.EXPIRED: "MessagesExpired",
+    State.UNKNOWN: "MessagesUnknown",
+    State.RETRYING: "MessagesRetried",
+    State.FAILED: "MessagesFailed",
+}
+_LEVEL_OF_STATE = {State.SENT: "info", State.EXPIRED: "warning", State.RETRYING: "warning", State.REJECTED: "warning"}
+
+
+class Telemetry:
+    """Logs what happens and gathers its metrics until `flush`."""
+
+    def __init__(self) -> None:
+        self.logger = Logger(service=SERVICE, location=None)
+        self._metrics: defaultdict[str, defaultdict[tuple[str, MetricUnit], list[float]]]
+        self._metrics = defaultdict(lambda: defaultdict(list))
+
+    def consumed(self, consumed: Consumed) -> None:
+        """Report what became of a message from the queue."""
+        details = {"attempts": consumed.attempts, "dead_letter_reason": consumed.dead_letter_reason}
+        if consumed.outcome and consumed.request:
+            self.sent(consumed.request, consumed.outcome, consumed.record_id, **details)
+            if consumed.outcome.state is not State.RETRYING:
+                self._add(consumed.request.account, "QueueAge", MetricUnit.Milliseconds, consumed.queue_age * 1000)
+        if consumed.fault:
+            self.failed(consumed.fault, consumed.record_id, **details)
+
+    def sent(self, request: SendRequest, outcome: Outcome, correlation_id: str, **details: Any) -> None:
+        """Report what an attempt to send came to."""
+        latencies = [round(post.latency * 1000, 1) for post in outcome.posts]
+        self._log(
+            _LEVEL_OF_STATE.get(outcome.state, "error"),
+            f"message {outcome.state}",
+            correlation_id,
+            message_id=request.message_id,
+            account=request.account,
+            device_id=mask_device_id(request.device_id),
+            state=outcome.state,
+            code=outcome.code,
+            cube_message=outcome.message,
+            error=f"{type(outcome.error).__name__}: {outcome.error}" if outcome.error else None,
+            status=outcome.error.status if isinstance(outcome.error, CubeError) else None,
+            latencies_ms=latencies,
+            stale_credentials=outcome.stale_credentials or None,
+            **details,
+        )
+        self._add(request.account, _METRIC_OF_STATE[outcome.state], MetricUnit.Count, 1)
+        for latency in latencies:
+            self._add(request.account, "CubeLatency", MetricUnit.Milliseconds, latency)
+        if outcome.throttled:
+            self._add(request.account, "CubeThrottled", MetricUnit.Count, outcome.throttled)
+        if outcome.stale_credentials:
+            self._add(request.account, "StaleCredentials", MetricUnit.Count, 1)
+
+    def queued(self, request: SendRequest, correlation_id: str) -> None:
+        """Report a request that was put onto the queue."""
+        self._log(
+            "info",
+            "message queued",
+            correlation_id,
+            message_id=request.message_id,
+            account=request.account,
+            device_id=mask_device_id(request.device_id),
+        )
+
+    def failed(self, error: Exception, correlation_id: str, **details: Any) -> None:
+        """Report a request that could not be dealt with.
+
+        Of an error other than an invalid request this tells where it came from and not its text, which may quote
+        anything.
+        """
+        if isinstance(error, InvalidRequestError):
+            faults = [str(fault) for fault in error.faults]
+            self._log(
+                "warning", "invalid request", correlation_id, request_id=error.request_id, faults=faults, **details
+            )
+            self._add(UNKNOWN_ACCOUNT, "MessagesInvalid", MetricUnit.Count, 1)
+        else:
+            stack = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
+            self._log("error", "unexpected error", correlation_id, error=type(error).__name__, stack=stack, **details)
+
+    def flush(self) -> None:
+        """Emit the metrics gathered, one EMF object for each account."""
+        for account, gathered in self._metrics.items():
+            metrics = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
+            metrics.add_dimension("Account", account)
+            for (name, unit), values in gathered.items():
+                for value in [sum(values)] if unit is MetricUnit.Count else values:
+                    metrics.add_metric(name, unit, value)
+            metrics.flush_metrics()
+        self._metrics.clear()
+
+    def _add(self, account: str, name: str, unit: MetricUnit, value: float) -> None:
+        self._metrics[account][name, unit].append(value)
+
+    def _log(self, level: str, text: str, correlation_id: str, **fields: Any) -> None:
+        known = {name: value for name, value in fields.items() if value is not None}
+        getattr(self.logger, level)(text, extra={"correlation_id": correlation_id, **known})

@@ -1,0 +1,113 @@
+"""The command line: `python -m local.cube_simulator`."""
+
+import argparse
+import asyncio
+import ipaddress
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from local.cube_simulator.config import Config, ConfigError, camel_case
+from local.cube_simulator.cube import Cube
+from local.cube_simulator.server import serve
+
+
+def _loopback(host: str) -> str:
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        if ipaddress.ip_address(address).is_loopback:
+            return address
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{host} is not a loopback address: the simulator serves this machine only")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not (key and separator and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return key, value
+
+
+def _rate(text: str) -> tuple[str, float]:
+    fault, _, rate = text.rpartition("=")
+    try:
+        return fault, float(rate)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KIND[:ARGUMENT]=RATE") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cube_simulator", description="A strict Cube on loopback.")
+    option: Callable[..., argparse.Action] = parser.add_argument
+    option("--host", type=_loopback, default="127.0.0.1", help="loopback address to listen on")
+    option("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    option("--qps", type=int, help="requests in any one second (10); 0 is no limit")
+    option("--connections", type=int, help="open connections that carry sendSms (3); 0 is no limit")
+    option("--quota", type=int, help="requests in a UTC day (5000); 0 is no limit")
+    option("--latency", type=float, metavar="SECONDS", help="delay before each answer (0)")
+    option("--keep-alive", type=float, metavar="SECONDS", help="how long an idle connection is kept (60)")
+    option("--retry-after", help="what a 429 carries: seconds, date or none (seconds)")
+    option("--timestamp-unit", help="s or ms (s)")
+    option("--lenient-body", action="store_true", default=None, help="accept a body that is not the signed text")
+    option("--account", type=_pair, action="append", dest="accounts", metavar="ACCESS_CODE=SECRET")
+    option("--unknown-device", action="append", dest="unknown_devices", metavar="DEVICE")
+    option("--fault", type=_rate, action="append", dest="faults", metavar="KIND[:ARGUMENT]=RATE")
+    option(
+        "--fault-device", type=_pair, action="append", dest="device_faults", metavar="DEVICE=KIND[:ARGUMENT][*TIMES]"
+    )
+    option("--seed", type=int, help="of the generator that chooses faults by rate")
+    option("--log", action="store_true", help="a line of JSON on stderr for each request")
+    option("--exit-with-parent", action="store_true", help="exit when standard input ends")
+    return parser
+
+
+def _changes(options: argparse.Namespace) -> dict[str, object]:
+    """Return the options that are settings in the form of the administrative API."""
+    given = {name: value for name, value in vars(options).items() if value is not None and hasattr(Config(), name)}
+    for name in ("faults", "device_faults"):
+        if name in given:
+            given[name] = dict(given[name])
+    if "accounts" in given:
+        accounts: dict[str, list[str]] = {}
+        for code, secret in given["accounts"]:
+            accounts.setdefault(code, []).append(secret)
+        given["accounts"] = accounts
+    return {camel_case(name): value for name, value in given.items()}
+
+
+async def _run(cube: Cube, host: str, port: int, *, exit_with_parent: bool) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    if exit_with_parent:
+        # The parent holds the other end; however it dies, the kernel closes it.
+        stdin = sys.stdin.fileno()
+        loop.add_reader(stdin, lambda: None if os.read(stdin, 1024) else stopped.set())
+    server, url = await serve(cube, host, port)
+    print(json.dumps({"event": "listening", "url": url, "seed": cube.seed}), flush=True)
+    await stopped.wait()
+    server.close()
+    server.abort_clients()
+    await server.wait_closed()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the simulator until SIGTERM or SIGINT."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        config = Config().changed(_changes(options))
+    except ConfigError as error:
+        parser.error(str(error))
+    seed = options.seed if options.seed is not None else secrets.randbelow(2**32)
+    cube = Cube(config, seed, log=options.log)
+    asyncio.run(_run(cube, options.host, options.port, exit_with_parent=options.exit_with_parent))
+
+
+if __name__ == "__main__":
+    main()

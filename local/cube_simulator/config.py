@@ -1,0 +1,143 @@
+"""The simulator's configuration, one form for the command line and for the administrative API."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Self
+
+from local.cube_simulator.faults import Fault, Script
+
+
+class ConfigError(ValueError):
+    """A setting is not valid; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings. Their JSON names are these in camelCase; a limit of 0 is off."""
+
+    qps: int = 10
+    connections: int = 3
+    quota: int = 5000
+    latency: float = 0.0
+    keep_alive: float = 60.0
+    retry_after: str = "seconds"
+    timestamp_unit: str = "s"
+    lenient_body: bool = False
+    accounts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"P002276": ("test-secret",)})
+    unknown_devices: frozenset[str] = frozenset()
+    faults: Mapping[Fault, float] = field(default_factory=dict)
+    device_faults: Mapping[str, Script] = field(default_factory=dict)
+    next_faults: list[Script] = field(default_factory=list)
+
+    def changed(self, changes: Mapping[str, object]) -> Self:
+        """Return the configuration with some settings replaced, given under their JSON names.
+
+        Raises
+        ------
+        ConfigError
+            For the first setting that is unknown or not valid; nothing is changed then.
+        """
+        values: dict[str, object] = {}
+        for name, value in changes.items():
+            if name not in _READERS:
+                raise ConfigError(f"{name}: no such setting; there are {', '.join(_READERS)}")
+            try:
+                values[re.sub("[A-Z]", lambda capital: "_" + capital[0].lower(), name)] = _READERS[name](value)
+            except ValueError as error:
+                raise ConfigError(f"{name}: {error}") from None
+        return replace(self, **values)  # type: ignore[arg-type]  # each reader returns its field's type
+
+    def shown(self) -> dict[str, object]:
+        """Return the settings under their JSON names, with the number of each account's secrets in place of them."""
+        special: dict[str, object] = {
+            "accounts": {code: len(secrets) for code, secrets in self.accounts.items()},
+            "unknown_devices": sorted(self.unknown_devices),
+            "faults": {str(fault): rate for fault, rate in self.faults.items()},
+            "device_faults": {device: str(script) for device, script in self.device_faults.items()},
+            "next_faults": [str(script) for script in self.next_faults if not script.over],
+        }
+        return {camel_case(each.name): special.get(each.name, getattr(self, each.name)) for each in fields(self)}
+
+
+def camel_case(name: str) -> str:
+    """Return the JSON name of a setting."""
+    return re.sub("_([a-z])", lambda letter: letter[1].upper(), name)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("must be a whole number, 0 or more")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ValueError("must be a number, 0 or more")
+    return float(value)
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(text, str) and text for text in value):
+        raise ValueError("must be a list of strings, none empty")
+    return tuple(value)
+
+
+def _mapping(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError("must be an object")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a string")
+    return value
+
+
+def _accounts(value: object) -> dict[str, tuple[str, ...]]:
+    accounts = {
+        code: _texts([secrets] if isinstance(secrets, str) else secrets) for code, secrets in _mapping(value).items()
+    }
+    if not all(accounts.values()):
+        raise ValueError("each account must have a secret")
+    return accounts
+
+
+def _rates(value: object) -> dict[Fault, float]:
+    rates = {Fault.parse(text): _number(rate) for text, rate in _mapping(value).items()}
+    if sum(rates.values()) > 1 + 1e-9:
+        raise ValueError("the rates must not add up to more than 1")
+    return rates
+
+
+_READERS: dict[str, Callable[[object], object]] = {
+    "qps": _whole,
+    "connections": _whole,
+    "quota": _whole,
+    "latency": _number,
+    "keepAlive": _number,
+    "retryAfter": _one_of("seconds", "date", "none"),
+    "timestampUnit": _one_of("s", "ms"),
+    "lenientBody": _flag,
+    "accounts": _accounts,
+    "unknownDevices": lambda value: frozenset(_texts(value)),
+    "faults": _rates,
+    "deviceFaults": lambda value: {device: Script.parse(_text(text)) for device, text in _mapping(value).items()},
+    "nextFaults": lambda value: [Script.parse(text, times=1) for text in _texts(value)],
+}

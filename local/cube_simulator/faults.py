@@ -1,0 +1,148 @@
+"""Misbehaviour on demand: which fault befalls which request.
+
+A fault is written `KIND[:ARGUMENT]`, and `KIND[:ARGUMENT]*TIMES` where it can end. A fault that strikes *before*
+processing leaves the request unaccepted in the books. One that strikes *after* it only spoils the answer: the
+request is checked and booked as usual, and accepted if it was right.
+
+================== ====== =======================================================================================
+kind               struck what the client sees
+================== ====== =======================================================================================
+status:CODE        before that HTTP status; 4xx with an envelope, 5xx with an HTML page
+rejected[:CODE]    before HTTP 200 and a failure envelope with that code (default 9500)
+echo               before HTTP 200 and a failure envelope that quotes the message content and the device id
+redirect[:URL]     before HTTP 302 to that URL (default a second sendSms path here, so that followers show in the books)
+reset              before the connection is reset (TCP RST) as soon as the request was read
+drop               before the connection is closed in order (TCP FIN), without an answer
+status-after:CODE  after  like status, but the request was processed
+delay[:SECONDS]    after  the answer, that much later (default 1)
+trickle[:SECONDS]  after  the answer byte by byte from its status line on, with that pause between (default 0.05)
+truncated          after  half of the body that Content-Length promised, then the end of the connection
+garbage            after  HTTP 200 and a body that is not JSON
+huge               after  the answer's envelope with 1 MiB of data in it
+bomb               after  the answer's envelope with 11 MiB of data in it, as 11 KB of gzip
+lost               after  the connection is reset without an answer
+================== ====== =======================================================================================
+
+Which fault strikes is decided for requests within the limits only: first by the queue of faults for the next
+requests, then by the device, then by rate with a seeded generator.
+"""
+
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+
+class _Kind(NamedTuple):
+    """Whether the request is processed, and the argument's form and default; a kind without a form takes none."""
+
+    processed: bool
+    form: str = ""
+    default: str = ""
+
+
+_STATUS = r"[2-5]\d\d"
+_SECONDS = r"\d+(\.\d+)?"
+_KINDS = {
+    "status": _Kind(False, _STATUS),
+    "rejected": _Kind(False, r"(?!0000$)\w+", "9500"),
+    "echo": _Kind(False),
+    "redirect": _Kind(False, "[!-~]+", "/redirected/sms/sendSms"),
+    "reset": _Kind(False),
+    "drop": _Kind(False),
+    "status-after": _Kind(True, _STATUS),
+    "delay": _Kind(True, _SECONDS, "1"),
+    "trickle": _Kind(True, _SECONDS, "0.05"),
+    "truncated": _Kind(True),
+    "garbage": _Kind(True),
+    "huge": _Kind(True),
+    "bomb": _Kind(True),
+    "lost": _Kind(True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way to misbehave."""
+
+    kind: str
+    argument: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `KIND[:ARGUMENT]`; `KIND=ARGUMENT` is taken as well.
+
+        Raises
+        ------
+        ValueError
+            If there is no such kind, or it does not take the argument.
+        """
+        kind, *given = re.split("[:=]", text, maxsplit=1)
+        if kind not in _KINDS:
+            raise ValueError(f"{kind!r} is no kind of fault, which are {', '.join(_KINDS)}")
+        argument = given[0] if given else _KINDS[kind].default
+        if not re.fullmatch(_KINDS[kind].form, argument):
+            raise ValueError(f"{argument!r} is no argument of {kind}")
+        return cls(kind, argument)
+
+    @property
+    def processed(self) -> bool:
+        """Whether the request is processed all the same."""
+        return _KINDS[self.kind].processed
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.argument}" if self.argument else self.kind
+
+
+@dataclass(slots=True)
+class Script:
+    """A fault for the first `times` requests (None: for all), after which the provider has recovered."""
+
+    fault: Fault
+    times: int | None
+    used: int = field(default=0, compare=False)
+
+    @classmethod
+    def parse(cls, text: str, times: int | None = None) -> Self:
+        """Read `KIND[:ARGUMENT][*TIMES]`; `times` is meant where the text gives none."""
+        if counted := re.fullmatch(r"(.*)\*(\d+)", text, re.DOTALL):
+            return cls(Fault.parse(counted[1]), int(counted[2]))
+        return cls(Fault.parse(text), times)
+
+    @property
+    def over(self) -> bool:
+        """Whether the fault has struck as often as it was meant to."""
+        return self.times is not None and self.used >= self.times
+
+    def __str__(self) -> str:
+        return str(self.fault) if self.times is None else f"{self.fault}*{self.times}"
+
+
+class Faults:
+    """The choice of a fault for each request; the same seed and the same requests give the same choices."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Start the random generator again."""
+        self._random = random.Random(self._seed)  # noqa: S311 - repeatable on purpose
+
+    def choose(
+        self, device: str, queue: list[Script], devices: Mapping[str, Script], rates: Mapping[Fault, float]
+    ) -> Fault | None:
+        """Return the fault that befalls the next request, or None, and use up what is counted."""
+        while queue and queue[0].over:
+            queue.pop(0)
+        for script in (*queue[:1], devices.get(device)):
+            if script and not script.over:
+                script.used += 1
+                return script.fault
+        draw = self._random.random()
+        for fault, rate in rates.items():
+            draw -= rate
+            if draw < 0:
+                return fault
+        return None

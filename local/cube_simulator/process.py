@@ -1,0 +1,129 @@
+"""The simulator as a child process, for tests, the demo and the local stack."""
+
+import http.client
+import json
+import select
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode, urlsplit
+
+from local.cube_simulator.config import camel_case
+
+_ROOT = Path(__file__).parents[2]
+
+type Option = str | float | Sequence[str] | None
+
+
+class CubeSimulator:
+    """A simulator that runs as long as this context, or until `stop`.
+
+    Parameters
+    ----------
+    start_timeout
+        How long the child may take until it listens, in seconds.
+    **options
+        Options of the command line, `-` written as `_`: True gives a flag, a list repeats the option, and None and
+        False leave it out.
+
+    Examples
+    --------
+    >>> with CubeSimulator(qps=0, fault_device=["89310001=status:503*2"]) as cube:
+    ...     cube.stats()["received"]
+    0
+    """
+
+    def __init__(self, *, start_timeout: float = 30.0, **options: Option) -> None:
+        command = [sys.executable, "-m", "local.cube_simulator", "--exit-with-parent", *_arguments(options)]
+        self._process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            ready = json.loads(self._first_line(start_timeout))
+        except BaseException:
+            self.stop()
+            raise
+        self.url: str = ready["url"]
+        self.seed: int = ready["seed"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counts of the books."""
+        stats: dict[str, Any] = self._call("GET", "/_stats")
+        return stats
+
+    def requests(self, device_id: str | None = None) -> list[dict[str, Any]]:
+        """Return the sendSms requests in order, of one device if it is given."""
+        query = "" if device_id is None else "?" + urlencode({"deviceId": device_id})
+        requests: list[dict[str, Any]] = self._call("GET", "/_requests" + query)
+        return requests
+
+    def configure(self, **changes: object) -> dict[str, Any]:
+        """Change settings, named as in `Config`, in their JSON form, and return all of them.
+
+        Raises
+        ------
+        ValueError
+            If the simulator refuses a setting.
+        """
+        config: dict[str, Any] = self._call(
+            "PUT", "/_config", {camel_case(name): value for name, value in changes.items()}
+        )
+        return config
+
+    def reset(self) -> None:
+        """Clear the books and limits, and play the configured faults from the start."""
+        self._call("POST", "/_reset")
+
+    def stop(self) -> int:
+        """Stop the child, and return its exit code."""
+        self._process.terminate()
+        try:
+            # Closes the child's pipes as well.
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+        return self._process.returncode
+
+    def _first_line(self, timeout: float) -> str:
+        assert self._process.stdout is not None  # noqa: S101 - for the type checker
+        if not select.select([self._process.stdout], [], [], timeout)[0]:
+            raise TimeoutError(f"the simulator does not listen after {timeout} s")
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the simulator did not start; its standard error says why")
+        return line
+
+    def _call(self, method: str, target: str, body: object = None) -> Any:
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)
+        try:
+            connection.request(method, target, None if body is None else json.dumps(body))
+            answer = connection.getresponse()
+            value = json.loads(answer.read())
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise ValueError(value["error"])
+        return value
+
+
+def _arguments(options: dict[str, Option]) -> list[str]:
+    arguments = []
+    for name, value in options.items():
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            arguments.append(option)
+        elif isinstance(value, str | int | float) and value is not False:
+            arguments.append(f"{option}={value}")
+        elif value:
+            arguments += [f"{option}={each}" for each in value]
+    return arguments

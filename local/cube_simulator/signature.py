@@ -1,0 +1,70 @@
+"""The provider's signature, checked on the bytes that arrived.
+
+Written from the provider's documentation alone and sharing no code with the client under test: two implementations
+that agree are evidence, one that agrees with itself is not.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+
+type Parameters = dict[str, object]
+
+
+def _refuse_duplicates(pairs: list[tuple[str, object]]) -> Parameters:
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs):
+        raise ValueError("duplicate key")
+    return parameters
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse(raw: bytes) -> Parameters:
+    """Read a request body strictly, keeping the order of every field.
+
+    Raises
+    ------
+    ValueError
+        If the body is not UTF-8, not one JSON object, or repeats a key at any level.
+    """
+    try:
+        value = json.loads(raw.decode(), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return value
+
+
+def signed_text(parameters: Parameters) -> bytes:
+    """Return the text that is signed: only the top level is sorted and rid of empty values, never what is below.
+
+    Raises
+    ------
+    ValueError
+        If a string holds a lone surrogate, which has no UTF-8 form.
+    """
+    kept = {key: value for key, value in parameters.items() if key != "sign" and value is not None and value != ""}
+    ordered = {key: kept[key] for key in sorted(kept, key=str.encode)}
+    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def is_signed(text: bytes, sign: str, secrets: Iterable[str]) -> bool:
+    """Tell whether `sign` was made with one of the secrets, of which there are two while they are rotated."""
+    return any(
+        # Bytes, because compare_digest refuses text that is not ASCII.
+        hmac.compare_digest(
+            base64.b64encode(hmac.digest(secret.encode(), text, hashlib.sha1)), sign.encode(errors="replace")
+        )
+        for secret in secrets
+    )
+
+
+def is_canonical(raw: bytes, text: bytes, sign: str) -> bool:
+    """Tell whether the body is the signed text itself with the signature as its last field, byte for byte."""
+    return raw == text[:-1] + b',"sign":' + json.dumps(sign).encode() + b"}"
