@@ -64,9 +64,7 @@ class Telemetry:
             _LEVEL_OF_STATE.get(outcome.state, "error"),
             f"message {outcome.state}",
             correlation_id,
-            message_id=request.message_id,
-            account=request.account,
-            device_id=mask_device_id(request.device_id),
+            **_identity(request),
             state=outcome.state,
             code=outcome.code,
             cube_message=outcome.message,
@@ -90,9 +88,7 @@ class Telemetry:
             "info",
             "message queued",
             correlation_id,
-            message_id=request.message_id,
-            account=request.account,
-            device_id=mask_device_id(request.device_id),
+            **_identity(request),
         )
 
     def failed(self, error: Exception, correlation_id: str, **details: Any) -> None:
@@ -128,3 +124,12 @@ class Telemetry:
     def _log(self, level: str, text: str, correlation_id: str, **fields: Any) -> None:
         known = {name: value for name, value in fields.items() if value is not None}
         getattr(self.logger, level)(text, extra={"correlation_id": correlation_id, **known})
+
+
+def _identity(request: SendRequest) -> dict[str, Any]:
+    return {
+        "request_id": request.request_id,
+        "message_id": request.message_id,
+        "account": request.account,
+        "device_id": mask_device_id(request.device_id),
+    }

@@ -1,0 +1,90 @@
+"""Build the layer of third-party packages: for both of Lambda's architectures at once, compiled, without ballast.
+
+One layer serves both architectures because CPython looks for a native module under its platform's own file name
+(``_core.cpython-313-aarch64-linux-gnu.so``): the same build can be deployed to either, and runs on a laptop too.
+
+Usage: ``python build.py TARGET`` puts ``TARGET/python``.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+MACHINES = ("aarch64", "x86_64")
+
+# botocore describes 400 services in 25 MB; the functions use these. One that needs another service adds it here.
+SERVICES = frozenset({"secretsmanager", "sqs"})
+BALLAST = ("bin", "boto3/examples", "**/examples-1.json*", "**/__pycache__")
+
+
+def main(target: Path) -> None:
+    """Build into ``target/python``."""
+    python = target / "python"
+    with tempfile.TemporaryDirectory() as scratch:
+        builds = [install(Path(scratch, machine), linux_platform(machine)) for machine in MACHINES]
+        if platform.system() != "Linux":
+            # For the local stack, which runs the functions on this machine.
+            builds.append(install(Path(scratch, "host"), []))
+        for build in builds:
+            merge(build, python)
+    remove_ballast(python)
+    compile_all(target)
+
+
+def linux_platform(machine: str) -> list[str]:
+    """Return pip's options for wheels that run on Lambda (Amazon Linux 2023, glibc 2.34)."""
+    platforms = [f"--platform=manylinux_2_28_{machine}", f"--platform=manylinux2014_{machine}"]
+    return [*platforms, "--implementation=cp", "--python-version=3.13", "--only-binary=:all:"]
+
+
+def install(target: Path, options: list[str]) -> Path:
+    """Install the locked packages into a folder."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    locked = ["--require-hashes", f"--requirement={HERE / 'requirements.txt'}", f"--target={target}"]
+    subprocess.run([*pip, *options, *locked], check=True)  # noqa: S603 - our own arguments
+    return target
+
+
+def merge(build: Path, target: Path) -> None:
+    """Copy a build into the target; a file that differs between two architectures is an error."""
+    for source in sorted(path for path in build.rglob("*") if path.is_file()):
+        copy = target / source.relative_to(build)
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+        elif ".dist-info" not in str(copy) and not filecmp.cmp(source, copy, shallow=False):
+            raise SystemExit(f"{copy.relative_to(target)} differs between architectures: the layer cannot hold both")
+
+
+def remove_ballast(python: Path) -> None:
+    """Remove what no function reads."""
+    for path in (python / "botocore" / "data").iterdir():
+        if path.is_dir() and path.name not in SERVICES:
+            shutil.rmtree(path)
+    for pattern in BALLAST:
+        for path in list(python.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def compile_all(target: Path) -> None:
+    """Compile every module, under the path that it has on Lambda.
+
+    Lambda's code folder is read-only: what is not compiled here is compiled again at every cold start. The compiled
+    files are not checked against their sources' times, which packaging changes.
+    """
+    options = ["-q", "-j0", "--invalidation-mode=unchecked-hash", "-s", str(target), "-p", "/opt"]
+    subprocess.run([sys.executable, "-m", "compileall", *options, str(target / "python")], check=True)  # noqa: S603
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

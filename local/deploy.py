@@ -1,0 +1,101 @@
+"""Deploy the built application to the local AWS: what `sam deploy` does, in process and against any endpoint."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.ministack import MiniStack
+
+BUILD = Path(__file__).parents[1] / ".aws-sam" / "build"
+BUCKET = "cube-sms-artifacts"
+
+# Where a resource's property names a folder of the build.
+_CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
+
+
+def deploy(aws: MiniStack, stack_name: str, parameters: Mapping[str, str], *, build: Path = BUILD) -> dict[str, str]:
+    """Deploy the application as a new stack.
+
+    Parameters
+    ----------
+    aws : MiniStack
+        Where to.
+    stack_name : str
+        Name of the stack.
+    parameters : Mapping[str, str]
+        Parameters of the template.
+    build : Path
+        What `sam build` made.
+
+    Returns
+    -------
+    dict[str, str]
+        The stack's outputs.
+    """
+    template = yaml_parse((build / "template.yaml").read_text())
+    _upload(aws, template, build)
+    # The managed policies that SAM would look up are none of ours: every function has its own role.
+    transformed = transform(template, dict(parameters), _NoManagedPolicies())
+    transformed["Resources"] = _with_numbers(transformed["Resources"], _numbers(transformed, parameters))
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=stack_name,
+        TemplateBody=json.dumps(transformed),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=stack_name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    (stack,) = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def _numbers(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, int]:
+    declared = template["Parameters"].items()
+    return {name: int(parameters.get(name, p["Default"])) for name, p in declared if p["Type"] == "Number"}
+
+
+def _with_numbers(value: Any, numbers: Mapping[str, int]) -> Any:
+    # CloudFormation hands a Number parameter to a resource as the number that the resource's schema asks for, MiniStack
+    # as a string, at which its event source mappings trip. Environment variables are strings on both.
+    if isinstance(value, list):
+        return [_with_numbers(item, numbers) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"Ref"} and value["Ref"] in numbers:
+        return numbers[value["Ref"]]
+    return {key: item if key == "Environment" else _with_numbers(item, numbers) for key, item in value.items()}
+
+
+class _NoManagedPolicies:
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+def _upload(aws: MiniStack, template: dict[str, Any], build: Path) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    for logical_id, resource in template["Resources"].items():
+        if code := _CODE.get(resource["Type"]):
+            key = f"{logical_id}.zip"
+            s3.put_object(Bucket=BUCKET, Key=key, Body=_zipped(build / resource["Properties"][code]))
+            resource["Properties"][code] = f"s3://{BUCKET}/{key}"
+
+
+def _zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder))
+    return buffer.getvalue()

@@ -1,0 +1,170 @@
+"""The whole stack on this machine: the local AWS, the deployed application, and the provider's simulator."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from local.cube_simulator import CubeSimulator
+from local.deploy import deploy
+from local.ministack import REGION, MiniStack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+STACK_NAME = "cube-sms"
+ACCESS_CODE = "P002276"
+SECRET = "local-test-secret"  # noqa: S105 - the simulator's, on this machine alone
+
+# A word about a feature that is none of ours, twice a deployment.
+logging.getLogger("samtranslator").setLevel(logging.ERROR)
+
+# The transform asks botocore for the region it is for.
+os.environ.setdefault("AWS_DEFAULT_REGION", REGION)
+
+
+class HttpAnswer(NamedTuple):
+    """An answer of the API.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    headers : Mapping[str, str]
+        Headers.
+    body : dict
+        JSON members.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+
+class LocalStack:
+    """A deployed stack that runs as long as this context, or until `stop`.
+
+    Parameters
+    ----------
+    parameters : Mapping[str, str], optional
+        Parameters of the template.
+    port : int
+        Port of the local AWS on 127.0.0.1, 0 for a free one.
+    **simulator
+        Options of the provider's simulator.
+    """
+
+    def __init__(self, parameters: Mapping[str, str] | None = None, *, port: int = 0, **simulator: Any) -> None:
+        with ExitStack() as stack:
+            account = f"{ACCESS_CODE}={SECRET}"
+            self.cube = stack.enter_context(CubeSimulator(**{"account": account, **simulator}))
+            self.aws = stack.enter_context(MiniStack(port=port))
+            self.cube_url = f"{self.cube.url}/cube/v4"
+            self.outputs = deploy(self.aws, STACK_NAME, {"CubeBaseUrl": self.cube_url, **(parameters or {})})
+            self.sqs = self.aws.client("sqs")
+            self.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
+            self._http = urllib3.PoolManager(retries=False, timeout=60)
+            stack.callback(self._http.clear)
+            self._resources = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop everything."""
+        self._resources.close()
+
+    @property
+    def api_url(self) -> str:
+        """The REST API's base URL on this machine."""
+        return f"{self.aws.url}/restapis/{self.outputs['ApiId']}/v1/_user_request_"
+
+    def put_credentials(self, accounts: Mapping[str, Mapping[str, str]]) -> None:
+        """Store the accounts' credentials."""
+        secrets = self.aws.client("secretsmanager")
+        secrets.put_secret_value(SecretId=self.outputs["CubeSecretId"], SecretString=json.dumps(accounts))
+
+    def enqueue(self, body: str, **attributes: str) -> str:
+        """Put a message onto the send queue, with string attributes, and return its SQS message id."""
+        answer = self.sqs.send_message(
+            QueueUrl=self.outputs["SendQueueUrl"],
+            MessageBody=body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        )
+        return str(answer["MessageId"])
+
+    def call_api(self, method: str, path: str, body: str | None = None, **headers: str) -> HttpAnswer:
+        """Call the REST API, signed for IAM; an underscore in a header's name stands for a hyphen."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = AWSRequest(method, self.api_url + path, {"Content-Type": "application/json", **names}, body)
+        SigV4Auth(Credentials("test", "test"), "execute-api", REGION).add_auth(request)
+        answer = self._http.request(method, self.api_url + path, body=body, headers=dict(request.headers))
+        return HttpAnswer(answer.status, answer.headers, json.loads(answer.data))
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Return the messages of the dead-letter queue: their bodies, and their attributes as strings."""
+        found = {}
+        while messages := self.sqs.receive_message(
+            QueueUrl=self.outputs["DeadLetterQueueUrl"],
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+            VisibilityTimeout=2,
+        ).get("Messages"):
+            for message in messages:
+                attributes = message.get("MessageAttributes", {})
+                values = {name: value["StringValue"] for name, value in attributes.items() if "StringValue" in value}
+                found[message["MessageId"]] = {"body": message["Body"], **values}
+        return list(found.values())
+
+    def log_lines(self) -> list[str]:
+        """Return what the functions have printed, line by line."""
+        logs = self.aws.client("logs")
+        lines = []
+        for output in ("SendFromQueueLogGroup", "SendFromApiLogGroup"):
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=self.outputs[output])
+            lines += [event["message"] for page in pages for event in page["events"]]
+        return lines
+
+    def outcomes(self) -> list[dict[str, Any]]:
+        """Return the log's entries about messages."""
+        return [entry for entry in self._json_lines() if "_aws" not in entry and "correlation_id" in entry]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the log's metrics, as EMF objects."""
+        return [entry for entry in self._json_lines() if "_aws" in entry]
+
+    def _json_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log_lines() if line.startswith("{")]
+
+
+def wait_until[T](what: str, probe: Callable[[], T], *, timeout: float = 60.0) -> T:
+    """Ask again and again until the answer is true, and return it.
+
+    Raises
+    ------
+    TimeoutError
+        Where it is not in time; the message says what was waited for.
+    """
+    deadline = time.monotonic() + timeout
+    while not (answer := probe()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not after {timeout:g} s")
+        time.sleep(0.2)
+    return answer
