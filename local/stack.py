@@ -115,7 +115,11 @@ class LocalStack:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         request = AWSRequest(method, self.api_url + path, {"Content-Type": "application/json", **names}, body)
         SigV4Auth(Credentials("test", "test"), "execute-api", REGION).add_auth(request)
-        answer = self._http.request(method, self.api_url + path, body=body, headers=dict(request.headers))
+        return self.call_unsigned(method, path, body, **request.headers)
+
+    def call_unsigned(self, method: str, path: str, body: str | None = None, **headers: str) -> HttpAnswer:
+        """Call the REST API as anybody could."""
+        answer = self._http.request(method, self.api_url + path, body=body, headers=headers)
         return HttpAnswer(answer.status, answer.headers, json.loads(answer.data))
 
     def dead_letters(self) -> list[dict[str, Any]]:

@@ -1,0 +1,56 @@
+"""The built layers: complete, compiled, and for both architectures."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(__file__).parents[2] / ".aws-sam" / "build"
+LAYERS = [BUILD / "CubeLayer" / "python", BUILD / "DependenciesLayer" / "python"]
+
+
+def test_every_native_module_is_there_for_both_architectures() -> None:
+    native = [path.name for layer in LAYERS for path in layer.rglob("*.so")]
+
+    for suffix in ("cpython-313-aarch64-linux-gnu.so", "cpython-313-x86_64-linux-gnu.so"):
+        assert [name for name in native if name.endswith(suffix)]
+    assert len({name.partition(".")[0] for name in native}) * 2 == len(native)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.parent.name)
+def test_every_module_is_compiled_under_the_path_it_has_on_lambda(layer: Path) -> None:
+    sources = list(layer.rglob("*.py"))
+
+    assert sources
+    for source in sources:
+        compiled = Path(importlib.util.cache_from_source(str(source)))
+        assert compiled.exists(), f"{source} is not compiled"
+        # Flags 1: by hash and unchecked, so that the times packaging gives to files do not matter.
+        assert compiled.read_bytes()[4] == 1, f"{compiled} would be checked against its source"
+    assert b"/opt/python/" in Path(importlib.util.cache_from_source(str(sources[0]))).read_bytes()
+
+
+@pytest.mark.parametrize("function", ["SendFromQueueFunction", "SendFromApiFunction"])
+def test_a_handler_needs_nothing_but_its_layers(function: str) -> None:
+    # Given an interpreter that sees the function and its layers, and no other package
+    path = [str(BUILD / function), *map(str, LAYERS)]
+    code = f"import sys; sys.path += {path}; import app, json; print(json.dumps(sorted(sys.modules)))"
+
+    # When the handler is imported
+    result = subprocess.run(
+        [sys._base_executable, "-I", "-S", "-c", code],  # type: ignore[attr-defined]
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    # Then it finds all it needs, and loads none of what it should do without
+    modules = json.loads(result.stdout)
+    assert "cube_sms.sending" in modules
+    assert not {"requests", "pydantic", "aws_xray_sdk"} & set(modules)
