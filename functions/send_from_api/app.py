@@ -49,7 +49,7 @@ def post_message() -> Response[str]:
     event = app.current_event
     correlation_id = event.request_context.request_id
     request = parse_send_request(
-        (event.decoded_body or "").encode(),
+        (event.decoded_body or "").encode("utf-8", "surrogatepass"),
         request_id=event.headers.get("Idempotency-Key"),
         max_content_length=settings.max_content_length,
     ).identified(str(uuid4()))

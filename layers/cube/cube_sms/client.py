@@ -15,6 +15,7 @@ import msgspec
 
 from . import __version__
 from .connection import Connections
+from .content import CONTENT_FIELD
 from .errors import (
     CubeAuthenticationError,
     CubeError,
@@ -23,7 +24,7 @@ from .errors import (
     CubeThrottled,
     CubeUnavailable,
 )
-from .models import CONTENT_FIELD, mask_device_id
+from .models import mask_device_id
 from .signing import signed_body
 
 if TYPE_CHECKING:

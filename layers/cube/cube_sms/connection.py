@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import ssl
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -50,6 +51,41 @@ class Answer(NamedTuple):
     body: bytes
 
 
+def parse_base_url(text: str) -> SplitResult:
+    """Read a base URL.
+
+    Parameters
+    ----------
+    text : str
+        ``https://host[:port][/path]``; plain HTTP is accepted for loopback hosts alone.
+
+    Returns
+    -------
+    SplitResult
+        Its parts.
+
+    Raises
+    ------
+    ValueError
+        Where it is none.
+
+    Examples
+    --------
+    >>> parse_base_url("https://api-uat.io.linksfield.net/cube/v4").path
+    '/cube/v4'
+    """
+    try:
+        url = urlsplit(text)
+        is_url = url.scheme in ("https", "http") and url.hostname and url.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or url.query or url.fragment or url.username is not None or re.search(r"[^!-~]", text):
+        raise ValueError("must be https://host[:port][/path]")
+    if url.scheme == "http" and url.hostname not in _LOOPBACK:
+        raise ValueError("must be https:// (plain http:// is for loopback hosts alone)")
+    return url
+
+
 class Connections:
     """A pool of keep-alive connections to one server. Safe to share between threads.
 
@@ -82,11 +118,7 @@ class Connections:
         ssl_context: ssl.SSLContext | None,
         clock: Callable[[], float],
     ) -> None:
-        url = urlsplit(base_url)
-        if url.scheme not in ("https", "http") or not url.hostname or url.query or url.fragment or url.username:
-            raise ValueError("base_url: must be https://host[:port][/path]")
-        if url.scheme == "http" and url.hostname not in _LOOPBACK:
-            raise ValueError("base_url: must be https:// (plain http:// is for loopback hosts alone)")
+        url = parse_base_url(base_url)
         options: dict[str, Any] = {
             "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
             "maxsize": size,
@@ -99,9 +131,9 @@ class Connections:
             context = ssl_context or ssl.create_default_context()
             if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
                 raise ValueError("ssl_context: must verify the certificate and the host name")
-            self._pool = _HTTPSPool(url.hostname, url.port, ssl_context=context, **options)
+            self._pool = _HTTPSPool(str(url.hostname), url.port, ssl_context=context, **options)
         else:
-            self._pool = _HTTPPool(url.hostname, url.port, **options)
+            self._pool = _HTTPPool(str(url.hostname), url.port, **options)
         self._base_path = url.path.rstrip("/")
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:

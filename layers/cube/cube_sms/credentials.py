@@ -53,11 +53,14 @@ class Credentials:
         The signing secret. Not shown by ``repr``.
     stale : bool
         Whether this is the last good value, served while Secrets Manager is away.
+    version : int
+        Which fetch it comes from.
     """
 
     access_code: str
     secret: str = field(repr=False)
     stale: bool = field(default=False, compare=False)
+    version: int = field(default=0, compare=False, repr=False)
 
 
 class CredentialStore:
@@ -91,6 +94,7 @@ class CredentialStore:
         self._accounts: dict[str, object] | None = None
         self._error: str | None = None
         self._stale = False
+        self._version = 0
         self._fetched_at = self._fetch_at = -math.inf
 
     def get(self, account: str) -> Credentials:
@@ -115,9 +119,15 @@ class CredentialStore:
         """
         with self._lock:
             now = self._clock()
-            is_unknown = self._accounts is not None and account not in self._accounts
-            if now >= self._fetch_at or (is_unknown and now >= self._fetched_at + RETRY_SECONDS):
+            if now >= self._fetch_at:
                 self._fetch()
+            try:
+                return self._select(account)
+            except CredentialsError:
+                # The account may have been stored, or mended, since.
+                if now < self._fetched_at + RETRY_SECONDS:
+                    raise
+            self._fetch()
             return self._select(account)
 
     def refresh(self, account: str, refused: Credentials) -> Credentials:
@@ -141,7 +151,9 @@ class CredentialStore:
             As for `get`.
         """
         with self._lock:
-            if self._select(account) == refused:
+            current = self._select(account)
+            is_newer = current.version != refused.version or current != refused
+            if not is_newer and not (self._stale and self._clock() < self._fetch_at):
                 self._fetch()
             return self._select(account)
 
@@ -164,6 +176,7 @@ class CredentialStore:
             self._error = f"secret {self._secret_id} must be a JSON object with a member for each account"
             return
         self._accounts = accounts
+        self._version += 1
         self._stale = False
         self._fetch_at = self._fetched_at + self._max_age
 
@@ -171,6 +184,8 @@ class CredentialStore:
         if self._error:
             raise CredentialsError(self._error)
         accounts = self._accounts or {}
+        if account not in accounts and self._stale:
+            raise CredentialsError(f"secret {self._secret_id} had no account {account!r} when it could be fetched")
         if account not in accounts:
             raise UnknownAccountError(f"secret {self._secret_id} has no account {account!r}")
         entry = accounts[account]
@@ -178,7 +193,7 @@ class CredentialStore:
         for name, value in zip(("access_code", "secret"), values, strict=True):
             if not isinstance(value, str) or not value:
                 raise CredentialsError(f"secret {self._secret_id}, account {account!r}: {name} must be a string")
-        return Credentials(str(values[0]), str(values[1]), self._stale)
+        return Credentials(str(values[0]), str(values[1]), self._stale, self._version)
 
 
 def _is_transient(error: BotoCoreError | ClientError) -> bool:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from .content import CONTENT_FIELD, ITEM_FIELDS, MAX_BINARY_DIGITS, MAX_ITEMS, item_faults, text_faults
 from .errors import Fault, InvalidRequestError
 
 DEFAULT_ACCOUNT = "default"
 DEFAULT_MAX_CONTENT_LENGTH = 140
-MAX_BINARY_DIGITS = 280
-CONTENT_FIELD = "smsTemplateContent"
-CONTENT_ITEM_FIELDS = (CONTENT_FIELD, "smsType", "smsNum")
 
 # Python's `$` also matches before a final newline, JSON Schema's does not: the look-ahead makes them equal.
 _END = r"$(?!\n)"
-
-# Unicode's control characters but \n, \r and \t: what the signature has no canonical form for.
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-_HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 
 DeviceId = Annotated[
     str,
@@ -59,9 +52,9 @@ ContentList = Annotated[
     list[dict[str, str | None]],
     Meta(
         min_length=1,
-        max_length=10,
-        description="an array of 1 to 10 objects of strings: the provider's own array, passed on with the order of "
-        "fields and the empty fields as given",
+        max_length=MAX_ITEMS,
+        description=f"an array of 1 to {MAX_ITEMS} objects of strings: the provider's own array, passed on with the order "
+        "of fields and the empty fields as given",
     ),
 ]
 ExpiresAt = Annotated[
@@ -127,7 +120,9 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def to_json(self) -> bytes:
         """Return the request as the JSON that `parse_send_request` reads."""
-        return msgspec.json.encode(self)
+        # SQS refuses these two characters, JSON does not; they can only stand in a string, where an escape does.
+        text = msgspec.json.encode(self).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+        return text.encode()
 
 
 _FIELDS = {field.encode_name: field for field in msgspec.structs.fields(SendRequest)}
@@ -173,19 +168,30 @@ of the SIM; kontent: is not a field of a send request; content: exactly one of c
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         faults, own_id = _faults_of_fields(body, max_content_length)
     else:
-        faults = _content_faults(request.message_type, request.content, request.sms_content_list, max_content_length)
+        faults = _content_faults(request, max_content_length)
         own_id = request.request_id or None
     if request_id is not None:
-        faults += _request_id_faults(request_id, own_id)
+        id_faults = _request_id_faults(request_id, own_id)
+        faults += id_faults
+        own_id = own_id or (None if id_faults else request_id)
     if faults:
-        raise InvalidRequestError(faults, own_id or request_id)
-    return request.identified(request_id) if request_id else request
+        raise InvalidRequestError(faults, own_id)
+    return request.identified(own_id) if own_id else request
 
 
 _DECODER = msgspec.json.Decoder(SendRequest)
+_ONE_CONTENT = Fault("content", "exactly one of content and smsContentList is required")
 
 
-def _faults_of_fields(body: bytes, max_content_length: int) -> tuple[list[Fault], str | None]:
+def _content_faults(request: SendRequest, max_length: int) -> list[Fault]:
+    if (request.content is UNSET) == (request.sms_content_list is UNSET):
+        return [_ONE_CONTENT]
+    if request.content is not UNSET:
+        return text_faults("content", request.content, request.message_type, max_length)
+    return item_faults("smsContentList", request.sms_content_list or [], request.message_type, max_length)
+
+
+def _faults_of_fields(body: bytes, max_length: int) -> tuple[list[Fault], str | None]:
     # msgspec stops at the first fault; this goes on, field by field, once it is known that there is one.
     try:
         fields = msgspec.json.decode(body)
@@ -196,22 +202,36 @@ def _faults_of_fields(body: bytes, max_content_length: int) -> tuple[list[Fault]
     if not isinstance(fields, dict):
         return [Fault("$", "must be a JSON object")], None
     faults = []
-    valid: dict[str, Any] = {}
+    valid: dict[str, Any] = {"messageType": "Text"}
     for name, field in _FIELDS.items():
-        if name in fields:
-            try:
-                valid[name] = msgspec.convert(fields[name], field.type)
-            except msgspec.ValidationError:
-                faults.append(Fault(name, f"must be {_description(field.type)}"))
-        elif field.required:
-            faults.append(Fault(name, "is required"))
+        if name not in fields:
+            faults += [Fault(name, "is required")] if field.required else []
+        elif (value := _converted(fields[name], field.type)) is not None:
+            valid[name] = value
         else:
-            valid[name] = field.default
-    faults += [Fault(name[:64], "is not a field of a send request") for name in fields.keys() - _FIELDS.keys()]
-    if valid.keys() >= {"messageType", "content", "smsContentList"}:
-        faults += _content_faults(valid["messageType"], valid["content"], valid["smsContentList"], max_content_length)
+            valid.pop(name, None)
+            faults.append(Fault(name, f"must be {_description(field.type)}"))
+    faults += [Fault(name[:64], "is not a field of a send request") for name in sorted(fields.keys() - _FIELDS.keys())]
+    if ("content" in fields) == ("smsContentList" in fields):
+        faults.append(_ONE_CONTENT)
+    if "content" in valid:
+        faults += text_faults("content", valid["content"], valid.get("messageType"), max_length)
+    if "smsContentList" in valid:
+        faults += item_faults("smsContentList", valid["smsContentList"], valid.get("messageType"), max_length)
     # What fails as a whole and passes field by field gives a field twice, once wrong.
-    return faults or [Fault("$", "gives a field more than once")], valid.get("requestId") or None
+    return faults or [Fault("$", "gives a field more than once")], valid.get("requestId")
+
+
+def _converted(value: Any, annotation: Any) -> Any:
+    # Of the provider's array only the size is looked at: its items have faults of their own. Of a time, msgspec also
+    # reads the two common variants with a space for the T and an offset without a colon, which do no harm.
+    is_list = annotation == ContentList | UnsetType
+    try:
+        return msgspec.convert(
+            value, Annotated[list[Any], Meta(min_length=1, max_length=MAX_ITEMS)] if is_list else annotation
+        )
+    except msgspec.ValidationError:
+        return None
 
 
 def _request_id_faults(request_id: str, own_id: str | None) -> list[Fault]:
@@ -227,38 +247,6 @@ def _request_id_faults(request_id: str, own_id: str | None) -> list[Fault]:
 def _description(annotation: Any) -> str:
     (meta,) = getattr(annotation, "__metadata__", None) or annotation.__args__[0].__metadata__
     return str(meta.description)
-
-
-def _content_faults(
-    message_type: str, content: str | UnsetType, items: list[dict[str, str | None]] | UnsetType, max_length: int
-) -> list[Fault]:
-    if (content is UNSET) == (items is UNSET):
-        return [Fault("content", "exactly one of content and smsContentList is required")]
-    if content is not UNSET:
-        return _text_faults("content", message_type, content, max_length)
-    faults = []
-    for index, item in enumerate(items or []):
-        path = f"smsContentList[{index}]"
-        faults += _text_faults(f"{path}.{CONTENT_FIELD}", message_type, item.get(CONTENT_FIELD) or "", max_length)
-        for name, value in item.items():
-            if name not in CONTENT_ITEM_FIELDS:
-                faults.append(Fault(f"{path}.{name[:64]}", "is not a field of the provider's array"))
-            elif name != CONTENT_FIELD and value and _CONTROL.search(value):
-                faults.append(Fault(f"{path}.{name}", "holds a control character"))
-    return faults
-
-
-def _text_faults(path: str, message_type: str, text: str, max_length: int) -> list[Fault]:
-    if message_type == "Binary":
-        if len(text) > MAX_BINARY_DIGITS or not _HEXADECIMAL.fullmatch(text):
-            return [Fault(path, f"must be an even number of hexadecimal digits, 2 to {MAX_BINARY_DIGITS}")]
-        return []
-    faults = []
-    if not 1 <= len(text) <= max_length:
-        faults.append(Fault(path, f"must have 1 to {max_length} characters, has {len(text)}"))
-    if _CONTROL.search(text):
-        faults.append(Fault(path, "holds a control character other than line feed, carriage return and tab"))
-    return faults
 
 
 def mask_device_id(device_id: str) -> str:
@@ -286,12 +274,12 @@ def send_request_schema() -> dict[str, Any]:
     ['deviceId']
     """
     schema = msgspec.json.schema(SendRequest)["$defs"]["SendRequest"]
-    # What the model's types cannot say and `_content_faults` checks.
+    # What the model's types cannot say and `content` checks.
     schema["properties"]["smsContentList"]["items"] = {
         "type": "object",
         "properties": {
             CONTENT_FIELD: {"type": "string", "minLength": 1},
-            **{name: {"type": ["string", "null"]} for name in CONTENT_ITEM_FIELDS if name != CONTENT_FIELD},
+            **{name: {"type": ["string", "null"]} for name in ITEM_FIELDS if name != CONTENT_FIELD},
         },
         "required": [CONTENT_FIELD],
         "additionalProperties": False,

@@ -6,6 +6,7 @@ import re
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin, get_type_hints
 
+from .connection import parse_base_url
 from .errors import Fault, SettingsError
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ class Settings:
             if text:
                 try:
                     values[field.name] = _parse(text, types[field.name])
+                    if field.name == "cube_base_url":
+                        parse_base_url(text)
                 except ValueError as error:
                     faults.append(Fault(name, str(error)))
             elif field.default is MISSING:

@@ -86,7 +86,7 @@ def canonical_json(parameters: Mapping[str, Any]) -> bytes:
     except CanonicalFormError:
         raise
     except ValueError:
-        raise CanonicalFormError("NaN and infinities have no canonical form") from None
+        raise CanonicalFormError("a number that is NaN, infinite or too long has no canonical form") from None
 
 
 def sign(parameters: Mapping[str, Any], secret: str) -> str:

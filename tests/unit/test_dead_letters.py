@@ -1,0 +1,168 @@
+"""The dead-letter queue: what a message looks like there."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cube_sms.dead_letters import ATTEMPTS_USED_UP, INVALID_REQUEST, DeadLetterQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_sqs import SQSClient
+
+BODY = '{"deviceId": "89314404000939952215", "content": "温度 😀\\n"}'
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[SQSClient]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    with mock_aws():
+        yield boto3.client("sqs", region_name="eu-central-1")
+
+
+@pytest.fixture
+def queue_url(sqs: SQSClient) -> str:
+    return sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
+
+
+@pytest.fixture
+def dead_letters(sqs: SQSClient, queue_url: str) -> DeadLetterQueue:
+    return DeadLetterQueue(sqs, queue_url)
+
+
+def record(**attributes: dict[str, Any]) -> dict[str, Any]:
+    # As Lambda hands it over: camel case, and lists that are always empty.
+    lists: dict[str, Any] = {"stringListValues": [], "binaryListValues": []}
+    return {
+        "messageId": "19dd0b57-b21e-4ac1-bd88-01bbb068cb78",
+        "body": BODY,
+        "messageAttributes": {name: {**value, **lists} for name, value in attributes.items()},
+    }
+
+
+def string(value: str) -> dict[str, Any]:
+    return {"dataType": "String", "stringValue": value}
+
+
+def received(sqs: SQSClient, queue_url: str) -> Any:
+    messages = sqs.receive_message(QueueUrl=queue_url, MessageAttributeNames=["All"], MaxNumberOfMessages=10)[
+        "Messages"
+    ]
+    assert len(messages) == 1
+    return messages[0]
+
+
+def values(message: Any) -> dict[str, Any]:
+    return {
+        name: attribute.get("StringValue", attribute.get("BinaryValue"))
+        for name, attribute in message["MessageAttributes"].items()
+    }
+
+
+def test_message_arrives_whole_with_its_identity_and_the_reason(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    dead_letters.put(record(), request_id="order-1", reason=ATTEMPTS_USED_UP, attempts=8, lastCode="1007")
+
+    message = received(sqs, queue_url)
+    assert message["Body"] == BODY
+    assert values(message) == {"requestId": "order-1", "reason": "AttemptsUsedUp", "attempts": "8", "lastCode": "1007"}
+    assert message["MessageAttributes"]["attempts"]["DataType"] == "Number"
+    assert message["MessageAttributes"]["lastCode"]["DataType"] == "String"
+
+
+@pytest.mark.parametrize("body", ["not JSON", " ", json.dumps({"content": "a" * 100_000})])
+def test_body_of_any_kind_is_kept(sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue, body: str) -> None:
+    dead_letters.put({"body": body}, request_id="id", reason=INVALID_REQUEST)
+    assert received(sqs, queue_url)["Body"] == body
+
+
+def test_what_is_not_known_is_left_out_and_zero_is_known(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    dead_letters.put(record(), request_id="id", reason=INVALID_REQUEST, detail="", lastCode=None, attempts=0)
+    assert values(received(sqs, queue_url)) == {"requestId": "id", "reason": "InvalidRequest", "attempts": "0"}
+
+
+def test_messages_own_attributes_are_kept(sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue) -> None:
+    # Given a message with attributes of every kind
+    data = bytes(range(256))
+    original = record(
+        trace=string("Root=1-67891233"),
+        priority={"dataType": "Number.int", "stringValue": "7"},
+        blob={"dataType": "Binary.png", "binaryValue": base64.b64encode(data).decode()},
+    )
+
+    dead_letters.put(original, request_id="order-1", reason=INVALID_REQUEST)
+
+    # Then they are there with type and value
+    attributes = received(sqs, queue_url)["MessageAttributes"]
+    assert attributes["trace"] == {"DataType": "String", "StringValue": "Root=1-67891233"}
+    assert attributes["priority"] == {"DataType": "Number.int", "StringValue": "7"}
+    assert attributes["blob"] == {"DataType": "Binary.png", "BinaryValue": data}
+    assert attributes["requestId"]["StringValue"] == "order-1"
+
+
+def test_message_that_dies_again_tells_of_its_last_death(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    # Given a message that was redriven
+    again = record(requestId=string("order-1"), reason=string(INVALID_REQUEST), detail=string("deviceId: is required"))
+
+    dead_letters.put(again, request_id="order-1", reason=ATTEMPTS_USED_UP, detail="HTTP 503", attempts=8)
+
+    assert values(received(sqs, queue_url)) == {
+        "requestId": "order-1",
+        "reason": "AttemptsUsedUp",
+        "detail": "HTTP 503",
+        "attempts": "8",
+    }
+
+
+def test_more_attributes_than_sqs_takes_are_dropped_but_never_the_reason(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    # Given a message with all the ten attributes a message can have
+    original = record(**{f"own{number}": string(str(number)) for number in range(10)})
+
+    dead_letters.put(original, request_id="order-1", reason=INVALID_REQUEST, detail="a", attempts=1)
+
+    # Then ours are there and as many of its own as fit
+    attributes = values(received(sqs, queue_url))
+    assert len(attributes) == 10
+    assert attributes.keys() >= {"requestId", "reason", "detail", "attempts", "own0", "own5"}
+
+
+def test_long_value_is_cut(sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue) -> None:
+    dead_letters.put(record(), request_id="id", reason=INVALID_REQUEST, detail="é" * 300_000)
+
+    detail = values(received(sqs, queue_url))["detail"]
+    assert detail.startswith("é" * 100)
+    assert len(detail) <= 1024
+
+
+@pytest.mark.parametrize("refused", ["\x00", "\x08", "\x0b", "\x1f", "\ufffe", "\uffff", chr(0xD800), chr(0xDFFF)])
+def test_character_that_sqs_refuses_is_replaced(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue, refused: str
+) -> None:
+    dead_letters.put(record(), request_id="id", reason=INVALID_REQUEST, detail=f"{refused}: is not a field{refused}")
+
+    assert values(received(sqs, queue_url))["detail"] == "?: is not a field?"
+
+
+@pytest.mark.parametrize("allowed", ["\t\n\r", " ~\x7f\x85", "温度", "\ud7ff\ue000\ufffd", "😀\U0010ffff"])
+def test_every_other_character_is_kept(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue, allowed: str
+) -> None:
+    dead_letters.put(record(), request_id="id", reason=INVALID_REQUEST, detail=f"a{allowed}b")
+    assert values(received(sqs, queue_url))["detail"] == f"a{allowed}b"

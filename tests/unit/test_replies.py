@@ -1,0 +1,201 @@
+"""What the API replies: status, headers, media type and members for everything a request can come to."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from cube_sms.client import CubeAnswer
+from cube_sms.errors import (
+    CredentialsError,
+    CubeAuthenticationError,
+    CubeError,
+    CubeOutcomeUnknown,
+    CubeRejected,
+    CubeThrottled,
+    CubeUnavailable,
+    Fault,
+    InvalidRequestError,
+)
+from cube_sms.models import parse_send_request
+from cube_sms.replies import Reply, prefers_async, problem, reply_to_error, reply_to_outcome, reply_to_queued
+from cube_sms.sending import Outcome, State
+
+ICCID = "89314404000939952215"
+CONTENT = "Zebra content"
+SECRET_NAME = "prod/cube-sms/credentials"
+REQUEST = parse_send_request(
+    b'{"requestId": "order-1", "account": "fleet-2", "deviceId": "89314404000939952215", "content": "Zebra content"}'
+)
+IDENTITY = {"requestId": "order-1", "account": "fleet-2"}
+
+
+def assert_problem(reply: Reply, status: int) -> None:
+    assert reply.status == status
+    assert reply.content_type == "application/problem+json"
+    assert reply.body["status"] == status
+    assert reply.body["title"]
+    assert reply.body["detail"]
+    assert "type" not in reply.body
+    assert None not in reply.body.values()
+    assert_tells_nothing_sensitive(reply)
+
+
+def assert_tells_nothing_sensitive(reply: Reply) -> None:
+    told = json.dumps([reply.body, reply.headers])
+    assert ICCID not in told
+    assert CONTENT not in told
+    assert SECRET_NAME not in told
+
+
+def failed(error: CubeError | CredentialsError, state: State = State.RETRYING) -> Reply:
+    posts = (error,) if isinstance(error, CubeError) else ()
+    return reply_to_outcome(REQUEST, Outcome(state=state, posts=posts, error=error))
+
+
+def test_sent_message_is_200_with_its_state_and_cubes_answer() -> None:
+    reply = reply_to_outcome(REQUEST, Outcome(state=State.SENT, posts=(CubeAnswer("0000", "success", 0.2),)))
+
+    assert reply.status == 200
+    assert reply.content_type == "application/json"
+    assert json.loads(json.dumps(reply.body)) == {**IDENTITY, "state": "SENT", "code": "0000", "message": "success"}
+    assert reply.headers == {}
+    assert_tells_nothing_sensitive(reply)
+
+
+def test_message_sent_with_the_second_credentials_is_200_with_the_last_answer() -> None:
+    posts = (CubeAuthenticationError("HTTP 401", status=401, code="9401"), CubeAnswer("0000", "success", 0.2))
+    reply = reply_to_outcome(REQUEST, Outcome(state=State.SENT, posts=posts))
+    assert reply.status == 200
+    assert reply.body["code"] == "0000"
+
+
+def test_expired_message_is_400() -> None:
+    reply = reply_to_outcome(REQUEST, Outcome(state=State.EXPIRED))
+    assert_problem(reply, 400)
+    assert reply.body["state"] == "EXPIRED"
+    assert reply.body["requestId"] == "order-1"
+    assert "expiresAt" in reply.body["detail"]
+    assert "Retry-After" not in reply.headers
+
+
+def test_rejected_message_is_422_with_cubes_code_and_message() -> None:
+    reply = failed(CubeRejected("HTTP 400", status=400, code="1007", message="device unknown"), State.REJECTED)
+    assert_problem(reply, 422)
+    assert reply.body.items() >= {**IDENTITY, "state": "REJECTED", "code": "1007", "message": "device unknown"}.items()
+    assert "Retry-After" not in reply.headers
+
+
+def test_rejection_without_an_envelope_has_no_code() -> None:
+    reply = failed(CubeRejected("HTTP 400", status=400), State.REJECTED)
+    assert_problem(reply, 422)
+    assert not reply.body.keys() & {"code", "message"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(CubeThrottled("HTTP 429", status=429), 429), (CubeUnavailable("no connection"), 503)]
+)
+def test_message_that_can_be_sent_later_has_a_time_to_wait(error: CubeError, status: int) -> None:
+    # Given no wish of the provider's, then the wait is some seconds
+    reply = failed(error)
+    assert_problem(reply, status)
+    assert int(reply.headers["Retry-After"]) > 0
+    assert reply.body["state"] == "RETRYING"
+
+    # Given one, then it is that, in whole seconds and never less
+    for asked, told in ((0.0, "0"), (0.2, "1"), (30.0, "30"), (30.01, "31"), (86_400.0, "86400")):
+        error.retry_after = asked
+        assert failed(error).headers == {"Retry-After": told}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_credentials_are_502(status: int) -> None:
+    reply = failed(CubeAuthenticationError(f"HTTP {status}", status=status, code="9401"))
+    assert_problem(reply, 502)
+    assert reply.body["code"] == "9401"
+
+
+@pytest.mark.parametrize("state", [State.RETRYING, State.UNKNOWN])
+def test_unknown_outcome_is_504_and_says_that_the_message_may_have_been_sent(state: State) -> None:
+    reply = failed(CubeOutcomeUnknown("read timeout"), state)
+    assert_problem(reply, 504)
+    assert reply.body["state"] == state
+    assert "may have been sent" in reply.body["detail"]
+    assert "Retry-After" not in reply.headers
+
+
+def test_credentials_that_cannot_be_had_are_503_without_the_reason() -> None:
+    reply = failed(CredentialsError(f"secret {SECRET_NAME} cannot be fetched: AccessDeniedException"))
+    assert_problem(reply, 503)
+    assert "AccessDenied" not in json.dumps(reply.body)
+    assert int(reply.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(("account", "query"), [("default", ""), ("fleet-2", "?account=fleet-2")])
+def test_queued_message_is_202_with_where_to_ask_for_it(account: str, query: str) -> None:
+    body = {"requestId": "a.b:c-1", "account": account, "deviceId": ICCID, "content": CONTENT}
+    reply = reply_to_queued(parse_send_request(json.dumps(body).encode()))
+
+    assert reply.status == 202
+    assert reply.content_type == "application/json"
+    assert reply.headers["Location"] == f"/messages/a.b:c-1{query}"
+    assert reply.headers["Preference-Applied"] == "respond-async"
+    assert reply.body == {"requestId": "a.b:c-1", "account": account}
+
+
+def test_invalid_request_is_400_with_every_fault() -> None:
+    faults = [Fault("deviceId", "is required"), Fault("smsContentList[0].smsNum", "holds a control character")]
+    reply = reply_to_error(InvalidRequestError(faults, "order-1"))
+
+    assert_problem(reply, 400)
+    assert reply.body["errors"] == [{"path": fault.path, "message": fault.message} for fault in faults]
+    assert all(str(fault) in reply.body["detail"] for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "ThrottlingException", "Message": SECRET_NAME}}, "SendMessage"),
+        EndpointConnectionError(endpoint_url=f"https://{SECRET_NAME}"),
+    ],
+)
+def test_aws_in_the_way_is_503_with_a_time_to_wait(error: Exception) -> None:
+    reply = reply_to_error(error)
+    assert_problem(reply, 503)
+    assert int(reply.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("error", [ValueError(CONTENT), KeyError(ICCID), CredentialsError(SECRET_NAME)])
+def test_of_any_other_error_nothing_is_told(error: Exception) -> None:
+    reply = reply_to_error(error)
+    assert_problem(reply, 500)
+    assert type(error).__name__ not in json.dumps(reply.body)
+
+
+def test_problem_leaves_members_out_that_are_not_known() -> None:
+    reply = problem(418, "Teapot", "short and stout", code=None, state="", attempts=0)
+    known = {"state": "", "attempts": 0}
+    assert reply.body == {"title": "Teapot", "status": 418, "detail": "short and stout", **known}
+
+
+@pytest.mark.parametrize(
+    ("prefer", "expected"),
+    [
+        ("respond-async", True),
+        ("Respond-Async", True),
+        ("respond-async, wait=10", True),
+        ("wait=10,respond-async", True),
+        (" respond-async ; foo=bar ", True),
+        ("return=minimal, handling=lenient", False),
+        ("respond-async-not", False),
+        ("not-respond-async", False),
+        ('foo="respond-async"', False),
+        ("respond", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_preference_for_an_answer_before_the_sending(prefer: str | None, expected: bool) -> None:
+    assert prefers_async(prefer) is expected
