@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from functools import cache
@@ -19,6 +20,7 @@ from cube_sms.settings import Settings
 from cube_sms.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_sqs import SQSClient
 
@@ -49,7 +51,7 @@ def post_message() -> Response[str]:
     event = app.current_event
     correlation_id = event.request_context.request_id
     request = parse_send_request(
-        (event.decoded_body or "").encode("utf-8", "surrogatepass"),
+        _body(event),
         request_id=event.headers.get("Idempotency-Key"),
         max_content_length=settings.max_content_length,
     ).identified(str(uuid4()))
@@ -73,6 +75,11 @@ def failed(error: Exception) -> Response[str]:
 def not_found(_error: Exception) -> Response[str]:
     """Answer where there is no such resource."""
     return _response(problem(404, "Not found", "there is no such resource"))
+
+
+def _body(event: APIGatewayProxyEvent) -> bytes:
+    text = event.body or ""
+    return base64.b64decode(text) if event.is_base64_encoded else text.encode("utf-8", "surrogatepass")
 
 
 def _response(reply: Reply) -> Response[str]:

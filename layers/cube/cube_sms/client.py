@@ -144,12 +144,13 @@ class CubeClient:
         try:
             answer = self._connections.post("/sms/sendSms", body, self._headers)
             envelope = _envelope(answer.body)
+            is_success = bool(envelope and envelope.success and envelope.code == SUCCESS_CODE)
             if envelope:
                 envelope.code = _redact(envelope.code, credentials, request)
                 envelope.message = _redact(envelope.message or "", credentials, request)
-                if answer.status == 200 and envelope.success and envelope.code == SUCCESS_CODE:
-                    return CubeAnswer(envelope.code, envelope.message, time.perf_counter() - started)
-            raise _error(answer, envelope, self._clock())
+                if is_success and answer.status == 200:
+                    return CubeAnswer(SUCCESS_CODE, envelope.message, time.perf_counter() - started)
+            raise _error(answer, envelope, self._clock(), is_success=is_success)
         except CubeError as error:
             error.latency = time.perf_counter() - started
             raise
@@ -187,26 +188,25 @@ def _envelope(answer: bytes) -> _Envelope | None:
         return None
 
 
-def _error(answer: Answer, envelope: _Envelope | None, now: float) -> CubeError:
-    details: dict[str, Any] = {"status": answer.status}
+def _error(answer: Answer, envelope: _Envelope | None, now: float, *, is_success: bool) -> CubeError:
+    status = answer.status
+    reason = f"HTTP {status}"
+    details: dict[str, Any] = {"status": status}
     if envelope:
         details |= {"code": envelope.code, "message": envelope.message}
-    match answer.status:
-        case 200 if envelope:
-            return CubeRejected("answered without success", **details)
-        case 200:
-            return CubeOutcomeUnknown("the answer is no envelope", **details)
+    match status:
         case 400:
-            return CubeRejected("HTTP 400", **details)
+            return CubeRejected(reason, **details)
         case 401 | 403:
-            return CubeAuthenticationError(f"HTTP {answer.status}", **details)
+            return CubeAuthenticationError(reason, **details)
         case 429:
-            return CubeThrottled("HTTP 429", retry_after=_retry_after(answer.retry_after, now), **details)
+            return CubeThrottled(reason, retry_after=_retry_after(answer.retry_after, now), **details)
         case 502 | 503:
-            return CubeUnavailable(
-                f"HTTP {answer.status}", retry_after=_retry_after(answer.retry_after, now), **details
-            )
-    return CubeOutcomeUnknown(f"HTTP {answer.status}", **details)
+            return CubeUnavailable(reason, retry_after=_retry_after(answer.retry_after, now), **details)
+    # A server that broke, or sent us elsewhere, may say anything; another one that says no means it.
+    if envelope and not is_success and (status < 300 or 400 <= status < 500):
+        return CubeRejected(f"{reason}, without success", **details)
+    return CubeOutcomeUnknown(reason if status != 200 else "the answer is no envelope", **details)
 
 
 def _retry_after(value: str | None, now: float) -> float | None:
@@ -222,10 +222,11 @@ def _retry_after(value: str | None, now: float) -> float | None:
 
 def _redact(text: str, credentials: Credentials, request: SendRequest) -> str:
     # The provider's words are logged and kept, and may quote what they are about.
-    for hidden in (*request.texts, credentials.secret):
+    # The longest first, or a text within another one would leave the rest of it.
+    for hidden in sorted((*request.texts, credentials.secret), key=len, reverse=True):
         if hidden in text:
-            # A short one is looked for as a word, or it would tear up every word that happens to contain it.
+            # A short one is looked for as a word of its own, or it would tear up every word that happens to hold it.
             pattern = re.escape(hidden) if len(hidden) > 3 else rf"(?<!\w){re.escape(hidden)}(?!\w)"
-            text = re.sub(pattern, "[redacted]", text)
+            text = re.sub(pattern, "[redacted]", text, flags=re.ASCII)
     text = text.replace(request.device_id, mask_device_id(request.device_id))
     return text[:MAX_MESSAGE_LENGTH]

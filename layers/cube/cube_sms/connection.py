@@ -165,6 +165,9 @@ class Connections:
                 "POST", self._base_path + path, body, headers, retries=False, redirect=False, preload_content=False
             )
             try:
+                if response.status < 200:
+                    # http.client takes an interim answer other than 100 for the answer, and leaves that one unread.
+                    raise CubeOutcomeUnknown(f"interim answer HTTP {response.status}", status=response.status)
                 content = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
                 if len(content) > MAX_ANSWER_BYTES:
                     raise CubeOutcomeUnknown(f"the answer is over {MAX_ANSWER_BYTES} bytes", status=response.status)

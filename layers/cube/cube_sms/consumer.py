@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from .sending import Outcome
     from .settings import Settings
 
-# SQS keeps a message invisible for at most 12 hours and changes at most 10 at once.
-MAX_INVISIBLE_SECONDS = 12 * 3600
+# SQS keeps a message invisible for at most 12 hours from when it was received, of which the invocation has used some,
+# and changes at most 10 at once.
+MAX_INVISIBLE_SECONDS = 12 * 3600 - 15 * 60
 SQS_BATCH_SIZE = 10
 
 # Kept free at the end of an invocation: for Secrets Manager, for SQS, and for the metrics.

@@ -58,6 +58,24 @@ class SettingsError(FaultsError):
     """The environment of the function is not valid."""
 
 
+class RequestConflictError(Exception):
+    """The request's id belongs to a different request.
+
+    Parameters
+    ----------
+    request_id : str
+        The id.
+    """
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"requestId: {request_id} belongs to a different request")
+        self.request_id = request_id
+
+
+class RecordsUnavailableError(Exception):
+    """The table of records cannot be reached, or refuses."""
+
+
 class CredentialsError(Exception):
     """The account's credentials cannot be had; the message names what is missing and never shows a value."""
 

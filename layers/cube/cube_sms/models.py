@@ -53,8 +53,8 @@ ContentList = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_ITEMS,
-        description=f"an array of 1 to {MAX_ITEMS} objects of strings: the provider's own array, passed on with the order "
-        "of fields and the empty fields as given",
+        description=f"an array of 1 to {MAX_ITEMS} objects of strings: the provider's own array, passed on with the "
+        "order of fields and the empty fields as given",
     ),
 ]
 ExpiresAt = Annotated[

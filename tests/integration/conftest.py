@@ -1,0 +1,100 @@
+"""Fixtures of the integration tests: the provider's simulator, clients of it, and the gateway as it is deployed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from moto import mock_aws
+
+from cube_sms.client import CubeClient
+from functions.send_from_queue import app as queue_app
+from local.cube_simulator import CubeSimulator
+from tests.integration.deployment import REGION, Deployment
+from tests.support import ACCESS_CODE, SECRET, Printed
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="session")
+def _simulator() -> Iterator[CubeSimulator]:
+    with CubeSimulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def cube(_simulator: CubeSimulator) -> CubeSimulator:
+    """The provider, without limits, with empty books and in a good mood."""
+    _simulator.configure(
+        qps=0,
+        connections=0,
+        quota=0,
+        latency=0,
+        retry_after="seconds",
+        timestamp_unit="s",
+        accounts={ACCESS_CODE: SECRET},
+        unknown_devices=[],
+        faults={},
+        device_faults={},
+        next_faults=[],
+    )
+    _simulator.reset()
+    return _simulator
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., CubeClient]]:
+    """Make clients that are closed at the end."""
+    clients = []
+
+    def make(base_url: str, **options: Any) -> CubeClient:
+        clients.append(CubeClient(base_url, **{"connect_timeout": 5.0, "read_timeout": 20.0, **options}))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def _aws() -> Iterator[None]:
+    # For a whole module, because botocore reads the services' models anew for each simulated AWS.
+    with pytest.MonkeyPatch.context() as environment, mock_aws():
+        environment.setenv("AWS_DEFAULT_REGION", REGION)
+        yield
+
+
+@pytest.fixture
+def gateway(cube: CubeSimulator, _aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    """A deployment of the gateway in front of the simulator."""
+    deployment = Deployment(monkeypatch, cube.url)
+    yield deployment
+    deployment.delete()
+
+
+class _StandardOutput:
+    """The standard output of the moment: pytest replaces it from phase to phase of a test."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], Printed]]:
+    """Return what the functions have printed since the last time, every line of which has to be JSON."""
+    # The functions' logger, which is one for both, holds the standard output of the time it was made.
+    handler = cast("logging.StreamHandler[Any]", queue_app.telemetry.logger.registered_handler)
+    earlier = handler.setStream(_StandardOutput())
+
+    def read() -> Printed:
+        output = capsys.readouterr()
+        return Printed.parse(output.out + output.err)
+
+    yield read
+    handler.setStream(earlier)

@@ -1,0 +1,167 @@
+"""The gateway as it is deployed: both handlers, with queues and a secret of a simulated AWS behind them."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from moto.backends import get_backend
+
+from functions.send_from_api import app as api_app
+from functions.send_from_queue import app as queue_app
+from tests.support import ACCESS_CODE, SECRET, Context, load_event
+
+if TYPE_CHECKING:
+    import pytest
+
+SECRET_ID = "cube-sms/credentials"
+REGION = "eu-central-1"
+AWS_ACCOUNT = "123456789012"
+
+# Far above every delay that the tests expect, so that a message whose visibility nobody changed shows.
+VISIBILITY_TIMEOUT = 30_000
+
+
+class Deployment:
+    """One deployment. Its first invocation is cold, and so is the one after `configure`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, cube_url: str) -> None:
+        self._monkeypatch = monkeypatch
+        self.sqs = boto3.client("sqs")
+        self.secrets = boto3.client("secretsmanager")
+        self.send_queue = self.sqs.create_queue(
+            QueueName="cube-sms-send", Attributes={"VisibilityTimeout": str(VISIBILITY_TIMEOUT)}
+        )["QueueUrl"]
+        self.dead_letter_queue = self.sqs.create_queue(QueueName="cube-sms-dead-letters")["QueueUrl"]
+        self.secrets.create_secret(Name=SECRET_ID, SecretString="{}")
+        self.set_accounts(default=(ACCESS_CODE, SECRET))
+        self.configure(
+            CUBE_BASE_URL=f"{cube_url}/cube/v4",
+            CUBE_SECRET_ID=SECRET_ID,
+            SEND_QUEUE_URL=self.send_queue,
+            DEAD_LETTER_QUEUE_URL=self.dead_letter_queue,
+            CUBE_CONNECT_TIMEOUT="3",
+            CUBE_READ_TIMEOUT="7",
+            CUBE_LANGUAGE="en-US",
+            MAX_ATTEMPTS="3",
+        )
+
+    def configure(self, **environment: str) -> None:
+        """Change the functions' environment, which gives them new execution environments."""
+        for name, value in environment.items():
+            self._monkeypatch.setenv(name, value)
+        self.cool_down()
+
+    def cool_down(self) -> None:
+        """Drop the execution environments."""
+        queue_app.consumer.cache_clear()
+        api_app.services.cache_clear()
+
+    def delete(self) -> None:
+        """Delete whatever is left of the deployment."""
+        self.cool_down()
+        for url in (self.send_queue, self.dead_letter_queue):
+            with contextlib.suppress(self.sqs.exceptions.QueueDoesNotExist):
+                self.sqs.delete_queue(QueueUrl=url)
+        self.secrets.delete_secret(SecretId=SECRET_ID, ForceDeleteWithoutRecovery=True)
+
+    def set_accounts(self, **accounts: tuple[str, str]) -> None:
+        """Write the secret with each account's access code and signing secret."""
+        value = {name: {"access_code": code, "secret": secret} for name, (code, secret) in accounts.items()}
+        self.secrets.put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(value))
+
+    def consume(self, event: dict[str, Any], context: Context | None = None) -> list[str]:
+        """Invoke the queue's handler, and return the ids of the records that have to stay in the queue."""
+        answer: dict[str, Any] = queue_app.handler(event, context or Context())
+        assert answer.keys() == {"batchItemFailures"}
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def post(self, body: Any, **headers: str) -> ApiAnswer:
+        """Post a body, as JSON where it is no string, with the API's handler; `_` in a header's name stands for `-`."""
+        given = load_event("api-post-text")
+        given["body"] = body if isinstance(body, str) else json.dumps(body)
+        given["headers"] |= {name.replace("_", "-"): value for name, value in headers.items()}
+        given["multiValueHeaders"] = {name: [value] for name, value in given["headers"].items()}
+        return self.call(given)
+
+    def call(self, event: dict[str, Any]) -> ApiAnswer:
+        """Invoke the API's handler."""
+        return ApiAnswer(api_app.handler(event, Context()))
+
+    def deliver(self, event: dict[str, Any], *, attempts: int = 1) -> dict[str, Any]:
+        """Put an event's messages onto the queue, take them from there, and return the event that gives."""
+        event = copy.deepcopy(event)
+        records = {}
+        for record in event["Records"]:
+            attributes: Any = {
+                name: {"DataType": attribute["dataType"], "StringValue": attribute["stringValue"]}
+                for name, attribute in record["messageAttributes"].items()
+            }
+            sent = self.sqs.send_message(
+                QueueUrl=self.send_queue, MessageBody=record["body"], MessageAttributes=attributes
+            )
+            record["messageId"] = sent["MessageId"]
+            records[sent["MessageId"]] = record
+        waiting = set(records)
+        while waiting:
+            answer = self.sqs.receive_message(
+                QueueUrl=self.send_queue, MaxNumberOfMessages=10, AttributeNames=["All"], WaitTimeSeconds=1
+            )
+            for message in answer["Messages"]:
+                waiting.remove(message["MessageId"])
+                record = records[message["MessageId"]]
+                record["receiptHandle"] = message["ReceiptHandle"]
+                record["attributes"] = {**message["Attributes"], "ApproximateReceiveCount": str(attempts)}
+        return event
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return what is on the dead-letter queue."""
+        answer = self.sqs.receive_message(
+            QueueUrl=self.dead_letter_queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        return [DeadLetter(message) for message in answer.get("Messages", [])]
+
+    def queued(self) -> list[str]:
+        """Return the bodies of the messages that can be received from the send queue, waiting a moment for one."""
+        answer = self.sqs.receive_message(QueueUrl=self.send_queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+        return [message["Body"] for message in answer.get("Messages", [])]
+
+    def in_flight(self) -> int:
+        """Return how many messages on the send queue cannot be received now."""
+        attributes = self.sqs.get_queue_attributes(QueueUrl=self.send_queue, AttributeNames=["All"])["Attributes"]
+        return int(attributes["ApproximateNumberOfMessagesNotVisible"])
+
+    def hidden(self) -> list[float]:
+        """Return for how many seconds from now each message on the send queue cannot be received."""
+        # SQS tells how many messages are hidden, and not for how long: only the simulated one can be asked that.
+        queue = get_backend("sqs")[AWS_ACCOUNT][REGION].queues["cube-sms-send"]
+        return [message.visible_at / 1000 - time.time() for message in queue._messages]
+
+
+class DeadLetter:
+    """A message on the dead-letter queue."""
+
+    def __init__(self, message: Any) -> None:
+        self.body: str = message["Body"]
+        self.attributes: dict[str, str] = {
+            name: value["StringValue"] for name, value in message["MessageAttributes"].items()
+        }
+
+
+class ApiAnswer:
+    """An answer of the API."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        self.status: int = answer["statusCode"]
+        self.text: str = answer["body"]
+        self.headers: dict[str, str] = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The members of the body."""
+        members: dict[str, Any] = json.loads(self.text)
+        return members

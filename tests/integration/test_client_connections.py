@@ -1,0 +1,192 @@
+"""The connections of the client: TLS, reuse, idleness and their number."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cube_sms.client import CubeClient
+from cube_sms.connection import MAX_IDLE_SECONDS
+from cube_sms.errors import CubeError, CubeOutcomeUnknown, CubeRejected, CubeUnavailable
+from local.cube_simulator import CubeSimulator
+from tests.integration.wire import FAILURE, Wire, answer, self_signed
+from tests.support import ACCESS_CODE, CREDENTIALS, SECRET, send_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class TestTls:
+    def test_trusted_certificate_is_taken(self, connect: Callable[..., CubeClient], tmp_path: Path) -> None:
+        server, trusting = self_signed(tmp_path)
+        with Wire(answer(), tls=server) as wire:
+            client = connect(wire.url, ssl_context=trusting)
+            assert [client.send_sms(CREDENTIALS, send_request()).code for _ in range(2)] == ["0000", "0000"]
+            assert (wire.connections, len(wire.requests)) == (1, 2)
+
+    def test_untrusted_certificate_is_unavailable(self, connect: Callable[..., CubeClient], tmp_path: Path) -> None:
+        server, _ = self_signed(tmp_path)
+        with Wire(answer(), tls=server) as wire:
+            with pytest.raises(CubeUnavailable):
+                connect(wire.url).send_sms(CREDENTIALS, send_request())
+            assert wire.requests == []
+
+    def test_certificate_of_another_host_is_unavailable(
+        self, connect: Callable[..., CubeClient], tmp_path: Path
+    ) -> None:
+        # Given a trusted certificate for the address 127.0.0.1 alone
+        server, trusting = self_signed(tmp_path)
+        with Wire(answer(), tls=server) as wire:
+            with pytest.raises(CubeUnavailable):
+                connect(f"https://localhost:{wire.port}", ssl_context=trusting).send_sms(CREDENTIALS, send_request())
+            assert wire.requests == []
+
+    def test_server_without_tls_is_unavailable(self, connect: Callable[..., CubeClient]) -> None:
+        with Wire(answer()) as wire, pytest.raises(CubeUnavailable):
+            connect(f"https://127.0.0.1:{wire.port}").send_sms(CREDENTIALS, send_request())
+
+    def test_handshake_that_takes_too_long_is_unavailable(self, connect: Callable[..., CubeClient]) -> None:
+        # Given a server that takes the connection and never says a word
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client = connect(f"https://127.0.0.1:{server.getsockname()[1]}", connect_timeout=0.3)
+            started = time.monotonic()
+            with pytest.raises(CubeUnavailable):
+                client.send_sms(CREDENTIALS, send_request())
+        assert time.monotonic() - started < 0.3 + 5
+
+    @pytest.mark.parametrize("check", ["nothing", "host name"])
+    def test_context_that_does_not_verify_is_refused(self, check: str) -> None:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        if check == "nothing":
+            context.verify_mode = ssl.CERT_NONE
+        with pytest.raises(ValueError, match="verify"):
+            CubeClient("https://cube.example", ssl_context=context)
+
+
+class TestBaseUrl:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://cube.example",
+            "http://10.0.0.1:8080/cube/v4",
+            "http://localhost.cube.example",
+            "http://127.0.0.1.cube.example",
+            "http://127.0.0.1@cube.example",
+            "http://0.0.0.0",
+            "HTTP://cube.example",
+        ],
+    )
+    def test_plain_http_is_for_loopback_alone(self, url: str) -> None:
+        with pytest.raises(ValueError, match="https://"):
+            CubeClient(url)
+
+    @pytest.mark.parametrize(
+        "url", ["", "cube.example", "ftp://cube.example", "https://", "https:///cube", "https://cube.example?a=b"]
+    )
+    def test_what_is_no_base_url_is_refused(self, url: str) -> None:
+        with pytest.raises(ValueError, match="https://"):
+            CubeClient(url)
+
+
+class TestReuse:
+    @pytest.mark.parametrize(("idle", "connections"), [(MAX_IDLE_SECONDS - 1, 1), (MAX_IDLE_SECONDS + 1, 2)])
+    def test_connection_that_was_idle_for_too_long_is_not_used(
+        self, cube: CubeSimulator, connect: Callable[..., CubeClient], idle: float, connections: int
+    ) -> None:
+        # Given
+        now = time.time()
+        client = connect(cube.url, clock=lambda: now)
+        client.send_sms(CREDENTIALS, send_request())
+        # When
+        now += idle
+        client.send_sms(CREDENTIALS, send_request())
+        # Then
+        assert (cube.stats()["accepted"], cube.stats()["connections"]) == (2, connections)
+
+    def test_connection_that_the_server_closed_while_idle_is_not_used(self, connect: Callable[..., CubeClient]) -> None:
+        # Given a server that closes a connection after its answer without having said so
+        with Wire(answer(), hang_up=True) as wire:
+            client = connect(wire.url)
+            client.send_sms(CREDENTIALS, send_request())
+            assert wire.hung_up.wait(30)
+            # When, then
+            assert client.send_sms(CREDENTIALS, send_request()).code == "0000"
+            assert (wire.connections, len(wire.requests)) == (2, 2)
+
+    def test_connection_that_the_server_announced_to_close_is_not_used(
+        self, connect: Callable[..., CubeClient]
+    ) -> None:
+        with Wire(answer(Connection="close")) as wire:
+            client = connect(wire.url)
+            assert [client.send_sms(CREDENTIALS, send_request()).code for _ in range(2)] == ["0000", "0000"]
+            assert wire.connections == 2
+
+    @pytest.mark.parametrize(
+        "first",
+        [
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+            b"HTTP/1.1 102 Processing\r\n\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\n",
+        ],
+        ids=["103", "102", "100"],
+    )
+    def test_late_answer_to_one_message_is_never_taken_for_the_answer_to_the_next(
+        self, connect: Callable[..., CubeClient], first: bytes
+    ) -> None:
+        # Given a connection whose first answer is an interim one, and the final one comes with the next request
+        with Wire(first, answer()) as wire:
+            client = connect(wire.url, read_timeout=1)
+            with pytest.raises(CubeOutcomeUnknown):
+                client.send_sms(CREDENTIALS, send_request("First"))
+            # When the next message is sent, then it goes over another connection
+            client.send_sms(CREDENTIALS, send_request("Second"))
+            assert (wire.connections, len(wire.requests)) == (2, 2)
+
+    def test_what_follows_an_answer_is_never_taken_for_the_answer_to_the_next(
+        self, connect: Callable[..., CubeClient]
+    ) -> None:
+        # Given a refusal with a further, unasked answer behind it
+        with Wire(answer(FAILURE) + answer(), answer(FAILURE)) as wire:
+            client = connect(wire.url)
+            for _ in range(2):
+                with pytest.raises(CubeRejected):
+                    client.send_sms(CREDENTIALS, send_request())
+
+
+class TestNumber:
+    @pytest.mark.parametrize("size", [1, 3])
+    def test_threads_share_the_connections_that_are_allowed(
+        self, connect: Callable[..., CubeClient], size: int
+    ) -> None:
+        # Given a provider that refuses one connection more, and many threads
+        options = {"qps": 0, "quota": 0, "connections": size, "latency": 0.02}
+        with CubeSimulator(account=f"{ACCESS_CODE}={SECRET}", **options) as cube, ThreadPoolExecutor(8) as threads:
+            client = connect(cube.url, max_connections=size)
+            # When
+            answers = list(threads.map(lambda n: client.send_sms(CREDENTIALS, send_request(str(n))), range(40)))
+            # Then
+            stats = cube.stats()
+            client.close()
+        assert {answer.code for answer in answers} == {"0000"}
+        assert stats["accepted"] == 40
+        assert stats["connections"] <= size
+        assert stats["highestConcurrency"] <= size
+
+    def test_failures_give_their_connections_back(
+        self, cube: CubeSimulator, connect: Callable[..., CubeClient]
+    ) -> None:
+        # Given a client with one connection, when it breaks in every way
+        client = connect(cube.url, read_timeout=2)
+        for fault in ("reset", "drop", "lost", "truncated", "garbage", "huge", "bomb", "delay:60", "status:503"):
+            cube.configure(next_faults=[fault])
+            with pytest.raises(CubeError):
+                client.send_sms(CREDENTIALS, send_request())
+        # Then there is one for the next message
+        assert client.send_sms(CREDENTIALS, send_request()).code == "0000"

@@ -1,0 +1,219 @@
+"""The client of Cube, over a socket: what each way to fail comes to."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cube_sms.errors import (
+    CubeAuthenticationError,
+    CubeError,
+    CubeOutcomeUnknown,
+    CubeRejected,
+    CubeThrottled,
+    CubeUnavailable,
+)
+from tests.integration.wire import FAILURE, SUCCESS, Wire, answer
+from tests.support import CREDENTIALS, DEVICE, send_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cube_sms.client import CubeClient
+    from cube_sms.models import SendRequest
+    from local.cube_simulator import CubeSimulator
+
+# Generous: what a busy machine may add to a time that is bounded.
+MARGIN = 5.0
+
+
+def failure(client: CubeClient, request: SendRequest | None = None) -> CubeError:
+    with pytest.raises(CubeError) as caught:
+        client.send_sms(CREDENTIALS, request or send_request())
+    return caught.value
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < seconds + MARGIN
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "status", "connections"),
+    [
+        ("rejected:7001", CubeRejected, 200, 1),
+        ("status:400", CubeRejected, 400, 1),
+        ("status:401", CubeAuthenticationError, 401, 1),
+        ("status:403", CubeAuthenticationError, 403, 1),
+        ("status:429", CubeThrottled, 429, 1),
+        ("status:502", CubeUnavailable, 502, 1),
+        ("status:503", CubeUnavailable, 503, 1),
+        ("status:500", CubeOutcomeUnknown, 500, 1),
+        ("status:504", CubeOutcomeUnknown, 504, 1),
+        ("status-after:500", CubeOutcomeUnknown, 500, 1),
+        ("redirect", CubeOutcomeUnknown, 302, 1),
+        ("garbage", CubeOutcomeUnknown, 200, 1),
+        ("truncated", CubeOutcomeUnknown, None, 2),
+        ("huge", CubeOutcomeUnknown, 200, 2),
+        ("bomb", CubeOutcomeUnknown, 200, 1),
+        ("reset", CubeOutcomeUnknown, None, 2),
+        ("drop", CubeOutcomeUnknown, None, 2),
+        ("lost", CubeOutcomeUnknown, None, 2),
+    ],
+)
+def test_each_failure_is_told_and_the_next_message_is_sent(
+    cube: CubeSimulator,
+    connect: Callable[..., CubeClient],
+    fault: str,
+    error: type[CubeError],
+    status: int | None,
+    connections: int,
+) -> None:
+    # Given a provider that fails once
+    cube.configure(device_faults={DEVICE: f"{fault}*1"})
+    client = connect(cube.url)
+    # When
+    caught = failure(client)
+    # Then there was one POST, and nothing came after it
+    assert (type(caught), caught.status) == (error, status)
+    assert 0 < caught.latency < 20
+    assert cube.stats()["received"] == 1
+    # And the client is as good as before, on the same connection where the answer was whole
+    assert client.send_sms(CREDENTIALS, send_request()).code == "0000"
+    assert cube.stats()["connections"] == connections
+
+
+def test_codes_and_messages_of_the_provider_are_kept(cube: CubeSimulator, connect: Callable[..., CubeClient]) -> None:
+    cube.configure(device_faults={DEVICE: "rejected:7001"})
+    caught = failure(connect(cube.url))
+    assert (caught.code, caught.message) == ("7001", "rejected")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("999999999", 999_999_999.0),
+        (formatdate(1_800_000_042, usegmt=True), 42.0),
+        (formatdate(1_799_999_000, usegmt=True), 0.0),
+        (None, None),
+        ("", None),
+        ("-7", None),
+        ("soon", None),
+        ("1e3", None),
+        ("\u0667", None),
+        ("9" * 400, None),
+        ("Mon, 99 Foo 2027 99:99:99 GMT", None),
+    ],
+)
+def test_retry_after_is_read_in_seconds_and_as_a_date(
+    connect: Callable[..., CubeClient], status: int, value: str | None, seconds: float | None
+) -> None:
+    headers = {} if value is None else {"Retry_After": value}
+    with Wire(answer(FAILURE, status, **headers)) as wire:
+        caught = failure(connect(wire.url, clock=lambda: 1_800_000_000.0))
+    assert isinstance(caught, CubeThrottled | CubeUnavailable)
+    assert caught.retry_after == seconds
+
+
+@pytest.mark.parametrize(("form", "known"), [("seconds", True), ("date", True), ("none", False)])
+def test_retry_after_of_a_rate_limit(
+    cube: CubeSimulator, connect: Callable[..., CubeClient], form: str, known: bool
+) -> None:
+    # Given a provider that allows no second query today
+    cube.configure(quota=1, retry_after=form)
+    client = connect(cube.url)
+    client.send_sms(CREDENTIALS, send_request())
+    # When
+    caught = failure(client)
+    # Then
+    assert isinstance(caught, CubeThrottled)
+    assert (caught.retry_after is not None) is known
+    assert 0 <= (caught.retry_after or 0) <= 24 * 3600 + 1
+
+
+@pytest.mark.parametrize("fault", ["delay:60", "trickle:0.2"])
+def test_answer_that_is_late_leaves_the_outcome_unknown_in_bounded_time(
+    cube: CubeSimulator, connect: Callable[..., CubeClient], fault: str
+) -> None:
+    # Given an answer that takes far longer than the time for it, whether it trickles in or not
+    cube.configure(device_faults={DEVICE: fault})
+    client = connect(cube.url, read_timeout=0.5)
+    # When
+    with at_most(0.5):
+        caught = failure(client)
+    # Then, although the provider has accepted it
+    assert isinstance(caught, CubeOutcomeUnknown)
+    assert cube.stats()["accepted"] == 1
+
+
+def test_body_that_trickles_is_cut_by_the_same_deadline(connect: Callable[..., CubeClient]) -> None:
+    # Given an answer whose head comes at once and whose body never ends
+    with Wire(answer(SUCCESS, Content_Length="1000")) as wire, at_most(0.5):
+        caught = failure(connect(wire.url, read_timeout=0.5))
+    assert isinstance(caught, CubeOutcomeUnknown)
+
+
+def test_answer_that_trickles_in_time_is_an_answer(cube: CubeSimulator, connect: Callable[..., CubeClient]) -> None:
+    cube.configure(device_faults={DEVICE: "trickle:0.001"})
+    assert connect(cube.url).send_sms(CREDENTIALS, send_request()).code == "0000"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"nonsense",
+        b"HTTP/1.1 999999 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nContent-Length: 20\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 200 + b"\r\n",
+        answer(b"\x1f\x8bnot gzip", Content_Encoding="gzip"),
+        answer(b'\xff{"code":"0000","success":true}'),
+        answer(b"[" * 60_000),
+        answer(b"null"),
+        answer([SUCCESS]),
+        answer(b""),
+        answer(SUCCESS, Content_Length="1000"),
+    ],
+    ids=lambda broken: repr(broken[-40:]),
+)
+def test_answer_that_is_none_leaves_the_outcome_unknown(connect: Callable[..., CubeClient], broken: bytes) -> None:
+    with Wire(broken, hang_up=True) as wire:
+        assert type(failure(connect(wire.url))) is CubeOutcomeUnknown
+
+
+def test_refused_connection_is_unavailable(connect: Callable[..., CubeClient]) -> None:
+    # Given a port where nothing listens any more
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert type(failure(connect(f"http://127.0.0.1:{port}"))) is CubeUnavailable
+
+
+def test_host_without_an_address_is_unavailable(connect: Callable[..., CubeClient]) -> None:
+    assert type(failure(connect("https://cube.invalid"))) is CubeUnavailable
+
+
+def test_connection_that_takes_too_long_is_unavailable(connect: Callable[..., CubeClient]) -> None:
+    # Given a server that accepts nobody, with a full queue of connections in front of it
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as waiting:
+        for _ in range(4):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(server.getsockname())
+        # When
+        with at_most(0.5):
+            caught = failure(connect(f"http://127.0.0.1:{server.getsockname()[1]}", connect_timeout=0.5))
+    # Then
+    assert type(caught) is CubeUnavailable

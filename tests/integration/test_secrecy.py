@@ -1,0 +1,179 @@
+"""Content, secrets and device ids: nothing that leaves the gateway but the message itself shows them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import ACCESS_CODE, SECRET, Context, load_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.cube_simulator import CubeSimulator
+    from tests.integration.deployment import Deployment
+    from tests.support import Printed
+
+TEXT = "Your one-time PIN is 4711 请勿告诉他人"
+WORDS = ("Your one-time", "PIN", "4711", "请勿告诉他人")
+DEVICES = [f"8931440400093995{number:04d}" for number in range(2200, 2220)]
+HIDDEN = (*WORDS, *DEVICES, SECRET, "the-secret-of-the-fleet")
+
+# What a request may look like whose content is not where it belongs. Names of unknown fields are told, on purpose.
+MISPLACED = [
+    {"deviceId": TEXT, "content": "text"},
+    {"deviceId": DEVICES[0], "content": TEXT, "account": TEXT},
+    {"deviceId": DEVICES[0], "content": TEXT, "requestId": TEXT},
+    {"deviceId": DEVICES[0], "content": TEXT, "messageType": TEXT},
+    {"deviceId": DEVICES[0], "content": TEXT, "messageType": "Binary"},
+    {"deviceId": DEVICES[0], "content": TEXT, "delivery": TEXT, "expiresAt": TEXT},
+    {"deviceId": DEVICES[0], "content": [TEXT]},
+    {"deviceId": [DEVICES[0]], "content": {TEXT: TEXT}},
+    {"deviceId": DEVICES[0], "content": TEXT, "smsContentList": [{"smsTemplateContent": TEXT}]},
+    {"deviceId": DEVICES[0], "smsContentList": [{"smsTemplateContent": TEXT, "smsNum": 1, "smsType": TEXT}]},
+    {"deviceId": DEVICES[0], "smsContentList": [TEXT]},
+    {"deviceId": DEVICES[0], "content": TEXT + "\u0007"},
+    {"deviceId": DEVICES[0], "content": TEXT * 20},
+    {"deviceId": DEVICES[0] + " ", "content": TEXT},
+    {"deviceId": DEVICES[0], "content": TEXT, "priority": TEXT},
+    {"deviceId": DEVICES[0], "content": TEXT, "account": "nobody"},
+    [TEXT, DEVICES[0]],
+    TEXT,
+    '{"deviceId": "' + DEVICES[0] + '", "content": "' + TEXT,
+]
+
+
+def records(bodies: list[Any], *, attempts: int = 1) -> dict[str, Any]:
+    (template,) = load_event("sqs-text")["Records"]
+    event: dict[str, Any] = {"Records": [copy.deepcopy(template) for _ in bodies]}
+    for record, body in zip(event["Records"], bodies, strict=True):
+        record["messageId"] = str(uuid.uuid4())
+        record["body"] = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+        record["attributes"]["ApproximateReceiveCount"] = str(attempts)
+    return event
+
+
+def assert_hidden(*shown: object) -> None:
+    # JSON with and without escapes, so that a text hides in neither.
+    texts = [
+        json.dumps(each, ensure_ascii=escaped) for part in shown for each in _parts(part) for escaped in (True, False)
+    ]
+    assert [text for text in texts if any(hidden in text for hidden in HIDDEN)] == []
+
+
+def _parts(shown: object) -> list[object]:
+    return [part for each in shown for part in _parts(each)] if isinstance(shown, list | tuple) else [shown]
+
+
+@pytest.fixture
+def restless(cube: CubeSimulator, gateway: Deployment) -> CubeSimulator:
+    """A provider with a fault for each device, for each of which there is a request in `REQUESTS`."""
+    gateway.set_accounts(default=(ACCESS_CODE, SECRET), fleet=(ACCESS_CODE, "the-secret-of-the-fleet"))
+    cube.configure(
+        unknown_devices=[DEVICES[3]],
+        device_faults=dict(zip(DEVICES[4:], FAULTS, strict=False)),
+    )
+    return cube
+
+
+FAULTS = ["echo", "status:503", "status:429", "status:500", "lost", "garbage", "huge", "redirect", "status:403"]
+
+REQUESTS: list[dict[str, Any]] = [
+    *({"deviceId": each, "content": TEXT} for each in DEVICES[1 : 4 + len(FAULTS)]),
+    {"deviceId": DEVICES[1], "content": TEXT, "account": "fleet"},
+    {"deviceId": DEVICES[8], "content": TEXT, "delivery": "at-most-once"},
+    {"deviceId": DEVICES[1], "content": TEXT, "expiresAt": "2020-01-01T00:00:00Z"},
+    {"deviceId": DEVICES[4], "smsContentList": [{"smsTemplateContent": word} for word in ("PIN", "PIN is 4711")]},
+    {"deviceId": DEVICES[4], "smsContentList": [{"smsTemplateContent": "4711"}, {"smsTemplateContent": TEXT}]},
+]
+
+
+def test_queue_handler_shows_nothing(
+    restless: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
+) -> None:
+    # When messages come to every outcome, the first time and the last
+    for attempts in (1, 3):
+        gateway.consume(records(REQUESTS, attempts=attempts))
+    # Then
+    output = printed()
+    states = {log["state"] for log in output.logs if "state" in log}
+    assert states == {"SENT", "REJECTED", "RETRYING", "FAILED", "UNKNOWN", "EXPIRED"}
+    assert restless.stats()["faults"]["echo"] == 6
+    letters = [letter.attributes for _ in range(3) for letter in gateway.dead_letters()]
+    assert letters
+    assert_hidden(output, letters)
+
+
+def test_queue_handler_shows_nothing_of_requests_that_are_invalid(
+    cube: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
+) -> None:
+    # When
+    assert gateway.consume(records(MISPLACED)) == []
+    # Then
+    letters = [letter.attributes for _ in range(3) for letter in gateway.dead_letters()]
+    assert cube.stats()["received"] == 0
+    assert {letter["reason"] for letter in letters} == {"InvalidRequest"}
+    assert len(letters) == len(MISPLACED)
+    assert_hidden(printed(), letters)
+
+
+def test_queue_handler_shows_nothing_where_aws_is_in_the_way(
+    restless: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
+) -> None:
+    # Given queues that are gone, and a record that lacks its body
+    for url in (gateway.send_queue, gateway.dead_letter_queue):
+        gateway.sqs.delete_queue(QueueUrl=url)
+    event = records([*REQUESTS, *MISPLACED], attempts=2)
+    event["Records"] += records(REQUESTS, attempts=3)["Records"]
+    del event["Records"][0]["body"]
+    # When
+    assert gateway.consume(event)
+    # Then
+    output = printed()
+    assert "unexpected error" in [log["message"] for log in output.logs]
+    assert restless.stats()["received"] > 0
+    assert_hidden(output)
+
+
+def test_id_beside_the_body_that_is_invalid_is_not_shown(gateway: Deployment, printed: Callable[[], Printed]) -> None:
+    # Given content where the id of the request belongs
+    event = records([REQUESTS[0]])
+    event["Records"][0]["messageAttributes"] = {"requestId": {"stringValue": TEXT, "dataType": "String"}}
+    # When
+    assert gateway.consume(event) == []
+    reply = gateway.post(REQUESTS[0], Idempotency_Key=TEXT)
+    # Then it is told that the id is invalid, and a redriven message gets a valid one
+    (letter,) = gateway.dead_letters()
+    assert reply.status == 400
+    assert_hidden(printed(), reply.text, letter.attributes)
+
+
+def test_api_shows_nothing(restless: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]) -> None:
+    # When
+    replies = [gateway.post(each) for each in (*REQUESTS, *MISPLACED)]
+    queued = [gateway.post(each, Prefer="respond-async") for each in REQUESTS[:3]]
+    gateway.sqs.delete_queue(QueueUrl=gateway.send_queue)
+    queued.append(gateway.post(REQUESTS[0], Prefer="respond-async"))
+    # Then
+    assert {reply.status for reply in replies} == {200, 400, 422, 429, 502, 503, 504}
+    assert [reply.status for reply in queued] == [202, 202, 202, 503]
+    assert restless.stats()["faults"]["echo"] == 3
+    assert_hidden(printed(), [(reply.text, reply.headers) for reply in replies + queued])
+
+
+def test_faults_of_the_credentials_show_no_value(gateway: Deployment, printed: Callable[[], Printed]) -> None:
+    # Given a secret in every wrong form, when a message is to be sent with it
+    replies = []
+    for value in (SECRET, json.dumps([SECRET]), json.dumps({"default": SECRET}), json.dumps({"default": [SECRET]})):
+        gateway.secrets.put_secret_value(SecretId="cube-sms/credentials", SecretString=value)
+        gateway.cool_down()
+        replies.append(gateway.post(REQUESTS[0]).text)
+        gateway.consume(records(REQUESTS[:1], attempts=3), Context())
+    # Then
+    letters = [letter.attributes for letter in gateway.dead_letters()]
+    assert len(letters) == 4
+    assert_hidden(printed(), replies, letters)

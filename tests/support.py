@@ -1,0 +1,77 @@
+"""What tests share: sample events, the context of an invocation, requests, and a reader of what was printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from cube_sms.credentials import Credentials
+from cube_sms.models import SendRequest, parse_send_request
+
+EVENTS = Path(__file__).parents[1] / "events"
+
+DEVICE = "89314404000939952215"
+ACCESS_CODE = "P002276"
+SECRET = "kX7-secret-of-the-default-account"
+CREDENTIALS = Credentials(ACCESS_CODE, SECRET)
+
+
+def load_event(name: str) -> dict[str, Any]:
+    """Return a sample event, such as ``sqs-text`` for events/sqs-text.json."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
+    return event
+
+
+def send_request(content: str = "Test message", **fields: Any) -> SendRequest:
+    """Return a valid send request; ``content`` gives way to ``smsContentList``."""
+    given = {"deviceId": DEVICE, "requestId": "order-1"} | fields
+    if "smsContentList" not in given:
+        given["content"] = content
+    return parse_send_request(json.dumps(given).encode())
+
+
+class Context(LambdaContext):
+    """The context of one invocation.
+
+    Parameters
+    ----------
+    *seconds_left : float
+        What is left of the invocation's time, one value for each time it is asked for; the last one stays.
+    """
+
+    def __init__(self, *seconds_left: float) -> None:
+        self._function_name = "cube-sms-function"
+        self._function_version = "$LATEST"
+        self._invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:cube-sms-function"
+        self._memory_limit_in_mb = 256
+        self._aws_request_id = "5b2f4bd6-6c3e-4c0b-9a54-0d2c6a4f1f10"
+        self._seconds_left = list(seconds_left or (300.0,))
+
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]  # Powertools has a static method here
+        left = self._seconds_left.pop(0) if len(self._seconds_left) > 1 else self._seconds_left[0]
+        return int(left * 1000)
+
+
+class Printed(NamedTuple):
+    """The lines a function printed: its logs, and its metrics as EMF objects."""
+
+    logs: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
+
+    @classmethod
+    def parse(cls, text: str) -> Printed:
+        """Read lines of JSON; any other line is an error."""
+        lines = [json.loads(line) for line in text.splitlines()]
+        return cls([line for line in lines if "_aws" not in line], [line for line in lines if "_aws" in line])
+
+    def values(self, name: str, account: str = "default") -> list[float]:
+        """Return every value of a metric."""
+        found: list[float] = []
+        for metrics in self.metrics:
+            if metrics["Account"] == account and name in metrics:
+                value = metrics[name]
+                found += value if isinstance(value, list) else [value]
+        return found
