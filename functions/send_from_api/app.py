@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -13,8 +14,16 @@ import boto3
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from cube_sms.aws import AWS_CONFIG
-from cube_sms.models import parse_send_request
-from cube_sms.replies import Reply, prefers_async, problem, reply_to_error, reply_to_outcome, reply_to_queued
+from cube_sms.models import DEFAULT_ACCOUNT, parse_send_request
+from cube_sms.replies import (
+    Reply,
+    prefers_async,
+    problem,
+    reply_to_error,
+    reply_to_outcome,
+    reply_to_queued,
+    reply_to_record,
+)
 from cube_sms.sending import Sender
 from cube_sms.settings import Settings
 from cube_sms.telemetry import Telemetry
@@ -40,7 +49,9 @@ class Services(NamedTuple):
 def services() -> Services:
     """Make the services, once for each execution environment."""
     settings = Settings.from_environment(os.environ)
-    sender = Sender.from_settings(settings, boto3.client("secretsmanager", config=AWS_CONFIG))
+    secrets_manager = boto3.client("secretsmanager", config=AWS_CONFIG)
+    dynamodb = boto3.client("dynamodb", config=AWS_CONFIG)
+    sender = Sender.from_settings(settings, secrets_manager, dynamodb)
     return Services(settings, sender, boto3.client("sqs", config=AWS_CONFIG))
 
 
@@ -61,7 +72,15 @@ def post_message() -> Response[str]:
         return _response(reply_to_queued(request))
     outcome = sender.send(request)
     telemetry.sent(request, outcome, correlation_id)
-    return _response(reply_to_outcome(request, outcome))
+    return _response(reply_to_outcome(request, outcome, time.time()))
+
+
+@app.get("/messages/<request_id>")
+def get_message(request_id: str) -> Response[str]:
+    """Show the record of a message."""
+    account = app.current_event.get_query_string_value("account", DEFAULT_ACCOUNT)
+    record = services().sender.records.get(f"{account}#{request_id}")
+    return _response(reply_to_record(record) if record else problem(404, "Not found", "there is no such message"))
 
 
 @app.exception_handler(Exception)  # type: ignore[untyped-decorator] # Powertools leaves it without types

@@ -27,6 +27,7 @@ def consumer() -> QueueConsumer:
     sender = Sender.from_settings(
         settings,
         boto3.client("secretsmanager", config=AWS_CONFIG),
+        boto3.client("dynamodb", config=AWS_CONFIG),
         connections=settings.queue_send_concurrency,
     )
     return QueueConsumer(sender, boto3.client("sqs", config=AWS_CONFIG), settings)

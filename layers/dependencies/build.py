@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 MACHINES = ("aarch64", "x86_64")
 
 # botocore describes 400 services in 25 MB; the functions use these. One that needs another service adds it here.
-SERVICES = frozenset({"secretsmanager", "sqs"})
+SERVICES = frozenset({"dynamodb", "secretsmanager", "sqs"})
 BALLAST = ("bin", "boto3/examples", "**/examples-1.json*", "**/__pycache__")
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .backoff import retry_delay
-from .dead_letters import ATTEMPTS_USED_UP, INVALID_REQUEST, REQUEST_ID, DeadLetterQueue
-from .errors import InvalidRequestError
+from .dead_letters import ATTEMPTS_USED_UP, CONFLICT, FAILED_CLAIM, INVALID_REQUEST, REQUEST_ID, DeadLetterQueue
+from .errors import InvalidRequestError, RequestConflictError
 from .models import parse_send_request
-from .sending import Sender, State
+from .states import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from .models import SendRequest
-    from .sending import Outcome
+    from .sending import Outcome, Sender
     from .settings import Settings
 
 # SQS keeps a message invisible for at most 12 hours from when it was received, of which the invocation has used some,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_INVISIBLE_SECONDS = 12 * 3600 - 15 * 60
 SQS_BATCH_SIZE = 10
 
-# Kept free at the end of an invocation: for Secrets Manager, for SQS, and for the metrics.
+# Kept free at the end of an invocation: for Secrets Manager, DynamoDB, SQS, and the metrics.
 RESERVED_SECONDS = 2.0
 
 
@@ -43,8 +43,8 @@ class Consumed:
     ----------
     record_id : str
         The SQS message id.
-    attempts : int
-        How often it has been tried.
+    receives : int
+        How often it has been received.
     queue_age : float
         Seconds since it was enqueued.
     request : SendRequest, optional
@@ -60,7 +60,7 @@ class Consumed:
     """
 
     record_id: str
-    attempts: int = 0
+    receives: int = 0
     queue_age: float = 0.0
     request: SendRequest | None = None
     outcome: Outcome | None = None
@@ -128,7 +128,7 @@ class QueueConsumer:
         attributes = record.get("attributes", {})
         consumed = Consumed(
             record_id=record["messageId"],
-            attempts=int(attributes.get("ApproximateReceiveCount", 1)),
+            receives=int(attributes.get("ApproximateReceiveCount", 1)),
             queue_age=max(0.0, now - int(attributes.get("SentTimestamp", now * 1000)) / 1000),
         )
         # Whatever goes wrong with one message is that message's affair: it stays in the queue and the batch goes on.
@@ -142,35 +142,41 @@ class QueueConsumer:
         try:
             request = parse_send_request(
                 record["body"].encode("utf-8", "surrogatepass"),
-                request_id=record.get("messageAttributes", {}).get(REQUEST_ID, {}).get("stringValue"),
+                request_id=_attribute(record, REQUEST_ID),
                 max_content_length=self._settings.max_content_length,
             ).identified(record["messageId"])
             consumed.request = request
-            consumed.outcome = self._sender.send(request)
-        except InvalidRequestError as error:
+            consumed.outcome = self._sender.send(request, restart=_attribute(record, FAILED_CLAIM))
+        except (InvalidRequestError, RequestConflictError) as error:
+            reason = INVALID_REQUEST if isinstance(error, InvalidRequestError) else CONFLICT
             request_id = error.request_id or record["messageId"]
-            self._dead_letters.put(record, request_id=request_id, reason=INVALID_REQUEST, detail=str(error))
-            consumed.dead_letter_reason = INVALID_REQUEST
+            self._dead_letters.put(record, request_id=request_id, reason=reason, detail=str(error))
+            consumed.dead_letter_reason = reason
             consumed.acknowledged = True
             consumed.fault = error
         else:
             self._settle(record, consumed, request, consumed.outcome)
 
     def _settle(self, record: Mapping[str, Any], consumed: Consumed, request: SendRequest, outcome: Outcome) -> None:
-        if outcome.state is State.RETRYING and consumed.attempts < self._settings.max_attempts:
-            self._hide(record, retry_delay(consumed.attempts, outcome.retry_after))
-            return
         if outcome.state is State.RETRYING:
+            self._hide(record, retry_delay(max(1, outcome.attempts), outcome.retry_after))
+            return
+        if outcome.state is State.SENDING:
+            # Whoever has it may be done any moment, and is done or dead when the lease is over.
+            lease_left = outcome.record.lease_until - self._clock() if outcome.record else 0.0
+            self._hide(record, max(1.0, min(lease_left, retry_delay(consumed.receives))))
+            return
+        if outcome.state is State.FAILED:
             self._dead_letters.put(
                 record,
                 request_id=str(request.request_id),
                 reason=ATTEMPTS_USED_UP,
-                detail=str(outcome.error),
-                attempts=consumed.attempts,
+                detail=outcome.record.reason if outcome.record else None,
+                attempts=outcome.attempts,
                 lastCode=outcome.code,
+                **{FAILED_CLAIM: outcome.record.owner if outcome.record else None},
             )
             consumed.dead_letter_reason = ATTEMPTS_USED_UP
-            consumed.outcome = replace(outcome, state=State.FAILED)
         consumed.acknowledged = True
 
     def _hide(self, record: Mapping[str, Any], seconds: float) -> None:
@@ -206,3 +212,8 @@ def _map_unordered[Item, Result](
         futures = {pool.submit(function, item): item for item in items}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+def _attribute(record: Mapping[str, Any], name: str) -> str | None:
+    value: str | None = record.get("messageAttributes", {}).get(name, {}).get("stringValue")
+    return value

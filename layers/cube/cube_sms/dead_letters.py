@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 REQUEST_ID = "requestId"
+FAILED_CLAIM = "failedClaim"
 INVALID_REQUEST = "InvalidRequest"
+CONFLICT = "Conflict"
 ATTEMPTS_USED_UP = "AttemptsUsedUp"
 
 MAX_ATTRIBUTES = 10

@@ -84,10 +84,13 @@ class Claim(NamedTuple):
     is_held : bool
         Whether the message is the caller's to post. If not, it is in a final state, or another worker's until its lease
         is over.
+    has_ended : bool
+        Whether it has just ended: its worker died, and it may not be posted again.
     """
 
     record: Record
-    is_held: bool
+    is_held: bool = False
+    has_ended: bool = False
 
 
 class _Transition(NamedTuple):
@@ -185,16 +188,15 @@ class RecordStore:
                 raise RequestConflictError(str(request.request_id))
             is_lapsed = record.state is State.SENDING and record.lease_until <= self._clock()
             if is_lapsed and request.delivery == "at-most-once":
-                return Claim(
-                    self.finish(record, State.UNKNOWN, reason="its worker died", unsettled=True), is_held=False
-                )
+                ended = self.finish(record, State.UNKNOWN, reason="its worker died", unsettled=True)
+                return Claim(ended, has_ended=ended.owner == record.owner)
             if is_lapsed or (record.state is State.FAILED and record.owner == restart):
                 seen = record
             elif record.state is State.RETRYING:
                 seen = None
             else:
                 break
-        return Claim(record, is_held=False)
+        return Claim(record)
 
     def finish(
         self,

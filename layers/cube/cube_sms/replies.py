@@ -11,16 +11,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .errors import (
     CubeAuthenticationError,
     CubeOutcomeUnknown,
-    CubeRejected,
     CubeThrottled,
     CubeUnavailable,
     InvalidRequestError,
+    RecordsUnavailableError,
+    RequestConflictError,
 )
 from .models import DEFAULT_ACCOUNT
-from .sending import State
+from .states import State
 
 if TYPE_CHECKING:
     from .models import SendRequest
+    from .records import Record
     from .sending import Outcome
 
 # What a caller is asked to wait where the provider has not said.
@@ -83,14 +85,16 @@ def reply_to_error(error: Exception) -> Reply:
     Returns
     -------
     Reply
-        400 with every fault for a request that is not valid, 503 where AWS is in the way, 500 for the rest, of which
-        nothing is told.
+        400 with every fault for a request that is not valid, 409 for an id that belongs to another one, 503 where AWS
+        is in the way, 500 for the rest, of which nothing is told.
     """
     if isinstance(error, InvalidRequestError):
         errors = [{"path": fault.path, "message": fault.message} for fault in error.faults]
         return problem(400, "Invalid send request", str(error), errors=errors)
-    if isinstance(error, BotoCoreError | ClientError):
-        return _later(problem(503, "The gateway is unavailable", "the message was not accepted"))
+    if isinstance(error, RequestConflictError):
+        return problem(409, "Conflict", str(error), requestId=error.request_id)
+    if isinstance(error, BotoCoreError | ClientError | RecordsUnavailableError):
+        return _later(problem(503, "The gateway is unavailable", "AWS is in the way; try again"))
     return problem(500, "Internal error", "the log says more, under the request's id")
 
 
@@ -101,8 +105,8 @@ def reply_to_queued(request: SendRequest) -> Reply:
     return Reply(202, _identity(request), headers)
 
 
-def reply_to_outcome(request: SendRequest, outcome: Outcome) -> Reply:
-    """Return the reply to a request that was sent, or was not.
+def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Reply:
+    """Return the reply to a request that was sent, or was not, now or before.
 
     Parameters
     ----------
@@ -110,32 +114,83 @@ def reply_to_outcome(request: SendRequest, outcome: Outcome) -> Reply:
         The request.
     outcome : Outcome
         What became of it.
+    now : float
+        Seconds since the epoch.
 
     Returns
     -------
     Reply
-        200 where it was sent. Otherwise a problem that carries the message's state: 400 expired, 422 rejected by Cube,
-        429 throttled, 502 credentials refused, 503 unavailable, 504 outcome unknown.
+        200 where it was sent. Otherwise a problem that carries the message's state: 400 expired, 409 under way, 422
+        rejected by Cube, 429 throttled, 502 credentials refused, 503 unavailable or attempts used up, 504 outcome
+        unknown.
     """
     members = {**_identity(request), "state": outcome.state, "code": outcome.code, "message": outcome.message}
-    if outcome.state is State.SENT:
-        return Reply(200, members)
-    if outcome.state is State.EXPIRED:
-        return problem(400, "Expired", "expiresAt: is in the past", **members)
-    detail = str(outcome.error)
+    if outcome.record:
+        members |= {"attempts": outcome.attempts, "possiblyDuplicated": outcome.record.possibly_duplicated}
+    match outcome.state:
+        case State.SENT:
+            return Reply(200, members)
+        case State.EXPIRED:
+            return problem(400, "Expired", "expiresAt: is in the past", **members)
+        case State.REJECTED:
+            return problem(422, "Rejected by Cube", "Cube said no", **members)
+        case State.UNKNOWN:
+            return problem(504, "Outcome unknown", "the message may have been sent", **members)
+        case State.FAILED:
+            return problem(503, "Attempts used up", "the message is not tried again", **members)
+        case State.SENDING if outcome.posts:
+            return problem(504, "Outcome unknown", "it could not be recorded", **members)
+        case State.SENDING:
+            lease_until = outcome.record.lease_until if outcome.record else now
+            return _later(
+                problem(409, "Under way", "the message is being sent", **members), max(1.0, lease_until - now)
+            )
+    return _reply_to_retrying(outcome, members)
+
+
+def _reply_to_retrying(outcome: Outcome, members: dict[str, Any]) -> Reply:
     match outcome.error:
-        case CubeRejected():
-            return problem(422, "Rejected by Cube", detail, **members)
         case CubeThrottled():
-            return _later(problem(429, "Too many requests", detail, **members), outcome.retry_after)
+            return _later(problem(429, "Too many requests", str(outcome.error), **members), outcome.retry_after)
         case CubeAuthenticationError():
-            return problem(502, "Cube refused the account's credentials", detail, **members)
+            return problem(502, "Cube refused the account's credentials", str(outcome.error), **members)
         case CubeOutcomeUnknown():
-            return problem(504, "Outcome unknown", f"{detail}; the message may have been sent", **members)
+            detail = f"{outcome.error}; the message may have been sent"
+            return problem(504, "Outcome unknown", detail, **members)
         case CubeUnavailable():
-            return _later(problem(503, "Cube is unavailable", detail, **members), outcome.retry_after)
-    # The text of a CredentialsError names the deployment's secret: that is for its log.
-    return _later(problem(503, "Credentials unavailable", "they cannot be fetched now", **members), outcome.retry_after)
+            return _later(problem(503, "Cube is unavailable", str(outcome.error), **members), outcome.retry_after)
+    # The text of any other error names resources of the deployment: that is for its log.
+    return _later(problem(503, "The gateway is unavailable", "AWS is in the way; try again", **members))
+
+
+def reply_to_record(record: Record) -> Reply:
+    """Return the reply that shows a message's record.
+
+    Parameters
+    ----------
+    record : Record
+        The record.
+
+    Returns
+    -------
+    Reply
+        200 with what is known of the message.
+    """
+    account, _, request_id = record.message_id.partition("#")
+    body = {
+        "requestId": request_id,
+        "account": account,
+        "deviceId": record.device_id,
+        "state": record.state,
+        "attempts": record.attempts,
+        "possiblyDuplicated": record.possibly_duplicated,
+        "code": record.code,
+        "message": record.message,
+        "reason": record.reason,
+        "createdAt": record.created_at,
+        "updatedAt": record.updated_at,
+    }
+    return Reply(200, body)
 
 
 def _identity(request: SendRequest) -> dict[str, Any]:

@@ -1,10 +1,9 @@
-"""Sending one message: from a valid request to the state one attempt leaves it in."""
+"""Sending one message: claim it, post it, record what came of it."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from .client import CubeAnswer, CubeClient
@@ -16,36 +15,34 @@ from .errors import (
     CubeOutcomeUnknown,
     CubeRejected,
     CubeThrottled,
+    CubeUnavailable,
     Fault,
     InvalidRequestError,
+    RecordsUnavailableError,
     UnknownAccountError,
 )
+from .records import RecordStore
+from .states import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from .credentials import Credentials
     from .models import SendRequest
+    from .records import Record
     from .settings import Settings
 
 
-class State(StrEnum):
-    """What has become of a message. All but `RETRYING` are final."""
+SECONDS_A_DAY = 86400
 
-    SENT = "SENT"
-    """Cube accepted it."""
-    REJECTED = "REJECTED"
-    """Cube said no."""
-    EXPIRED = "EXPIRED"
-    """Its time was over before it was sent."""
-    UNKNOWN = "UNKNOWN"
-    """It may have been sent, and is not to be sent again."""
-    RETRYING = "RETRYING"
-    """It was not sent, or may not have been, and is to be tried again."""
-    FAILED = "FAILED"
-    """Its attempts are used up."""
+# Pauses in seconds before the outcome of a POST is written once more, each on top of boto3's own retries.
+FINISH_PAUSES = (0.2, 1.0)
+
+# What a claim holds on top of the time for its POSTs: for its writes, and for clocks that differ.
+LEASE_MARGIN = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,29 +52,45 @@ class Outcome:
     Parameters
     ----------
     state : State
-        The state of the message now.
+        The state of the message now. In `State.SENDING` another worker has it, or what became of it could not be
+        recorded.
+    record : Record, optional
+        Its record, where it was reached.
+    is_from_record : bool
+        Whether the message was not tried, since its record says what became of it, or who has it.
     posts : tuple of CubeAnswer or CubeError
         What each POST came to: none, one, or two where the first was refused for its credentials.
-    error : CubeError or CredentialsError, optional
+    error : CubeError or CredentialsError or RecordsUnavailableError, optional
         What stands between the message and `State.SENT`.
     stale_credentials : bool
         Whether the last good credentials were used because Secrets Manager was away.
     """
 
     state: State
+    record: Record | None = None
+    is_from_record: bool = False
     posts: tuple[CubeAnswer | CubeError, ...] = ()
-    error: CubeError | CredentialsError | None = None
+    error: CubeError | CredentialsError | RecordsUnavailableError | None = None
     stale_credentials: bool = False
+
+    @property
+    def attempts(self) -> int:
+        """How often the message has been posted."""
+        return self.record.attempts if self.record else len(self.posts)
 
     @property
     def code(self) -> str | None:
         """The provider's code in its last answer."""
-        return self.posts[-1].code if self.posts else None
+        if self.posts:
+            return self.posts[-1].code
+        return self.record.code if self.record else None
 
     @property
     def message(self) -> str | None:
         """The provider's message in its last answer."""
-        return self.posts[-1].message if self.posts else None
+        if self.posts:
+            return self.posts[-1].message
+        return self.record.message if self.record else None
 
     @property
     def throttled(self) -> int:
@@ -99,36 +112,59 @@ class Sender:
         The provider.
     credentials : CredentialStore
         The accounts' credentials.
+    records : RecordStore
+        The messages' records.
+    max_attempts : int
+        POSTs before a message is given up.
     clock : Callable[[], float]
         Seconds since the epoch.
+    sleep : Callable[[float], None]
+        Waits a number of seconds.
     """
 
     def __init__(
-        self, client: CubeClient, credentials: CredentialStore, *, clock: Callable[[], float] = time.time
+        self,
+        client: CubeClient,
+        credentials: CredentialStore,
+        records: RecordStore,
+        *,
+        max_attempts: int,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._credentials = credentials
+        self.records = records
+        self._max_attempts = max_attempts
         self._clock = clock
-        self.longest_send = 2 * client.longest_post
-        """The most seconds one `send` takes at the provider."""
+        self._sleep = sleep
+        self.longest_send = 2 * client.longest_post + sum(FINISH_PAUSES)
+        """The most seconds one `send` takes where AWS answers at once."""
 
     @classmethod
-    def from_settings(cls, settings: Settings, secrets_manager: SecretsManagerClient, *, connections: int = 1) -> Self:
+    def from_settings(
+        cls,
+        settings: Settings,
+        secrets_manager: SecretsManagerClient,
+        dynamodb: DynamoDBClient,
+        *,
+        connections: int = 1,
+    ) -> Self:
         """Make a sender for a deployment.
 
         Parameters
         ----------
         settings : Settings
             The deployment's settings.
-        secrets_manager : SecretsManagerClient
-            boto3's client.
+        secrets_manager, dynamodb
+            boto3's clients.
         connections : int
             How many messages are sent at the same time.
 
         Returns
         -------
         Sender
-            A sender with a client and a credential store of its own.
+            A sender with a client and stores of its own.
         """
         client = CubeClient(
             settings.cube_base_url,
@@ -138,15 +174,24 @@ class Sender:
             read_timeout=settings.cube_read_timeout,
             max_connections=connections,
         )
-        return cls(client, CredentialStore(secrets_manager, settings.cube_secret_id, max_age=settings.secret_max_age))
+        credentials = CredentialStore(secrets_manager, settings.cube_secret_id, max_age=settings.secret_max_age)
+        records = RecordStore(
+            dynamodb,
+            settings.messages_table,
+            lease=2 * client.longest_post + LEASE_MARGIN,
+            retention=settings.record_retention_days * SECONDS_A_DAY,
+        )
+        return cls(client, credentials, records, max_attempts=settings.max_attempts)
 
-    def send(self, request: SendRequest) -> Outcome:
-        """Try once to send a message.
+    def send(self, request: SendRequest, *, restart: str | None = None) -> Outcome:
+        """Try once to send a message: claim it, post it, record what came of it.
 
         Parameters
         ----------
         request : SendRequest
-            The message.
+            The message, with its id.
+        restart : str, optional
+            The claim that used up its attempts, where it is to start over.
 
         Returns
         -------
@@ -157,40 +202,78 @@ class Sender:
         ------
         InvalidRequestError
             Where there is no such account.
+        RequestConflictError
+            Where the id belongs to a different request.
         """
         try:
             credentials = self._credentials.get(request.account)
+            claim = self.records.claim(request, restart=restart)
         except UnknownAccountError as error:
             fault = Fault("account", "has no credentials in this deployment")
             raise InvalidRequestError([fault], request.request_id or None) from error
-        except CredentialsError as error:
+        except (CredentialsError, RecordsUnavailableError) as error:
             return Outcome(state=State.RETRYING, error=error)
-        outcome = self._post(credentials, request, ())
+        if not claim.is_held:
+            state = claim.record.state if claim.record.state.is_final else State.SENDING
+            return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
+        outcome = self._post(credentials, request, Outcome(state=State.SENDING, record=claim.record))
         if isinstance(outcome.error, CubeAuthenticationError):
             # The account's secret may just have been rotated.
             try:
                 credentials = self._credentials.refresh(request.account, credentials)
             except CredentialsError as error:
-                return Outcome(state=State.RETRYING, posts=outcome.posts, error=error)
-            outcome = self._post(credentials, request, outcome.posts)
-        return outcome
+                outcome = replace(outcome, error=error)
+            else:
+                outcome = self._post(credentials, request, outcome)
+        return self._finish(outcome, claim.record)
 
-    def _post(
-        self, credentials: Credentials, request: SendRequest, earlier: tuple[CubeAnswer | CubeError, ...]
-    ) -> Outcome:
-        error = None
-        posts = earlier
+    def _post(self, credentials: Credentials, request: SendRequest, outcome: Outcome) -> Outcome:
+        error: CubeError | None = None
+        posts = outcome.posts
         if request.expires_at and request.expires_at.timestamp() <= self._clock():
             state = State.EXPIRED
+        elif outcome.record and self._clock() + self._client.longest_post > outcome.record.lease_until:
+            # Something held us up: after the lease another worker may post it.
+            state, error = State.RETRYING, CubeUnavailable("not posted: the lease is nearly over")
         else:
             try:
-                posts = (*earlier, self._client.send_sms(credentials, request))
+                posts = (*posts, self._client.send_sms(credentials, request))
                 state = State.SENT
             except CubeError as caught:
                 error = caught
-                posts = (*earlier, error)
+                posts = (*posts, error)
                 state = _state_after(error, request)
-        return Outcome(state=state, posts=posts, error=error, stale_credentials=credentials.stale)
+        return replace(outcome, state=state, posts=posts, error=error, stale_credentials=credentials.stale)
+
+    def _finish(self, outcome: Outcome, claimed: Record) -> Outcome:
+        # The claim counted one POST.
+        attempts = claimed.attempts - 1 + len(outcome.posts)
+        unsettled = claimed.unsettled or any(isinstance(post, CubeOutcomeUnknown) for post in outcome.posts)
+        state = outcome.state
+        if state is State.EXPIRED and unsettled:
+            state = State.UNKNOWN
+        elif state is State.RETRYING and attempts >= self._max_attempts:
+            state = State.FAILED
+        for pause in (*FINISH_PAUSES, None):
+            try:
+                record = self.records.finish(
+                    claimed,
+                    state,
+                    attempts=attempts,
+                    code=outcome.code,
+                    message=outcome.message,
+                    reason=str(outcome.error) if outcome.error else None,
+                    unsettled=unsettled,
+                )
+            except RecordsUnavailableError as error:
+                if pause is None:
+                    # The claim lapses, and whoever finds it then does not know what we know.
+                    return replace(outcome, state=State.SENDING, error=error)
+                self._sleep(pause)
+            else:
+                break
+        # Where we overran our lease, the message is another worker's and so is its state.
+        return replace(outcome, state=record.state, record=record)
 
 
 def _state_after(error: CubeError, request: SendRequest) -> State:

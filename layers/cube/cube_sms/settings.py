@@ -23,6 +23,8 @@ class Settings:
         Base URL of the provider's API.
     cube_secret_id : str
         Name or ARN of the secret with the accounts' credentials.
+    messages_table : str
+        Name of the table of records.
     send_queue_url, dead_letter_queue_url : str
         URLs of the queues.
     cube_connect_timeout, cube_read_timeout : float
@@ -39,10 +41,13 @@ class Settings:
         Messages of one invocation sent at the same time.
     secret_max_age : float
         Seconds the credentials are kept before they are fetched again.
+    record_retention_days : int
+        Days a record is kept after its last claim.
     """
 
     cube_base_url: str
     cube_secret_id: str
+    messages_table: str
     send_queue_url: str
     dead_letter_queue_url: str
     cube_connect_timeout: float = 3.0
@@ -53,6 +58,7 @@ class Settings:
     max_attempts: int = 8
     queue_send_concurrency: int = 1
     secret_max_age: float = 300.0
+    record_retention_days: int = 30
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

@@ -15,9 +15,9 @@ import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from .errors import CubeError, InvalidRequestError
+from .errors import CubeError, InvalidRequestError, RequestConflictError
 from .models import mask_device_id
-from .sending import State
+from .states import State
 
 if TYPE_CHECKING:
     from .consumer import Consumed
@@ -37,6 +37,8 @@ _METRIC_OF_STATE = {
     State.UNKNOWN: "MessagesUnknown",
     State.RETRYING: "MessagesRetried",
     State.FAILED: "MessagesFailed",
+    # What came of it could not be recorded.
+    State.SENDING: "MessagesRetried",
 }
 # What urllib3 has to say of a malformed answer is not JSON, and quotes it.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
@@ -56,10 +58,10 @@ class Telemetry:
 
     def consumed(self, consumed: Consumed) -> None:
         """Report what became of a message from the queue."""
-        details = {"attempts": consumed.attempts, "dead_letter_reason": consumed.dead_letter_reason}
+        details = {"receives": consumed.receives, "dead_letter_reason": consumed.dead_letter_reason}
         if consumed.outcome and consumed.request:
             self.sent(consumed.request, consumed.outcome, consumed.record_id, **details)
-            if consumed.outcome.state is not State.RETRYING:
+            if consumed.outcome.state.is_final and not consumed.outcome.is_from_record:
                 self._add(consumed.request.account, "QueueAge", MetricUnit.Milliseconds, consumed.queue_age * 1000)
         if consumed.fault:
             self.failed(consumed.fault, consumed.record_id, **details)
@@ -67,12 +69,17 @@ class Telemetry:
     def sent(self, request: SendRequest, outcome: Outcome, correlation_id: str, **details: Any) -> None:
         """Report what an attempt to send came to."""
         latencies = [round(post.latency * 1000, 1) for post in outcome.posts]
+        level, text = _LEVEL_OF_STATE.get(outcome.state, "error"), f"message {outcome.state}"
+        if outcome.is_from_record:
+            level, text = "info", "duplicate suppressed" if outcome.state.is_final else "message held by another worker"
         self._log(
-            _LEVEL_OF_STATE.get(outcome.state, "error"),
-            f"message {outcome.state}",
+            level,
+            text,
             correlation_id,
             **_identity(request),
             state=outcome.state,
+            attempts=outcome.attempts,
+            possibly_duplicated=(outcome.record and outcome.record.possibly_duplicated) or None,
             code=outcome.code,
             cube_message=outcome.message,
             error=f"{type(outcome.error).__name__}: {outcome.error}" if outcome.error else None,
@@ -81,7 +88,10 @@ class Telemetry:
             stale_credentials=outcome.stale_credentials or None,
             **details,
         )
-        self._add(request.account, _METRIC_OF_STATE[outcome.state], MetricUnit.Count, 1)
+        if not outcome.is_from_record:
+            self._add(request.account, _METRIC_OF_STATE[outcome.state], MetricUnit.Count, 1)
+        elif outcome.state.is_final:
+            self._add(request.account, "DuplicatesSuppressed", MetricUnit.Count, 1)
         for latency in latencies:
             self._add(request.account, "CubeLatency", MetricUnit.Milliseconds, latency)
         if outcome.throttled:
@@ -104,8 +114,8 @@ class Telemetry:
         Of an error other than an invalid request this tells where it came from and not its text, which may quote
         anything.
         """
-        if isinstance(error, InvalidRequestError):
-            faults = [str(fault) for fault in error.faults]
+        if isinstance(error, InvalidRequestError | RequestConflictError):
+            faults = [str(fault) for fault in getattr(error, "faults", [error])]
             self._log(
                 "warning", "invalid request", correlation_id, request_id=error.request_id, faults=faults, **details
             )
