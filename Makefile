@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up everything they need. Each environment is locked and made anew when its lock changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build local demo test check bench lock clean
+.PHONY: help setup build local demo test check bench dlq lock clean
 
 DEV := .venv
 SAM := .venv-sam
@@ -49,6 +49,10 @@ test: check build ## Run every check and test
 
 bench: build ## Measure speed and size, as ratios against peers in the same run
 	@$(DEV)/bin/python -m benchmarks
+
+ARGS ?= list
+dlq: setup ## List the dead-letter queue of a deployed stack, or put messages back (ARGS="redrive --all")
+	@$(DEV)/bin/python scripts/dlq.py $(ARGS)
 
 lock: ## Lock the newest versions of all packages, with hashes
 	@scripts/lock

@@ -122,6 +122,8 @@ def test_the_api_answers_with_the_outcome(stack: LocalStack) -> None:
         "state": "SENT",
         "code": "0000",
         "message": "success",
+        "attempts": 1,
+        "possiblyDuplicated": False,
     }
     assert len(stack.cube.requests(device)) == 1
 

@@ -1,0 +1,112 @@
+"""The dead-letter queue as an operator sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from local.stack import LocalStack, wait_until
+from tests.e2e.test_send import a_device, send_request, states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def impatient_stack() -> Iterator[LocalStack]:
+    with LocalStack({"MaxAttempts": "1"}, qps=0, connections=0, quota=0) as stack:
+        yield stack
+
+
+def dlq(stack: LocalStack, *arguments: str) -> str:
+    """Run the operator's command against the local stack."""
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": stack.aws.url,
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    command = [sys.executable, "scripts/dlq.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def record_state(stack: LocalStack, request_id: str) -> tuple[str, int]:
+    answer = stack.call_api("GET", f"/messages/{request_id}")
+    return answer.body["state"], answer.body["attempts"]
+
+
+def test_a_failed_message_starts_over_when_it_is_redriven(impatient_stack: LocalStack) -> None:
+    # Given a message whose attempts were used up while the provider was down
+    stack, device, request_id = impatient_stack, a_device(), f"failed-{uuid4()}"
+    stack.cube.configure(device_faults={device: "status:503*1"})
+    stack.enqueue(send_request(device, requestId=request_id))
+    wait_until("it to have failed", lambda: states(stack, request_id) == ["FAILED"])
+
+    # When an operator looks at the dead-letter queue, and puts it back
+    listed = dlq(stack, "list")
+    redriven = dlq(stack, "redrive", "--request-id", request_id)
+
+    # Then the reason was told, and it is sent with fresh attempts
+    (line,) = [line for line in listed.splitlines() if request_id in line]
+    assert line.split("\t")[:3] == [request_id, "AttemptsUsedUp", "1"]
+    assert "HTTP 503" in line
+    assert "1 put back" in redriven
+    wait_until("it to be sent", lambda: record_state(stack, request_id) == ("SENT", 1))
+    assert [post["status"] for post in stack.cube.requests(device)] == [503, 200]
+    assert request_id not in dlq(stack, "list")
+
+
+def test_a_message_that_has_been_sent_stays_sent_when_it_is_redriven(impatient_stack: LocalStack) -> None:
+    # Given a dead letter of a message that failed, and was then sent through the API
+    stack, device, request_id = impatient_stack, a_device(), f"twice-{uuid4()}"
+    stack.enqueue(send_request(device, requestId=request_id))
+    wait_until("it to be sent", lambda: states(stack, request_id) == ["SENT"])
+    stack.sqs.send_message(
+        QueueUrl=stack.outputs["DeadLetterQueueUrl"],
+        MessageBody=send_request(device, requestId=request_id),
+        MessageAttributes={
+            "requestId": {"DataType": "String", "StringValue": request_id},
+            "reason": {"DataType": "String", "StringValue": "AttemptsUsedUp"},
+        },
+    )
+
+    # When it is put back
+    dlq(stack, "redrive", "--request-id", request_id)
+
+    # Then it is suppressed as the duplicate it is
+    wait_until("it to be suppressed", lambda: states(stack, request_id) == ["SENT", "SENT"])
+    assert len(stack.cube.requests(device)) == 1
+
+
+def test_a_conflict_is_dead_lettered_and_answered(impatient_stack: LocalStack) -> None:
+    stack, device, request_id = impatient_stack, a_device(), f"conflict-{uuid4()}"
+    assert stack.call_api("POST", "/messages", send_request(device), Idempotency_Key=request_id).status == 200
+
+    answer = stack.call_api("POST", "/messages", send_request(device, content="Other"), Idempotency_Key=request_id)
+    stack.enqueue(send_request(device, content="Other", requestId=request_id))
+
+    assert (answer.status, answer.body["title"]) == (409, "Conflict")
+    wait_until("the letter", lambda: f"{request_id}\tConflict" in dlq(stack, "list"))
+    assert len(stack.cube.requests(device)) == 1
+
+
+def test_the_api_shows_the_record_of_a_message(impatient_stack: LocalStack) -> None:
+    stack, device, request_id = impatient_stack, a_device(), f"shown-{uuid4()}"
+    stack.call_api("POST", "/messages", send_request(device), Idempotency_Key=request_id)
+
+    answer = stack.call_api("GET", f"/messages/{request_id}")
+
+    assert answer.status == 200
+    assert answer.body["state"] == "SENT"
+    assert answer.body["deviceId"] == device
+    assert "Report your position" not in json.dumps(answer.body)
+    assert stack.call_api("GET", "/messages/nobody-sent-this").status == 404
