@@ -41,7 +41,7 @@ def environment(function: str = QUEUE_FUNCTION, *, on_lambda: bool = False, cube
     on_lambda : bool
         Whether the handler makes its clients when it is imported, as it does on Lambda.
     cube_url : str
-        Where Cube and Secrets Manager are.
+        Where Cube, Secrets Manager and DynamoDB are.
 
     Returns
     -------
@@ -56,9 +56,11 @@ def environment(function: str = QUEUE_FUNCTION, *, on_lambda: bool = False, cube
         "AWS_ACCESS_KEY_ID": "benchmark",
         "AWS_SECRET_ACCESS_KEY": "benchmark",
         "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL_DYNAMODB": cube_url or "http://127.0.0.1:9",
         "AWS_ENDPOINT_URL_SECRETS_MANAGER": cube_url or "http://127.0.0.1:9",
         "CUBE_BASE_URL": f"{cube_url}/cube/v4" if cube_url else "https://cube.invalid/cube/v4",
         "CUBE_SECRET_ID": "cube-sms",
+        "MESSAGES_TABLE": "cube-sms-messages",
         "SEND_QUEUE_URL": "http://127.0.0.1:9/123456789012/send",
         "DEAD_LETTER_QUEUE_URL": "http://127.0.0.1:9/123456789012/dead-letters",
         # Fetched once: what is measured is a warm function.

@@ -1,4 +1,4 @@
-"""A server that costs the measured process as little as possible: Cube and Secrets Manager with fixed answers.
+"""A server that costs the measured process as little as possible: Cube, Secrets Manager and DynamoDB, fixed answers.
 
 It runs in a process of its own, so that its CPU is not counted, and answers as soon as a request is complete.
 """
@@ -47,6 +47,22 @@ def _answer(body: object) -> bytes:
 _ACCEPTED = _answer({"code": "0000", "data": None, "message": "success", "success": True})
 _ACCOUNTS = {"default": {"access_code": "P002276", "secret": "test-secret"}}
 _SECRET = _answer({"Name": "cube-sms", "SecretString": json.dumps(_ACCOUNTS)})
+_CLAIMED = {
+    "messageId": {"S": "default#order-7781-wakeup"},
+    "state": {"S": "SENDING"},
+    "attempts": {"N": "1"},
+    "requestHash": {"S": "0" * 64},
+    "deviceId": {"S": "89314404000939952211"},
+    "createdAt": {"S": "2026-01-12T10:00:00.000Z"},
+    "updatedAt": {"S": "2026-01-12T10:00:00.000Z"},
+    "leaseUntil": {"N": "9999999999.5"},
+    "owner": {"S": "0" * 32},
+    "ttl": {"N": "9999999999"},
+    "unsettled": {"BOOL": False},
+    "possiblyDuplicated": {"BOOL": False},
+}
+_CLAIM = _answer({"Attributes": _CLAIMED})
+_FINISH = _answer({"Attributes": _CLAIMED | {"state": {"S": "SENT"}}})
 
 
 def _serve(connection: socket.socket) -> None:
@@ -56,8 +72,16 @@ def _serve(connection: socket.socket) -> None:
         received += data
         head, end, body = received.partition(b"\r\n\r\n")
         if end and len(body) >= _content_length(head):
-            connection.sendall(_SECRET if head.startswith(b"POST / ") else _ACCEPTED)
+            connection.sendall(_answer_to(head, body))
             received = b""
+
+
+def _answer_to(head: bytes, body: bytes) -> bytes:
+    if not head.startswith(b"POST / "):
+        return _ACCEPTED
+    if b"DynamoDB" not in head:
+        return _SECRET
+    return _FINISH if b"REMOVE leaseUntil" in body else _CLAIM
 
 
 def _content_length(head: bytes) -> int:

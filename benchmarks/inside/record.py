@@ -9,12 +9,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import boto3
 import urllib3
 
 from benchmarks.inside.timing import interleaved
+from cube_sms.aws import AWS_CONFIG
 from cube_sms.models import parse_send_request
+from cube_sms.records import RecordStore
 from cube_sms.settings import Settings
 from cube_sms.signing import signed_body
+from cube_sms.states import State
 
 EVENT = Path(__file__).parents[2] / "events" / "sqs-text.json"
 BATCH = 10
@@ -24,6 +28,7 @@ STATEMENTS = {
     "post": ('pool.urlopen("POST", path, body, headers, retries=False).data', 50),
     "record": ("handler(event, context)", 50),
     "batch": ("handler(batch, context)", 5),
+    "writes": ("records.finish(records.claim(request).record, State.SENT, code=code, message=message)", 50),
 }
 
 
@@ -65,12 +70,18 @@ def names() -> dict[str, Any]:
         if app.handler(each, context) != {"batchItemFailures": []}:
             raise AssertionError("the messages were not sent")
 
-    base = urllib3.util.parse_url(Settings.from_environment(os.environ).cube_base_url)
+    settings = Settings.from_environment(os.environ)
+    base = urllib3.util.parse_url(settings.cube_base_url)
     return {
         "handler": app.handler,
         "event": event,
         "batch": batch,
         "context": context,
+        "records": RecordStore(boto3.client("dynamodb", config=AWS_CONFIG), "cube-sms-messages", lease=36, retention=1),
+        "request": parse_send_request(record["body"].encode()),
+        "State": State,
+        "code": "0000",
+        "message": "success",
         "pool": urllib3.HTTPConnectionPool(str(base.host), base.port),
         "path": f"{base.path}/sms/sendSms",
         "body": _signed(record["body"].encode()),

@@ -334,7 +334,8 @@ class RecordStore:
 
 def _hash_of(request: SendRequest) -> str:
     # The id is the record's key. What is left out of the request and what is given as its default are the same here.
-    return hashlib.sha256(msgspec.structs.replace(request, request_id=msgspec.UNSET).to_json()).hexdigest()
+    content = msgspec.json.encode(msgspec.structs.replace(request, request_id=msgspec.UNSET))
+    return hashlib.sha256(content).hexdigest()
 
 
 def _rfc3339(seconds: float) -> str:

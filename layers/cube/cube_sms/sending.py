@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
+
+import msgspec
+from msgspec.structs import replace
 
 from .client import CubeAnswer, CubeClient
 from .credentials import CredentialStore
@@ -45,8 +47,7 @@ FINISH_PAUSES = (0.2, 1.0)
 LEASE_MARGIN = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What one attempt to send a message came to.
 
     Parameters
