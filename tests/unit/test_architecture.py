@@ -19,7 +19,7 @@ HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
 
 # From the top down. A module imports from its own layer and those below it.
 LAYERS = [
-    {"consumer", "replies", "sending", "telemetry"},
+    {"api", "consumer", "replies", "sending", "telemetry"},
     {"aws", "backoff", "client", "connection", "credentials", "dead_letters", "pacing", "records", "settings"},
     {"content", "errors", "models", "signing", "states"},
     {"__init__"},
@@ -33,7 +33,7 @@ ONLY_IMPORTS: dict[str, set[str]] = {
     "states": set(),
     "models": {"content", "errors", "signing"},
 }
-HANDLERS_IMPORT = {"aws", "consumer", "models", "replies", "sending", "settings", "telemetry"}
+HANDLERS_IMPORT = {"api", "aws", "consumer", "models", "replies", "sending", "settings", "telemetry"}
 
 each_module = pytest.mark.parametrize("name", MODULES)
 each_handler = pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.parent.name)

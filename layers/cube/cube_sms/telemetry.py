@@ -20,6 +20,7 @@ from .models import mask_device_id
 from .states import State
 
 if TYPE_CHECKING:
+    from .api import Posted
     from .consumer import Consumed
     from .models import SendRequest
     from .sending import Outcome
@@ -99,14 +100,12 @@ class Telemetry:
         if outcome.stale_credentials:
             self._add(request.account, "StaleCredentials", MetricUnit.Count, 1)
 
-    def queued(self, request: SendRequest, correlation_id: str) -> None:
-        """Report a request that was put onto the queue."""
-        self._log(
-            "info",
-            "message queued",
-            correlation_id,
-            **_identity(request),
-        )
+    def posted(self, posted: Posted, correlation_id: str) -> None:
+        """Report what became of a request to the API."""
+        if posted.outcome:
+            self.sent(posted.request, posted.outcome, correlation_id)
+        else:
+            self._log("info", "message queued", correlation_id, **_identity(posted.request))
 
     def failed(self, error: Exception, correlation_id: str, **details: Any) -> None:
         """Report a request that could not be dealt with.

@@ -1,0 +1,109 @@
+"""The API's calls: what becomes of each, and its reply."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, NamedTuple
+
+from .models import DEFAULT_ACCOUNT, parse_send_request
+from .replies import prefers_async, problem, reply_to_outcome, reply_to_queued, reply_to_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_sqs import SQSClient
+
+    from .models import SendRequest
+    from .replies import Reply
+    from .sending import Outcome, Sender
+    from .settings import Settings
+
+
+class Posted(NamedTuple):
+    """What became of a request.
+
+    Parameters
+    ----------
+    request : SendRequest
+        The request.
+    outcome : Outcome or None
+        What sending it came to; None where it was put onto the queue.
+    reply : Reply
+        What the caller is told.
+    """
+
+    request: SendRequest
+    outcome: Outcome | None
+    reply: Reply
+
+
+class MessagesApi:
+    """Sends messages for callers that wait, queues them for those that do not, and shows their records.
+
+    Parameters
+    ----------
+    sender : Sender
+        Sends one message.
+    sqs : SQSClient
+        boto3's client.
+    settings : Settings
+        The deployment's settings.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self, sender: Sender, sqs: SQSClient, settings: Settings, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._sender = sender
+        self._sqs = sqs
+        self._settings = settings
+        self._clock = clock
+
+    def post(self, body: bytes, *, idempotency_key: str | None, prefer: str | None) -> Posted:
+        """Send a message now, or put it onto the queue where the caller prefers that.
+
+        Parameters
+        ----------
+        body : bytes
+            The send request.
+        idempotency_key, prefer : str or None
+            The headers of these names.
+
+        Returns
+        -------
+        Posted
+            What became of it.
+
+        Raises
+        ------
+        InvalidRequestError, RequestConflictError
+            Where it cannot be sent as it is.
+        """
+        request = parse_send_request(
+            body, request_id=idempotency_key, max_content_length=self._settings.max_content_length
+        ).identified(str(uuid.uuid4()))
+        if prefers_async(prefer):
+            self._sqs.send_message(QueueUrl=self._settings.send_queue_url, MessageBody=request.to_json().decode())
+            return Posted(request, None, reply_to_queued(request))
+        outcome = self._sender.send(request)
+        return Posted(request, outcome, reply_to_outcome(request, outcome, self._clock()))
+
+    def get(self, request_id: str, account: str | None) -> Reply:
+        """Show the record of a message.
+
+        Parameters
+        ----------
+        request_id : str
+            The request's id.
+        account : str or None
+            Its account, where it is not the default one.
+
+        Returns
+        -------
+        Reply
+            The record, or 404.
+        """
+        record = self._sender.records.get(f"{account or DEFAULT_ACCOUNT}#{request_id}")
+        return reply_to_record(record) if record else problem(404, "Not found", "there is no such message")
