@@ -159,7 +159,8 @@ class QueueConsumer:
 
     def _settle(self, record: Mapping[str, Any], consumed: Consumed, request: SendRequest, outcome: Outcome) -> None:
         if outcome.state is State.RETRYING:
-            self._hide(record, retry_delay(max(1, outcome.attempts), outcome.retry_after))
+            # Without an attempt to count (AWS is in the way) receives are, or SQS would soon have had enough of them.
+            self._hide(record, retry_delay(outcome.attempts or consumed.receives, outcome.retry_after))
             return
         if outcome.state is State.SENDING:
             # Whoever has it may be done any moment, and is done or dead when the lease is over.
