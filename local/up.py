@@ -20,17 +20,18 @@ In another terminal:
 
   export AWS_ENDPOINT_URL={aws} AWS_DEFAULT_REGION={region} AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
 
-  # a message through the queue
-  aws sqs send-message --queue-url {queue} \\
+  # a message through the queue (the endpoint is named again for version 1 of the AWS CLI)
+  aws --endpoint-url {aws} sqs send-message --queue-url {queue} \\
     --message-body '{{"deviceId":"89314404000939952215","content":"Hello"}}'
 
   # a message through the API
   curl --aws-sigv4 aws:amz:{region}:execute-api --user test:test {api}/messages \\
     --json '{{"deviceId":"89314404000939952215","content":"Hello"}}'
 
-  # what became of them: the functions' logs and metrics, and the provider's books
-  aws logs tail {log_group}
+  # what became of them: the functions' logs and metrics, the provider's books, and the dead letters
+  aws logs filter-log-events --log-group-name {log_group} --query 'events[].message' --output text
   curl {cube}/_requests
+  make dlq
 
   # an outage of the provider for the next two requests
   curl -X PUT {cube}/_config --json '{{"nextFaults":["status:503*2"]}}'
