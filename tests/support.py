@@ -1,15 +1,22 @@
-"""What tests share: sample events, the context of an invocation, requests, and a reader of what was printed."""
+"""What tests share: events, the context of an invocation, requests, the table, and a reader of what was printed."""
 
 from __future__ import annotations
 
+import copy
 import json
+import uuid
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from cube_sms.credentials import Credentials
 from cube_sms.models import SendRequest, parse_send_request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 EVENTS = Path(__file__).parents[1] / "events"
 
@@ -18,10 +25,26 @@ ACCESS_CODE = "P002276"
 SECRET = "kX7-secret-of-the-default-account"
 CREDENTIALS = Credentials(ACCESS_CODE, SECRET)
 
+START = 1_800_000_000.0
+
 
 def load_event(name: str) -> dict[str, Any]:
     """Return a sample event, such as ``sqs-text`` for events/sqs-text.json."""
     event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
+    return event
+
+
+def queue_event(*bodies: Any, receives: int = 1, attributes: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return an event with these bodies in its records; those that are not strings as JSON."""
+    (template,) = load_event("sqs-text")["Records"]
+    event: dict[str, Any] = {"Records": [copy.deepcopy(template) for _ in bodies]}
+    for record, body in zip(event["Records"], bodies, strict=True):
+        record["messageId"] = str(uuid.uuid4())
+        record["body"] = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+        record["attributes"]["ApproximateReceiveCount"] = str(receives)
+        record["messageAttributes"] = {
+            name: {"dataType": "String", "stringValue": value} for name, value in (attributes or {}).items()
+        }
     return event
 
 
@@ -31,6 +54,26 @@ def send_request(content: str = "Test message", **fields: Any) -> SendRequest:
     if "smsContentList" not in given:
         given["content"] = content
     return parse_send_request(json.dumps(given).encode())
+
+
+def create_messages_table(dynamodb: DynamoDBClient, name: str) -> None:
+    """Make a table of records, as the template has it."""
+    dynamodb.create_table(
+        TableName=name,
+        AttributeDefinitions=[{"AttributeName": "messageId", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "messageId", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+class Clock:
+    """Seconds since the epoch, which stand until they are moved."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class Context(LambdaContext):

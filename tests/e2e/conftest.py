@@ -1,4 +1,4 @@
-"""One local stack for all end-to-end tests: each test uses devices and request ids of its own."""
+"""Local stacks for all end-to-end tests: each test uses devices and request ids of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.stack import LocalStack
+from tests.e2e.aws_proxy import AwsProxy, Proxied, route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,3 +18,13 @@ def stack() -> Iterator[LocalStack]:
     # The workers are not paced, so the simulator's rate limits are off.
     with LocalStack(qps=0, connections=0, quota=0) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def proxied() -> Iterator[Proxied]:
+    """Return a stack whose functions talk to DynamoDB through a proxy. Its leases are 2 * (1 + 3) + 10 seconds."""
+    parameters = {"CubeConnectTimeout": "1", "CubeReadTimeout": "3", "QueueMaximumConcurrency": "3"}
+    with AwsProxy() as proxy, LocalStack(parameters, qps=0, connections=0, quota=0) as stack:
+        proxy.upstream = stack.aws.url
+        route(stack, proxy, "DYNAMODB", "SECRETS_MANAGER")
+        yield Proxied(stack, proxy)

@@ -12,7 +12,8 @@ from cube_sms.client import CubeClient
 from functions.send_from_queue import app as queue_app
 from local.cube_simulator import CubeSimulator
 from tests.integration.deployment import REGION, Deployment
-from tests.support import ACCESS_CODE, SECRET, Printed
+from tests.integration.worker import Worker
+from tests.support import ACCESS_CODE, SECRET, Clock, Printed
 
 if TYPE_CHECKING:
     import logging
@@ -73,6 +74,20 @@ def gateway(cube: CubeSimulator, _aws: None, monkeypatch: pytest.MonkeyPatch) ->
     deployment = Deployment(monkeypatch, cube.url)
     yield deployment
     deployment.delete()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time of `worker`."""
+    return Clock()
+
+
+@pytest.fixture
+def worker(gateway: Deployment, clock: Clock) -> Iterator[Worker]:
+    """A worker of the deployment, in a time of its own."""
+    worker = Worker(clock)
+    yield worker
+    worker.client.close()
 
 
 class _StandardOutput:

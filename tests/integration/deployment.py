@@ -1,4 +1,4 @@
-"""The gateway as it is deployed: both handlers, with queues and a secret of a simulated AWS behind them."""
+"""The gateway as it is deployed: both handlers, with queues, table and secret of a simulated AWS behind them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from moto.backends import get_backend
 
+from cube_sms.records import RecordStore
 from functions.send_from_api import app as api_app
 from functions.send_from_queue import app as queue_app
-from tests.support import ACCESS_CODE, SECRET, Context, load_event
+from tests.integration.aws_calls import AwsCalls
+from tests.support import ACCESS_CODE, SECRET, Context, create_messages_table, load_event
 
 if TYPE_CHECKING:
     import pytest
+
+    from cube_sms.records import Record
 
 SECRET_ID = "cube-sms/credentials"
 REGION = "eu-central-1"
@@ -24,6 +28,10 @@ AWS_ACCOUNT = "123456789012"
 
 # Far above every delay that the tests expect, so that a message whose visibility nobody changed shows.
 VISIBILITY_TIMEOUT = 30_000
+
+TABLE = "cube-sms-messages"
+LEASE = 30.0
+MAX_ATTEMPTS = 3
 
 
 class Deployment:
@@ -37,17 +45,22 @@ class Deployment:
             QueueName="cube-sms-send", Attributes={"VisibilityTimeout": str(VISIBILITY_TIMEOUT)}
         )["QueueUrl"]
         self.dead_letter_queue = self.sqs.create_queue(QueueName="cube-sms-dead-letters")["QueueUrl"]
+        self.dynamodb = boto3.client("dynamodb")
+        create_messages_table(self.dynamodb, TABLE)
         self.secrets.create_secret(Name=SECRET_ID, SecretString="{}")
+        # Of the functions' clients, which are made after this, and not of those above.
+        self.aws_calls = AwsCalls()
         self.set_accounts(default=(ACCESS_CODE, SECRET))
         self.configure(
             CUBE_BASE_URL=f"{cube_url}/cube/v4",
             CUBE_SECRET_ID=SECRET_ID,
+            MESSAGES_TABLE=TABLE,
             SEND_QUEUE_URL=self.send_queue,
             DEAD_LETTER_QUEUE_URL=self.dead_letter_queue,
             CUBE_CONNECT_TIMEOUT="3",
             CUBE_READ_TIMEOUT="7",
             CUBE_LANGUAGE="en-US",
-            MAX_ATTEMPTS="3",
+            MAX_ATTEMPTS=str(MAX_ATTEMPTS),
         )
 
     def configure(self, **environment: str) -> None:
@@ -59,11 +72,13 @@ class Deployment:
     def cool_down(self) -> None:
         """Drop the execution environments."""
         queue_app.consumer.cache_clear()
-        api_app.services.cache_clear()
+        api_app.api.cache_clear()
 
     def delete(self) -> None:
         """Delete whatever is left of the deployment."""
         self.cool_down()
+        self.aws_calls.stop()
+        self.dynamodb.delete_table(TableName=TABLE)
         for url in (self.send_queue, self.dead_letter_queue):
             with contextlib.suppress(self.sqs.exceptions.QueueDoesNotExist):
                 self.sqs.delete_queue(QueueUrl=url)
@@ -92,7 +107,34 @@ class Deployment:
         """Invoke the API's handler."""
         return ApiAnswer(api_app.handler(event, Context()))
 
-    def deliver(self, event: dict[str, Any], *, attempts: int = 1) -> dict[str, Any]:
+    def get(self, request_id: str, **query: str) -> ApiAnswer:
+        """Get a message with the API's handler."""
+        given = load_event("api-post-text") | {
+            "resource": "/messages/{requestId}",
+            "path": f"/messages/{request_id}",
+            "httpMethod": "GET",
+            "pathParameters": {"requestId": request_id},
+            "queryStringParameters": query or None,
+            "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} or None,
+            "body": None,
+        }
+        return self.call(given)
+
+    def store(self, *, ago: float = 0.0) -> RecordStore:
+        """Return the records as a worker of another time has them, or as they are."""
+        return RecordStore(self.dynamodb, TABLE, lease=LEASE, retention=86400.0, clock=lambda: time.time() - ago)
+
+    def record(self, request_id: str, account: str = "default") -> Record:
+        """Return the record of a message."""
+        record = self.store().get(f"{account}#{request_id}")
+        assert record
+        return record
+
+    def forget(self, request_id: str) -> None:
+        """Delete the record of a message of the default account."""
+        self.dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": f"default#{request_id}"}})
+
+    def deliver(self, event: dict[str, Any], *, receives: int = 1) -> dict[str, Any]:
         """Put an event's messages onto the queue, take them from there, and return the event that gives."""
         event = copy.deepcopy(event)
         records = {}
@@ -115,7 +157,7 @@ class Deployment:
                 waiting.remove(message["MessageId"])
                 record = records[message["MessageId"]]
                 record["receiptHandle"] = message["ReceiptHandle"]
-                record["attributes"] = {**message["Attributes"], "ApproximateReceiveCount": str(attempts)}
+                record["attributes"] = {**message["Attributes"], "ApproximateReceiveCount": str(receives)}
         return event
 
     def dead_letters(self) -> list[DeadLetter]:

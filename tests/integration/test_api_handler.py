@@ -39,6 +39,8 @@ class TestSend:
             "state": "SENT",
             "code": "0000",
             "message": "success",
+            "attempts": 1,
+            "possiblyDuplicated": False,
         }
         assert [request["contents"] for request in cube.requests()] == [["Wake up and report your temperature"]]
 

@@ -1,4 +1,4 @@
-"""The handler of the send queue, with provider, queues and secret behind it: what is sent, and what is not."""
+"""The handler of the send queue, with provider and AWS behind it: what is sent, and what is not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cube_sms.errors import SettingsError
-from tests.support import ACCESS_CODE, SECRET, Context, load_event
+from tests.support import ACCESS_CODE, DEVICE, SECRET, Context, load_event, queue_event
 
 if TYPE_CHECKING:
     from local.cube_simulator import CubeSimulator
@@ -21,6 +21,11 @@ def event_of(**fields: Any) -> dict[str, Any]:
     event = load_event("sqs-text")
     event["Records"][0]["body"] = json.dumps(json.loads(event["Records"][0]["body"]) | fields)
     return event
+
+
+def messages(number: int) -> dict[str, Any]:
+    """The event of as many messages that nobody has seen before."""
+    return queue_event(*[{"deviceId": DEVICE, "content": "Wake up"}] * number)
 
 
 def ids(event: dict[str, Any]) -> list[str]:
@@ -103,10 +108,11 @@ def test_dead_letter_that_is_put_back_onto_the_queue_keeps_its_identity(
     cube: CubeSimulator, gateway: Deployment
 ) -> None:
     # Given a message without an id that has failed once too often
+    gateway.configure(MAX_ATTEMPTS="1")
     event = load_event("sqs-text")
     event["Records"][0]["body"] = json.dumps({"deviceId": "89314404000939952211", "content": "Wake up"})
     cube.configure(next_faults=["status:503"])
-    delivered = gateway.deliver(event, attempts=3)
+    delivered = gateway.deliver(event)
     gateway.consume(delivered)
     (dead_letter,) = gateway.dead_letters()
     assert dead_letter.attributes["requestId"] == ids(delivered)[0]
@@ -115,7 +121,7 @@ def test_dead_letter_that_is_put_back_onto_the_queue_keeps_its_identity(
         name: {"stringValue": value, "dataType": "String"} for name, value in dead_letter.attributes.items()
     }
     cube.configure(next_faults=["status:503"])
-    again = gateway.deliver(event, attempts=3)
+    again = gateway.deliver(event)
     assert ids(again) != ids(delivered)
     gateway.consume(again)
     # Then
@@ -182,11 +188,11 @@ def test_secret_that_was_rotated_is_found_by_a_warm_function(cube: CubeSimulator
 
 def test_cold_and_warm_invocations_share_a_connection(cube: CubeSimulator, gateway: Deployment) -> None:
     for _ in range(3):
-        assert gateway.consume(load_event("sqs-batch")) == []
+        assert gateway.consume(messages(5)) == []
     assert (cube.stats()["accepted"], cube.stats()["connections"]) == (15, 1)
     # When the execution environment is a new one
     gateway.cool_down()
-    assert gateway.consume(load_event("sqs-batch")) == []
+    assert gateway.consume(messages(5)) == []
     assert cube.stats()["connections"] == 2
 
 
@@ -196,7 +202,7 @@ def test_messages_are_sent_side_by_side_as_far_as_the_deployment_allows(
     # Given four at a time, and a provider that takes its time
     gateway.configure(QUEUE_SEND_CONCURRENCY="4")
     cube.configure(latency=0.2)
-    event = {"Records": load_event("sqs-batch")["Records"] * 3}
+    event = messages(15)
     # When
     started = time.monotonic()
     failures = gateway.consume(event)

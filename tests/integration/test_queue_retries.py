@@ -7,18 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cube_sms.models import parse_send_request
+from cube_sms.states import State
+from tests.integration.deployment import MAX_ATTEMPTS
 from tests.integration.wire import FAILURE, Wire, answer
-from tests.support import Context, load_event
+from tests.support import Context, load_event, queue_event
 
 if TYPE_CHECKING:
     from local.cube_simulator import CubeSimulator
     from tests.integration.deployment import Deployment
 
 OUTAGE = "89314404000939952250"
+MESSAGE = {"deviceId": OUTAGE, "content": "Wake up"}
 
 # What the first delay is at most: the base of the backoff, rounded up.
 FIRST_DELAY = 2.0
 LONGEST_BACKOFF = 15 * 60
+
+
+def posted(gateway: Deployment, event: dict[str, Any], attempts: int) -> None:
+    """Leave the record of a message that was posted some times and is to be tried again."""
+    (record,) = event["Records"]
+    store = gateway.store()
+    claim = store.claim(parse_send_request(record["body"].encode()))
+    store.finish(claim.record, State.RETRYING, attempts=attempts)
 
 
 def ids(event: dict[str, Any]) -> list[str]:
@@ -50,7 +62,7 @@ def test_message_that_can_be_tried_again_is_hidden_for_a_moment(
     # Then
     assert failures == ids(event)
     assert cube.stats()["received"] == posts
-    assert max(gateway.hidden()) <= FIRST_DELAY
+    assert max(gateway.hidden()) <= FIRST_DELAY * 2 ** (posts - 1)
     assert gateway.dead_letters() == []
 
 
@@ -59,8 +71,8 @@ def test_outage_that_ends_ends_with_a_message_sent(cube: CubeSimulator, gateway:
     event = gateway.deliver(load_event("sqs-provider-outage"))
     cube.configure(device_faults={OUTAGE: "status:503*2"})
     failures = []
-    for attempt in ("1", "2", "3"):
-        event["Records"][0]["attributes"]["ApproximateReceiveCount"] = attempt
+    for receives in ("1", "2", "3"):
+        event["Records"][0]["attributes"]["ApproximateReceiveCount"] = receives
         failures.append(gateway.consume(event))
     # Then
     assert failures == [ids(event), ids(event), []]
@@ -90,13 +102,18 @@ def test_time_the_provider_asks_to_wait_is_waited(
 
 
 def test_delay_grows_with_the_attempts_and_has_an_end(cube: CubeSimulator, gateway: Deployment) -> None:
+    # Given messages that have been posted some times, whatever SQS says of how often they were received
     gateway.configure(MAX_ATTEMPTS="1000")
     cube.configure(faults={"status:503": 1.0})
     delays = []
     for attempts in (2, 5, 30, 999):
-        event = gateway.deliver(load_event("sqs-text"), attempts=attempts)
+        event = gateway.deliver(queue_event(MESSAGE | {"requestId": f"order-{attempts}"}), receives=1001 - attempts)
+        posted(gateway, event, attempts - 1)
+        # When
         assert gateway.consume(event) == ids(event)
+        # Then
         delays.append(gateway.hidden()[-1])
+        assert gateway.record(f"order-{attempts}").attempts == attempts
     assert delays[0] <= 4
     assert delays[1] <= 32
     assert max(delays) <= LONGEST_BACKOFF
@@ -113,8 +130,9 @@ def test_delay_grows_with_the_attempts_and_has_an_end(cube: CubeSimulator, gatew
 def test_message_whose_attempts_are_used_up_goes_to_the_dead_letter_queue(
     cube: CubeSimulator, gateway: Deployment, fault: str, attributes: dict[str, str]
 ) -> None:
-    # Given
-    event = gateway.deliver(load_event("sqs-provider-outage"), attempts=3)
+    # Given a message that has been posted as often as it may be but once
+    event = gateway.deliver(load_event("sqs-provider-outage"))
+    posted(gateway, event, MAX_ATTEMPTS - 1)
     cube.configure(device_faults={OUTAGE: fault})
     # When
     failures = gateway.consume(event)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import ACCESS_CODE, SECRET, Context, load_event
+from tests.support import ACCESS_CODE, SECRET, queue_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,16 +43,6 @@ MISPLACED = [
     TEXT,
     '{"deviceId": "' + DEVICES[0] + '", "content": "' + TEXT,
 ]
-
-
-def records(bodies: list[Any], *, attempts: int = 1) -> dict[str, Any]:
-    (template,) = load_event("sqs-text")["Records"]
-    event: dict[str, Any] = {"Records": [copy.deepcopy(template) for _ in bodies]}
-    for record, body in zip(event["Records"], bodies, strict=True):
-        record["messageId"] = str(uuid.uuid4())
-        record["body"] = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-        record["attributes"]["ApproximateReceiveCount"] = str(attempts)
-    return event
 
 
 def assert_hidden(*shown: object) -> None:
@@ -95,16 +83,23 @@ REQUESTS: list[dict[str, Any]] = [
 def test_queue_handler_shows_nothing(
     restless: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
 ) -> None:
-    # When messages come to every outcome, the first time and the last
-    for attempts in (1, 3):
-        gateway.consume(records(REQUESTS, attempts=attempts))
+    # When messages come to every outcome, the first time and the last, and all of them come once more
+    gateway.configure(MAX_ATTEMPTS="2")
+    event = queue_event(*REQUESTS)
+    for _ in range(3):
+        gateway.consume(event)
+    # And others come under their ids
+    others = queue_event(*({"deviceId": DEVICES[0], "content": TEXT} for _ in REQUESTS))
+    for record, other in zip(event["Records"], others["Records"], strict=True):
+        other["messageId"] = record["messageId"]
+    gateway.consume(others)
     # Then
     output = printed()
     states = {log["state"] for log in output.logs if "state" in log}
     assert states == {"SENT", "REJECTED", "RETRYING", "FAILED", "UNKNOWN", "EXPIRED"}
-    assert restless.stats()["faults"]["echo"] == 6
-    letters = [letter.attributes for _ in range(3) for letter in gateway.dead_letters()]
-    assert letters
+    assert restless.stats()["faults"]["echo"] == 3
+    letters = [letter.attributes for _ in range(5) for letter in gateway.dead_letters()]
+    assert {letter["reason"] for letter in letters} == {"AttemptsUsedUp", "Conflict"}
     assert_hidden(output, letters)
 
 
@@ -112,7 +107,7 @@ def test_queue_handler_shows_nothing_of_requests_that_are_invalid(
     cube: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
 ) -> None:
     # When
-    assert gateway.consume(records(MISPLACED)) == []
+    assert gateway.consume(queue_event(*MISPLACED)) == []
     # Then
     letters = [letter.attributes for _ in range(3) for letter in gateway.dead_letters()]
     assert cube.stats()["received"] == 0
@@ -127,10 +122,13 @@ def test_queue_handler_shows_nothing_where_aws_is_in_the_way(
     # Given queues that are gone, and a record that lacks its body
     for url in (gateway.send_queue, gateway.dead_letter_queue):
         gateway.sqs.delete_queue(QueueUrl=url)
-    event = records([*REQUESTS, *MISPLACED], attempts=2)
-    event["Records"] += records(REQUESTS, attempts=3)["Records"]
+    gateway.configure(MAX_ATTEMPTS="2")
+    event = queue_event(*REQUESTS, *MISPLACED)
     del event["Records"][0]["body"]
-    # When
+    # When the first time and the last, and when the records are away as well
+    for _ in range(2):
+        assert gateway.consume(event)
+    gateway.aws_calls.fail("UpdateItem")
     assert gateway.consume(event)
     # Then
     output = printed()
@@ -141,8 +139,7 @@ def test_queue_handler_shows_nothing_where_aws_is_in_the_way(
 
 def test_id_beside_the_body_that_is_invalid_is_not_shown(gateway: Deployment, printed: Callable[[], Printed]) -> None:
     # Given content where the id of the request belongs
-    event = records([REQUESTS[0]])
-    event["Records"][0]["messageAttributes"] = {"requestId": {"stringValue": TEXT, "dataType": "String"}}
+    event = queue_event(REQUESTS[0], attributes={"requestId": TEXT})
     # When
     assert gateway.consume(event) == []
     reply = gateway.post(REQUESTS[0], Idempotency_Key=TEXT)
@@ -155,14 +152,19 @@ def test_id_beside_the_body_that_is_invalid_is_not_shown(gateway: Deployment, pr
 def test_api_shows_nothing(restless: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]) -> None:
     # When
     replies = [gateway.post(each) for each in (*REQUESTS, *MISPLACED)]
+    keyed = [gateway.post(each, Idempotency_Key="order-1") for each in REQUESTS[:2]]
+    shown = [gateway.get(each) for each in ("order-1", "order-2", TEXT)]
     queued = [gateway.post(each, Prefer="respond-async") for each in REQUESTS[:3]]
     gateway.sqs.delete_queue(QueueUrl=gateway.send_queue)
     queued.append(gateway.post(REQUESTS[0], Prefer="respond-async"))
     # Then
     assert {reply.status for reply in replies} == {200, 400, 422, 429, 502, 503, 504}
     assert [reply.status for reply in queued] == [202, 202, 202, 503]
+    assert [reply.status for reply in keyed + shown] == [200, 409, 200, 404, 404]
+    record = shown[0].json
+    assert record.pop("deviceId") == DEVICES[1]
     assert restless.stats()["faults"]["echo"] == 3
-    assert_hidden(printed(), [(reply.text, reply.headers) for reply in replies + queued])
+    assert_hidden(printed(), [(reply.text, reply.headers) for reply in replies + keyed + queued], record, shown[2].text)
 
 
 def test_faults_of_the_credentials_show_no_value(gateway: Deployment, printed: Callable[[], Printed]) -> None:
@@ -172,8 +174,7 @@ def test_faults_of_the_credentials_show_no_value(gateway: Deployment, printed: C
         gateway.secrets.put_secret_value(SecretId="cube-sms/credentials", SecretString=value)
         gateway.cool_down()
         replies.append(gateway.post(REQUESTS[0]).text)
-        gateway.consume(records(REQUESTS[:1], attempts=3), Context())
-    # Then
-    letters = [letter.attributes for letter in gateway.dead_letters()]
-    assert len(letters) == 4
-    assert_hidden(printed(), replies, letters)
+        assert gateway.consume(queue_event(REQUESTS[0]))
+    # Then nothing was posted, so that no attempt is used up
+    assert gateway.dead_letters() == []
+    assert_hidden(printed(), replies)

@@ -20,43 +20,35 @@ from cube_sms.errors import (
     InvalidRequestError,
 )
 from cube_sms.models import parse_send_request
-from cube_sms.replies import Reply, prefers_async, problem, reply_to_error, reply_to_outcome, reply_to_queued
-from cube_sms.sending import Outcome, State
-
-ICCID = "89314404000939952215"
-CONTENT = "Zebra content"
-SECRET_NAME = "prod/cube-sms/credentials"
-REQUEST = parse_send_request(
-    b'{"requestId": "order-1", "account": "fleet-2", "deviceId": "89314404000939952215", "content": "Zebra content"}'
+from cube_sms.replies import (
+    Reply,
+    prefers_async,
+    problem,
+    reply_to_error,
+    reply_to_outcome,
+    reply_to_queued,
 )
-IDENTITY = {"requestId": "order-1", "account": "fleet-2"}
-
-
-def assert_problem(reply: Reply, status: int) -> None:
-    assert reply.status == status
-    assert reply.content_type == "application/problem+json"
-    assert reply.body["status"] == status
-    assert reply.body["title"]
-    assert reply.body["detail"]
-    assert "type" not in reply.body
-    assert None not in reply.body.values()
-    assert_tells_nothing_sensitive(reply)
-
-
-def assert_tells_nothing_sensitive(reply: Reply) -> None:
-    told = json.dumps([reply.body, reply.headers])
-    assert ICCID not in told
-    assert CONTENT not in told
-    assert SECRET_NAME not in told
+from cube_sms.sending import Outcome
+from cube_sms.states import State
+from tests.unit.problems import (
+    CONTENT,
+    ICCID,
+    IDENTITY,
+    NOW,
+    REQUEST,
+    SECRET_NAME,
+    assert_problem,
+    assert_tells_nothing_sensitive,
+)
 
 
 def failed(error: CubeError | CredentialsError, state: State = State.RETRYING) -> Reply:
     posts = (error,) if isinstance(error, CubeError) else ()
-    return reply_to_outcome(REQUEST, Outcome(state=state, posts=posts, error=error))
+    return reply_to_outcome(REQUEST, Outcome(state=state, posts=posts, error=error), NOW)
 
 
 def test_sent_message_is_200_with_its_state_and_cubes_answer() -> None:
-    reply = reply_to_outcome(REQUEST, Outcome(state=State.SENT, posts=(CubeAnswer("0000", "success", 0.2),)))
+    reply = reply_to_outcome(REQUEST, Outcome(state=State.SENT, posts=(CubeAnswer("0000", "success", 0.2),)), NOW)
 
     assert reply.status == 200
     assert reply.content_type == "application/json"
@@ -67,13 +59,13 @@ def test_sent_message_is_200_with_its_state_and_cubes_answer() -> None:
 
 def test_message_sent_with_the_second_credentials_is_200_with_the_last_answer() -> None:
     posts = (CubeAuthenticationError("HTTP 401", status=401, code="9401"), CubeAnswer("0000", "success", 0.2))
-    reply = reply_to_outcome(REQUEST, Outcome(state=State.SENT, posts=posts))
+    reply = reply_to_outcome(REQUEST, Outcome(state=State.SENT, posts=posts), NOW)
     assert reply.status == 200
     assert reply.body["code"] == "0000"
 
 
 def test_expired_message_is_400() -> None:
-    reply = reply_to_outcome(REQUEST, Outcome(state=State.EXPIRED))
+    reply = reply_to_outcome(REQUEST, Outcome(state=State.EXPIRED), NOW)
     assert_problem(reply, 400)
     assert reply.body["state"] == "EXPIRED"
     assert reply.body["requestId"] == "order-1"

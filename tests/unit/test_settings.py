@@ -10,11 +10,12 @@ from cube_sms.settings import Settings
 REQUIRED = {
     "CUBE_BASE_URL": "https://api-uat.io.linksfield.net/cube/v4",
     "CUBE_SECRET_ID": "cube-sms/credentials",
+    "MESSAGES_TABLE": "cube-sms-messages",
     "SEND_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/send",
     "DEAD_LETTER_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/dead",
 }
 SECONDS = ["CUBE_CONNECT_TIMEOUT", "CUBE_READ_TIMEOUT", "SECRET_MAX_AGE"]
-COUNTS = ["MAX_CONTENT_LENGTH", "MAX_ATTEMPTS", "QUEUE_SEND_CONCURRENCY"]
+COUNTS = ["MAX_CONTENT_LENGTH", "MAX_ATTEMPTS", "QUEUE_SEND_CONCURRENCY", "RECORD_RETENTION_DAYS"]
 # Stands in wrong values, so that a fault that quotes the value is found out.
 MARK = "Zebra"
 
@@ -32,12 +33,14 @@ def test_required_variables_alone_give_the_defaults() -> None:
 
     assert settings.cube_base_url == REQUIRED["CUBE_BASE_URL"]
     assert settings.cube_secret_id == REQUIRED["CUBE_SECRET_ID"]
+    assert settings.messages_table == REQUIRED["MESSAGES_TABLE"]
     assert settings.send_queue_url == REQUIRED["SEND_QUEUE_URL"]
     assert settings.dead_letter_queue_url == REQUIRED["DEAD_LETTER_QUEUE_URL"]
     assert settings.cube_language == "zh-CN"
     assert settings.cube_timestamp_unit == "s"
     assert settings.max_content_length == 140
     assert settings.queue_send_concurrency == 1
+    assert settings.record_retention_days == 30
 
 
 def test_every_variable_is_read() -> None:
@@ -52,6 +55,7 @@ def test_every_variable_is_read() -> None:
             "MAX_ATTEMPTS": "3",
             "QUEUE_SEND_CONCURRENCY": "2",
             "SECRET_MAX_AGE": "0.25",
+            "RECORD_RETENTION_DAYS": "90",
         }
     )
 
@@ -63,6 +67,7 @@ def test_every_variable_is_read() -> None:
     assert settings.max_attempts == 3
     assert settings.queue_send_concurrency == 2
     assert settings.secret_max_age == 0.25
+    assert settings.record_retention_days == 90
 
 
 def test_variables_of_others_are_passed_over() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
 from .models import DEFAULT_ACCOUNT, parse_send_request
 from .replies import prefers_async, problem, reply_to_outcome, reply_to_queued, reply_to_record
@@ -96,7 +97,7 @@ class MessagesApi:
         Parameters
         ----------
         request_id : str
-            The request's id.
+            The request's id, as it stands in the path.
         account : str or None
             Its account, where it is not the default one.
 
@@ -105,5 +106,5 @@ class MessagesApi:
         Reply
             The record, or 404.
         """
-        record = self._sender.records.get(f"{account or DEFAULT_ACCOUNT}#{request_id}")
+        record = self._sender.records.get(f"{account or DEFAULT_ACCOUNT}#{unquote(request_id)}")
         return reply_to_record(record) if record else problem(404, "Not found", "there is no such message")

@@ -188,9 +188,12 @@ class RecordStore:
                 raise RequestConflictError(str(request.request_id))
             is_lapsed = record.state is State.SENDING and record.lease_until <= self._clock()
             if is_lapsed and request.delivery == "at-most-once":
-                ended = self.finish(record, State.UNKNOWN, reason="its worker died", unsettled=True)
-                return Claim(ended, has_ended=ended.owner == record.owner)
-            if is_lapsed or (record.state is State.FAILED and record.owner == restart):
+                record = self._write_end(record, State.UNKNOWN, by=owner, reason="its worker died", unsettled=True)
+                if record.owner == owner:
+                    return Claim(record, has_ended=True)
+                # The worker was only late, and has recorded its outcome just now.
+                seen = None
+            elif is_lapsed or (record.state is State.FAILED and record.owner == restart):
                 seen = record
             elif record.state is State.RETRYING:
                 seen = None
@@ -236,25 +239,16 @@ class RecordStore:
         """
         if state is State.SENDING:
             raise ValueError("a claim ends in another state")
-        written, _ = self._update(
-            record.message_id,
-            "SET #state = :state, attempts = :attempts, updatedAt = :now, code = :code, message = :message,"
-            " reason = :reason, unsettled = :unsettled REMOVE leaseUntil",
-            "#state = :sending AND #owner = :owner",
-            {},
-            {
-                ":state": state,
-                ":attempts": record.attempts if attempts is None else attempts,
-                ":now": _rfc3339(self._clock()),
-                ":code": code,
-                ":message": message,
-                ":reason": reason,
-                ":unsettled": unsettled or record.unsettled,
-                ":sending": State.SENDING,
-                ":owner": record.owner,
-            },
+        return self._write_end(
+            record,
+            state,
+            by=record.owner,
+            attempts=attempts,
+            code=code,
+            message=message,
+            reason=reason,
+            unsettled=unsettled,
         )
-        return written
 
     def get(self, message_id: str) -> Record | None:
         """Return the record of a message.
@@ -307,6 +301,39 @@ class RecordStore:
                 **({":seen_owner": seen.owner, ":seen_state": seen.state} if seen else {}),
             },
         )
+
+    def _write_end(
+        self,
+        record: Record,
+        state: State,
+        *,
+        by: str,
+        attempts: int | None = None,
+        code: str | None = None,
+        message: str | None = None,
+        reason: str | None = None,
+        unsettled: bool = False,
+    ) -> Record:
+        written, _ = self._update(
+            record.message_id,
+            "SET #state = :state, #owner = :by, attempts = :attempts, updatedAt = :now, code = :code,"
+            " message = :message, reason = :reason, unsettled = :unsettled REMOVE leaseUntil",
+            "#state = :sending AND #owner = :owner",
+            {},
+            {
+                ":state": state,
+                ":attempts": record.attempts if attempts is None else attempts,
+                ":now": _rfc3339(self._clock()),
+                ":code": code,
+                ":message": message,
+                ":reason": reason,
+                ":unsettled": unsettled or record.unsettled,
+                ":sending": State.SENDING,
+                ":owner": record.owner,
+                ":by": by,
+            },
+        )
+        return written
 
     def _update(
         self, message_id: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]

@@ -217,6 +217,9 @@ class Sender:
         if not claim.is_held:
             state = claim.record.state if claim.record.state.is_final else State.SENDING
             return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
+        if claim.record.attempts > self._max_attempts:
+            # Its workers died of it, one after the other.
+            return self._finish(Outcome(state=State.RETRYING, record=claim.record), claim.record)
         outcome = self._post(credentials, request, Outcome(state=State.SENDING, record=claim.record))
         if isinstance(outcome.error, CubeAuthenticationError):
             # The account's secret may just have been rotated.

@@ -1,0 +1,51 @@
+"""A worker of the send queue in the deployment, whose clock and pauses are the test's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from cube_sms.aws import AWS_CONFIG
+from cube_sms.client import CubeClient
+from cube_sms.consumer import QueueConsumer
+from cube_sms.credentials import CredentialStore
+from cube_sms.records import RecordStore
+from cube_sms.sending import Sender
+from cube_sms.settings import Settings
+from tests.integration.deployment import LEASE, MAX_ATTEMPTS, SECRET_ID, TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cube_sms.consumer import Consumed
+
+
+class Worker:
+    """A worker with a clock that the test moves, and that its own pauses are told to."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        settings = Settings.from_environment(os.environ)
+        self.client = CubeClient(
+            settings.cube_base_url,
+            connect_timeout=settings.cube_connect_timeout,
+            read_timeout=settings.cube_read_timeout,
+        )
+        self.pauses: list[float] = []
+        dynamodb = boto3.client("dynamodb", config=AWS_CONFIG)
+        sender = Sender(
+            self.client,
+            CredentialStore(boto3.client("secretsmanager", config=AWS_CONFIG), SECRET_ID),
+            RecordStore(dynamodb, TABLE, lease=LEASE, retention=86400.0, clock=clock),
+            max_attempts=MAX_ATTEMPTS,
+            clock=clock,
+            sleep=self.pauses.append,
+        )
+        self._consumer = QueueConsumer(sender, boto3.client("sqs", config=AWS_CONFIG), settings, clock=clock)
+
+    def consume(self, event: dict[str, Any]) -> Consumed:
+        """Consume an event's only message."""
+        (consumed,) = self._consumer.consume(event["Records"], lambda: 300.0)
+        assert consumed.fault is None
+        return consumed

@@ -1,0 +1,82 @@
+"""What the tests of the records share: a clock, new messages, and calls that are repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from cube_sms.states import State
+from tests.support import send_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from cube_sms.models import SendRequest
+    from cube_sms.records import Record, RecordStore
+
+TABLE = "cube-sms-messages"
+LEASE = 30.0
+RETENTION = 30 * 86400.0
+
+FINAL = [State.SENT, State.REJECTED, State.EXPIRED, State.FAILED, State.UNKNOWN]
+
+_numbers = itertools.count()
+
+
+def new_request(**fields: Any) -> SendRequest:
+    """Return the request of a message that nobody has seen before."""
+    return send_request(**{"requestId": f"order-{next(_numbers)}", **fields})
+
+
+def recorded(store: RecordStore, request: SendRequest) -> Record:
+    """Return the record of a message as the table has it."""
+    record = store.get(request.message_id)
+    assert record
+    return record
+
+
+def in_state(store: RecordStore, request: SendRequest, state: State) -> Record:
+    """Leave a message in a state after one POST, and return its record."""
+    record = store.claim(request).record
+    return record if state is State.SENDING else store.finish(record, state)
+
+
+@contextlib.contextmanager
+def answer_lost(dynamodb: DynamoDBClient) -> Iterator[list[int]]:
+    """Lose the answer to each write's first attempt, which boto3 then repeats; gives the status of each attempt."""
+    statuses: list[int] = []
+
+    def needs_retry(response: Any, attempts: int, **_: Any) -> Any:
+        statuses.append(response[0].status_code)
+        return 0 if attempts == 1 else None
+
+    event = "needs-retry.dynamodb.UpdateItem"
+    dynamodb.meta.events.register_first(event, needs_retry)
+    try:
+        yield statuses
+    finally:
+        dynamodb.meta.events.unregister(event, needs_retry)
+
+
+@contextlib.contextmanager
+def forestalled(dynamodb: DynamoDBClient, write: int, action: Callable[[], object]) -> Iterator[None]:
+    """Let something else happen right before a certain write, counted from 1."""
+    writes = itertools.count(1)
+    is_ours = True
+
+    def before_call(**_: Any) -> None:
+        nonlocal is_ours
+        if is_ours and next(writes) == write:
+            is_ours = False
+            action()
+            is_ours = True
+
+    event = "before-call.dynamodb.UpdateItem"
+    dynamodb.meta.events.register(event, before_call)
+    try:
+        yield
+    finally:
+        dynamodb.meta.events.unregister(event, before_call)

@@ -1,0 +1,181 @@
+"""The records of messages under several workers, in any order of what can happen to one message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from cube_sms.records import RecordStore
+from cube_sms.states import State
+from tests.support import Clock
+from tests.unit.records_table import FINAL, LEASE, RETENTION, TABLE, answer_lost, new_request, recorded
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from cube_sms.records import Claim, Record
+
+WORKERS = st.sampled_from(["a", "b", "c"])
+PAUSES = st.sampled_from([0.0, LEASE, LEASE - 0.001, LEASE / 2, 10 * LEASE])
+
+
+class Machine(RuleBasedStateMachine):
+    """Workers that claim one message, finish it in time or late or never, and start it over."""
+
+    delivery: str
+    dynamodb: DynamoDBClient
+
+    @initialize()
+    def begin(self) -> None:
+        self.clock = Clock()
+        self.store = RecordStore(self.dynamodb, TABLE, lease=LEASE, retention=RETENTION, clock=self.clock)
+        self.request = new_request(delivery=self.delivery)
+        # The claims that workers hold, or believe to hold.
+        self.claims: dict[str, Record] = {}
+        self.owners: list[str] = []
+        self.before: Record | None = None
+        self.is_restart = False
+        self.posts = 0
+        self.unsettled = False
+        self.duplicated = False
+        self.is_over = False
+
+    @rule(worker=WORKERS, seconds=PAUSES, is_repeated=st.booleans())
+    def claim(self, worker: str, seconds: float, is_repeated: bool) -> None:
+        self.clock.now += seconds
+        self._claim(worker, None, is_repeated)
+
+    @precondition(lambda self: self.owners)
+    @rule(worker=WORKERS, data=st.data(), is_repeated=st.booleans())
+    def restart(self, worker: str, data: st.DataObject, is_repeated: bool) -> None:
+        self._claim(worker, data.draw(st.sampled_from(self.owners[-2:])), is_repeated)
+
+    @precondition(lambda self: self.claims)
+    @rule(
+        data=st.data(),
+        state=st.sampled_from([State.RETRYING, *FINAL]),
+        posts=st.integers(0, 2),
+        is_unknown=st.booleans(),
+        is_repeated=st.booleans(),
+    )
+    def finish(self, data: st.DataObject, state: State, posts: int, is_unknown: bool, is_repeated: bool) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.claims)))
+        claimed = self.claims.pop(worker)
+        is_unknown = is_unknown and posts > 0
+        if is_unknown and self.delivery == "at-most-once":
+            state = State.UNKNOWN
+        record = self._call(
+            lambda: self.store.finish(
+                claimed, state, attempts=claimed.attempts - 1 + posts, code=worker, unsettled=is_unknown
+            ),
+            is_repeated,
+        )
+        # Then the claim is over, or was before, and then nothing has changed
+        is_ours = self.before is not None and self.before.state is State.SENDING and self.before.owner == claimed.owner
+        assert record == recorded(self.store, self.request)
+        if is_ours:
+            assert (record.state, record.code, record.owner) == (state, worker, claimed.owner)
+            self.posts += posts
+            self.unsettled |= is_unknown
+            self.is_over |= state is State.UNKNOWN
+        else:
+            assert record == self.before
+
+    @rule(worker=WORKERS)
+    def die(self, worker: str) -> None:
+        self.claims.pop(worker, None)
+
+    @invariant()
+    def one_live_lease_at_a_time(self) -> None:
+        live = [claim.owner for claim in self.claims.values() if claim.lease_until > self.clock()]
+        assert len(live) <= 1
+
+    @invariant()
+    def record_changes_only_as_it_may(self) -> None:
+        before, self.before = self.before, self.store.get(self.request.message_id)
+        after = self.before
+        if after is None or before in (None, after):
+            assert after is None or before == after or after.state is State.SENDING
+            return
+        assert before is not None
+        assert (after.created_at, after.request_hash) == (before.created_at, before.request_hash)
+        if self.is_restart:
+            assert before.state is State.FAILED
+            assert (after.state, after.attempts) == (State.SENDING, 1)
+        else:
+            # A final state stays, and of a claim one more attempt is counted until it is known whether there was one.
+            assert not before.state.is_final
+            assert after.attempts - _counted(after) >= before.attempts - _counted(before)
+        self.is_restart = False
+
+    @invariant()
+    def record_knows_what_is_known(self) -> None:
+        if self.before:
+            assert self.before.unsettled is self.unsettled
+            assert self.before.possibly_duplicated is self.duplicated
+            assert self.before.attempts - _counted(self.before) == self.posts
+            assert (self.before.lease_until > 0) is (self.before.state is State.SENDING)
+
+    def _claim(self, worker: str, restart: str | None, is_repeated: bool) -> None:
+        before = self.before
+        is_lapsed = bool(before and before.state is State.SENDING and before.lease_until <= self.clock())
+        claim: Claim = self._call(lambda: self.store.claim(self.request, restart=restart), is_repeated)
+        assert claim.record == recorded(self.store, self.request)
+        if is_lapsed:
+            # Its worker may have posted it.
+            self.unsettled = True
+            self.posts += 1
+        if not claim.is_held:
+            assert claim.has_ended is (is_lapsed and self.delivery == "at-most-once")
+            self.is_over |= claim.has_ended
+            return
+        assert not self.is_over
+        assert before is None or is_lapsed or before.state in (State.RETRYING, State.FAILED)
+        assert claim.record.lease_until == self.clock() + LEASE
+        assert claim.record.owner not in self.owners
+        if before and before.state is State.FAILED:
+            assert restart == before.owner
+            self.is_restart = True
+            self.posts = 0
+        self.duplicated = self.unsettled
+        self.owners.append(claim.record.owner)
+        self.claims[worker] = claim.record
+
+    def _call(self, call: Any, is_repeated: bool) -> Any:
+        if not is_repeated:
+            return call()
+        with answer_lost(self.dynamodb):
+            return call()
+
+
+def _counted(record: Record) -> int:
+    return 1 if record.state is State.SENDING else 0
+
+
+@pytest.mark.parametrize("delivery", ["at-least-once", "at-most-once"])
+def test_no_order_of_events_breaks_a_record(dynamodb: DynamoDBClient, delivery: str) -> None:
+    class Delivered(Machine):
+        pass
+
+    Delivered.dynamodb, Delivered.delivery = dynamodb, delivery
+    run_state_machine_as_test(
+        Delivered,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=25,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
