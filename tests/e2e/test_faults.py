@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,7 +28,7 @@ from tests.e2e.verdicts import DELIVERIES, Message, Verdict, verdicts, wait_unti
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SEED = int(os.environ.get("CUBE_SMS_SEED") or secrets.randbelow(2**32))
+SEED = int(os.environ["CUBE_SMS_SEED"])
 MESSAGES = 500
 
 # A claim's lease is 2 * (1 + 1) + 10 seconds. A message that fails four times waits for at most 2 + 4 + 8.
