@@ -188,7 +188,7 @@ class RecordStore:
                 raise RequestConflictError(str(request.request_id))
             is_lapsed = record.state is State.SENDING and record.lease_until <= self._clock()
             if is_lapsed and request.delivery == "at-most-once":
-                record = self._write_end(record, State.UNKNOWN, by=owner, reason="its worker died", unsettled=True)
+                record = self.finish(record, State.UNKNOWN, by=owner, reason="its worker died", unsettled=True)
                 if record.owner == owner:
                     return Claim(record, has_ended=True)
                 # The worker was only late, and has recorded its outcome just now.
@@ -206,6 +206,7 @@ class RecordStore:
         record: Record,
         state: State,
         *,
+        by: str | None = None,
         attempts: int | None = None,
         code: str | None = None,
         message: str | None = None,
@@ -220,6 +221,8 @@ class RecordStore:
             The claimed record.
         state : State
             The state that follows, any but `State.SENDING`.
+        by : str, optional
+            The owner that ends it, where that is not the record's own but one that found its lease over.
         attempts : int, optional
             POSTs made, where they are not what the claim counted.
         code, message, reason : str, optional
@@ -239,16 +242,26 @@ class RecordStore:
         """
         if state is State.SENDING:
             raise ValueError("a claim ends in another state")
-        return self._write_end(
-            record,
-            state,
-            by=record.owner,
-            attempts=attempts,
-            code=code,
-            message=message,
-            reason=reason,
-            unsettled=unsettled,
+        written, _ = self._update(
+            record.message_id,
+            "SET #state = :state, #owner = :by, attempts = :attempts, updatedAt = :now, code = :code,"
+            " message = :message, reason = :reason, unsettled = :unsettled REMOVE leaseUntil",
+            "#state = :sending AND #owner = :owner",
+            {},
+            {
+                ":state": state,
+                ":by": by or record.owner,
+                ":attempts": record.attempts if attempts is None else attempts,
+                ":now": _rfc3339(self._clock()),
+                ":code": code,
+                ":message": message,
+                ":reason": reason,
+                ":unsettled": unsettled or record.unsettled,
+                ":sending": State.SENDING,
+                ":owner": record.owner,
+            },
         )
+        return written
 
     def get(self, message_id: str) -> Record | None:
         """Return the record of a message.
@@ -301,39 +314,6 @@ class RecordStore:
                 **({":seen_owner": seen.owner, ":seen_state": seen.state} if seen else {}),
             },
         )
-
-    def _write_end(
-        self,
-        record: Record,
-        state: State,
-        *,
-        by: str,
-        attempts: int | None = None,
-        code: str | None = None,
-        message: str | None = None,
-        reason: str | None = None,
-        unsettled: bool = False,
-    ) -> Record:
-        written, _ = self._update(
-            record.message_id,
-            "SET #state = :state, #owner = :by, attempts = :attempts, updatedAt = :now, code = :code,"
-            " message = :message, reason = :reason, unsettled = :unsettled REMOVE leaseUntil",
-            "#state = :sending AND #owner = :owner",
-            {},
-            {
-                ":state": state,
-                ":attempts": record.attempts if attempts is None else attempts,
-                ":now": _rfc3339(self._clock()),
-                ":code": code,
-                ":message": message,
-                ":reason": reason,
-                ":unsettled": unsettled or record.unsettled,
-                ":sending": State.SENDING,
-                ":owner": record.owner,
-                ":by": by,
-            },
-        )
-        return written
 
     def _update(
         self, message_id: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
