@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.integration.deployment import Deployment
     from tests.support import Printed
 
-TEXT = "Your one-time PIN is 4711 请勿告诉他人"
-WORDS = ("Your one-time", "PIN", "4711", "请勿告诉他人")
+TEXT = "Your one-time PIN is Kx4711q 请勿告诉他人"
+WORDS = ("Your one-time", "PIN", "Kx4711q", "请勿告诉他人")
 DEVICES = [f"8931440400093995{number:04d}" for number in range(2200, 2220)]
 HIDDEN = (*WORDS, *DEVICES, SECRET, "the-secret-of-the-fleet")
 
@@ -75,8 +75,8 @@ REQUESTS: list[dict[str, Any]] = [
     {"deviceId": DEVICES[1], "content": TEXT, "account": "fleet"},
     {"deviceId": DEVICES[8], "content": TEXT, "delivery": "at-most-once"},
     {"deviceId": DEVICES[1], "content": TEXT, "expiresAt": "2020-01-01T00:00:00Z"},
-    {"deviceId": DEVICES[4], "smsContentList": [{"smsTemplateContent": word} for word in ("PIN", "PIN is 4711")]},
-    {"deviceId": DEVICES[4], "smsContentList": [{"smsTemplateContent": "4711"}, {"smsTemplateContent": TEXT}]},
+    {"deviceId": DEVICES[4], "smsContentList": [{"smsTemplateContent": word} for word in ("PIN", "PIN is Kx4711q")]},
+    {"deviceId": DEVICES[4], "smsContentList": [{"smsTemplateContent": "Kx4711q"}, {"smsTemplateContent": TEXT}]},
 ]
 
 

@@ -100,3 +100,8 @@ def test_item_has_its_times_and_nothing_of_the_content(
         assert "leaseUntil" not in item
         for shown in (json.dumps(item), json.dumps(item, ensure_ascii=False)):
             assert not [word for word in (*CONTENT.split(), "\\u8bf7") if word in shown]
+
+
+def test_time_in_another_time_zone_is_the_same_request(store: RecordStore) -> None:
+    store.claim(new_request(requestId="zones", expiresAt="2027-01-31T12:00:00Z"))
+    assert not store.claim(new_request(requestId="zones", expiresAt="2027-01-31T20:00:00+08:00")).is_held

@@ -134,7 +134,7 @@ class RecordStore:
     lease : float
         Seconds a claim holds; longer than its owner takes.
     retention : float
-        Seconds a record is kept after it was last written.
+        Seconds a record is kept after it was last claimed.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -340,8 +340,10 @@ class RecordStore:
 
 
 def _hash_of(request: SendRequest) -> str:
-    # The id is the record's key. What is left out of the request and what is given as its default are the same here.
-    content = msgspec.json.encode(msgspec.structs.replace(request, request_id=msgspec.UNSET))
+    # The id is the record's key. A field left out and the same field with its default are one, and so is a time in two
+    # time zones.
+    expires_at = request.expires_at.astimezone(UTC) if request.expires_at else msgspec.UNSET
+    content = msgspec.json.encode(msgspec.structs.replace(request, request_id=msgspec.UNSET, expires_at=expires_at))
     return hashlib.sha256(content).hexdigest()
 
 
