@@ -90,9 +90,8 @@ def main() -> int:
     """Run the demo, and return the exit status."""
     started = time.monotonic()
     print("Starting the stack: MiniStack (local AWS), the deployed application, and a simulator of Cube ...")
-    # The workers are not paced, so the rate limit is off: with it, who is throttled would be a matter of chance.
     faults = f"{OUTAGE_DEVICE}=status:503*2"
-    with LocalStack(qps=0, connections=0, unknown_device=UNKNOWN_DEVICE, fault_device=faults) as stack:
+    with LocalStack(unknown_device=UNKNOWN_DEVICE, fault_device=faults) as stack:
         print(f"Deployed after {time.monotonic() - started:.0f} s. Sending {len(EXPECTED)} events ...\n")
         rows = [row for event, expected in EXPECTED.items() for row in _send(stack, event, expected)]
         try:

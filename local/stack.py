@@ -26,6 +26,10 @@ STACK_NAME = "cube-sms"
 ACCESS_CODE = "P002276"
 SECRET = "local-test-secret"  # noqa: S105 - the simulator's, on this machine alone
 
+# What a deployment and its provider are told where neither is to know limits.
+UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0"}
+UNLIMITED_PROVIDER = {"qps": 0, "connections": 0, "quota": 0}
+
 # A word about a feature that is none of ours, twice a deployment.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
@@ -60,11 +64,23 @@ class LocalStack:
         Parameters of the template.
     port : int
         Port of the local AWS on 127.0.0.1, 0 for a free one.
+    is_limited : bool
+        Whether the provider has its limits, and the deployment keeps to them.
     **simulator
         Options of the provider's simulator.
     """
 
-    def __init__(self, parameters: Mapping[str, str] | None = None, *, port: int = 0, **simulator: Any) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, str] | None = None,
+        *,
+        port: int = 0,
+        is_limited: bool = True,
+        **simulator: Any,
+    ) -> None:
+        if not is_limited:
+            parameters = {**UNLIMITED_DEPLOYMENT, **(parameters or {})}
+            simulator = {**UNLIMITED_PROVIDER, **simulator}
         with ExitStack() as stack:
             account = f"{ACCESS_CODE}={SECRET}"
             self.cube = stack.enter_context(CubeSimulator(**{"account": account, **simulator}))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
-from cube_sms.api import MessagesApi
+from cube_sms.api import PATIENCE, MessagesApi
 from cube_sms.aws import AWS_CONFIG
 from cube_sms.replies import Reply, problem, reply_to_error
 from cube_sms.sending import Sender
@@ -31,7 +31,7 @@ def api() -> MessagesApi:
     settings = Settings.from_environment(os.environ)
     secrets_manager = boto3.client("secretsmanager", config=AWS_CONFIG)
     dynamodb = boto3.client("dynamodb", config=AWS_CONFIG)
-    sender = Sender.from_settings(settings, secrets_manager, dynamodb)
+    sender = Sender.from_settings(settings, secrets_manager, dynamodb, patience=PATIENCE)
     return MessagesApi(sender, boto3.client("sqs", config=AWS_CONFIG), settings)
 
 
@@ -42,8 +42,14 @@ def post_message() -> Response[str]:
     text = event.body or ""
     body = base64.b64decode(text) if event.is_base64_encoded else text.encode("utf-8", "surrogatepass")
     headers = event.headers
-    posted = api().post(body, idempotency_key=headers.get("Idempotency-Key"), prefer=headers.get("Prefer"))
+    posted = api().post(
+        body,
+        idempotency_key=headers.get("Idempotency-Key"),
+        prefer=headers.get("Prefer"),
+        time_left=app.lambda_context.get_remaining_time_in_millis() / 1000,
+    )
     telemetry.posted(posted, event.request_context.request_id)
+    telemetry.paced(api().gate_status)
     return _response(posted.reply)
 
 

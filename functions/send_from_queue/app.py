@@ -42,6 +42,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             telemetry.consumed(consumed)
             if not consumed.acknowledged:
                 failures.append({"itemIdentifier": consumed.record_id})
+        telemetry.paced(consumer().gate_status)
     finally:
         telemetry.flush()
     return {"batchItemFailures": failures}

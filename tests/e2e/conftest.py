@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LocalStack]:
-    # The workers are not paced, so the simulator's rate limits are off.
-    with LocalStack(qps=0, connections=0, quota=0) as stack:
+    with LocalStack(is_limited=False) as stack:
         yield stack
 
 
@@ -24,7 +23,7 @@ def stack() -> Iterator[LocalStack]:
 def proxied() -> Iterator[Proxied]:
     """Return a stack whose functions talk to DynamoDB through a proxy. Its leases are 2 * (1 + 3) + 10 seconds."""
     parameters = {"CubeConnectTimeout": "1", "CubeReadTimeout": "3", "QueueMaximumConcurrency": "3"}
-    with AwsProxy() as proxy, LocalStack(parameters, qps=0, connections=0, quota=0) as stack:
+    with AwsProxy() as proxy, LocalStack(parameters, is_limited=False) as stack:
         proxy.upstream = stack.aws.url
         route(stack, proxy, "DYNAMODB", "SECRETS_MANAGER")
         yield Proxied(stack, proxy)

@@ -60,7 +60,7 @@ def found() -> Iterator[dict[Message, Verdict]]:
         Unconnectable() as nowhere,
         Relay() as relay,
         AwsProxy() as proxy,
-        LocalStack(PARAMETERS, qps=0, connections=0, quota=0) as stack,
+        LocalStack(PARAMETERS, is_limited=False) as stack,
     ):
         relay.upstream, proxy.upstream = stack.cube.url, stack.aws.url
         set_visibility_timeout(stack, VISIBILITY_TIMEOUT)

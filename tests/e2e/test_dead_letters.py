@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def impatient_stack() -> Iterator[LocalStack]:
-    with LocalStack({"MaxAttempts": "1"}, qps=0, connections=0, quota=0) as stack:
+    with LocalStack({"MaxAttempts": "1"}, is_limited=False) as stack:
         yield stack
 
 

@@ -88,7 +88,7 @@ class Found(NamedTuple):
 # The name of each test tells the seed.
 @pytest.fixture(scope="module", params=[SEED], ids="CUBE_SMS_SEED={}".format)
 def found() -> Iterator[Found]:
-    with AwsProxy() as proxy, LocalStack(PARAMETERS, qps=0, connections=0, quota=0, seed=SEED) as stack:
+    with AwsProxy() as proxy, LocalStack(PARAMETERS, is_limited=False, seed=SEED) as stack:
         proxy.upstream = stack.aws.url
         route(stack, proxy, "DYNAMODB", "SECRETS_MANAGER")
         # Given a provider and an AWS that fail at random

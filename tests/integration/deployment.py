@@ -61,6 +61,9 @@ class Deployment:
             CUBE_READ_TIMEOUT="7",
             CUBE_LANGUAGE="en-US",
             MAX_ATTEMPTS=str(MAX_ATTEMPTS),
+            CUBE_MAX_QPS="0",
+            CUBE_DAILY_QUOTA="0",
+            CUBE_MAX_CONNECTIONS="0",
         )
 
     def configure(self, **environment: str) -> None:

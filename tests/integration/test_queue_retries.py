@@ -206,7 +206,7 @@ def test_what_there_is_no_more_time_for_is_handed_back(cube: CubeSimulator, gate
     gateway.configure(QUEUE_SEND_CONCURRENCY=workers)
     event = gateway.deliver(load_event("sqs-batch"))
     # When
-    failures = gateway.consume(event, Context(30.0, 25.0, 5.0))
+    failures = gateway.consume(event, Context(30.0, 30.0, 25.0, 5.0))
     # Then two are sent, and the rest can be received at once
     bodies = {record["messageId"]: record["body"] for record in event["Records"]}
     assert (len(failures), cube.stats()["accepted"]) == (3, 2)

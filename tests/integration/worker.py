@@ -11,6 +11,7 @@ from cube_sms.aws import AWS_CONFIG
 from cube_sms.client import CubeClient
 from cube_sms.consumer import QueueConsumer
 from cube_sms.credentials import CredentialStore
+from cube_sms.pacing import Gate
 from cube_sms.records import RecordStore
 from cube_sms.sending import Sender
 from cube_sms.settings import Settings
@@ -38,6 +39,7 @@ class Worker:
             self.client,
             CredentialStore(boto3.client("secretsmanager", config=AWS_CONFIG), SECRET_ID),
             RecordStore(dynamodb, TABLE, lease=LEASE, retention=86400.0, clock=clock),
+            Gate(dynamodb, TABLE, qps=0, quota=0, longest_post=self.client.longest_post),
             max_attempts=MAX_ATTEMPTS,
             clock=clock,
             sleep=self.pauses.append,

@@ -21,7 +21,8 @@ HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
 LAYERS = [
     {"api", "consumer", "replies", "sending", "telemetry"},
     {"aws", "backoff", "client", "connection", "credentials", "dead_letters", "pacing", "records", "settings"},
-    {"content", "errors", "models", "signing", "states"},
+    {"breaker", "gate_item"},
+    {"content", "errors", "lanes", "models", "signing", "states", "updates"},
     {"__init__"},
 ]
 # Where the package allows less than its layer does.
@@ -31,6 +32,8 @@ ONLY_IMPORTS: dict[str, set[str]] = {
     "errors": {"signing"},
     "content": {"errors"},
     "states": set(),
+    "lanes": set(),
+    "updates": set(),
     "models": {"content", "errors", "signing"},
 }
 HANDLERS_IMPORT = {"api", "aws", "consumer", "models", "replies", "sending", "settings", "telemetry"}

@@ -16,9 +16,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
     from .models import SendRequest
+    from .pacing import GateStatus
     from .replies import Reply
     from .sending import Outcome, Sender
     from .settings import Settings
+
+# Kept free at the end of an invocation, for the metrics and the answer.
+RESERVED_SECONDS = 1.0
+
+# How long a call may wait for its slot. A caller that has to wait longer is better told so at once.
+PATIENCE = 5.0
 
 
 class Posted(NamedTuple):
@@ -62,7 +69,12 @@ class MessagesApi:
         self._settings = settings
         self._clock = clock
 
-    def post(self, body: bytes, *, idempotency_key: str | None, prefer: str | None) -> Posted:
+    @property
+    def gate_status(self) -> GateStatus:
+        """The state of the gate, as last seen."""
+        return self._sender.gate.status
+
+    def post(self, body: bytes, *, idempotency_key: str | None, prefer: str | None, time_left: float) -> Posted:
         """Send a message now, or put it onto the queue where the caller prefers that.
 
         Parameters
@@ -71,6 +83,8 @@ class MessagesApi:
             The send request.
         idempotency_key, prefer : str or None
             The headers of these names.
+        time_left : float
+            Seconds until the invocation is cut off.
 
         Returns
         -------
@@ -88,7 +102,10 @@ class MessagesApi:
         if prefers_async(prefer):
             self._sqs.send_message(QueueUrl=self._settings.send_queue_url, MessageBody=request.to_json().decode())
             return Posted(request, None, reply_to_queued(request))
-        outcome = self._sender.send(request)
+        try:
+            outcome = self._sender.send(request, deadline=self._clock() + time_left - RESERVED_SECONDS)
+        finally:
+            self._sender.rest()
         return Posted(request, outcome, reply_to_outcome(request, outcome, self._clock()))
 
     def get(self, request_id: str, account: str | None) -> Reply:

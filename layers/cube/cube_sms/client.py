@@ -156,7 +156,7 @@ class CubeClient:
             raise
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection. The next POST opens one again."""
         self._connections.close()
 
     def _parameters(self, credentials: Credentials, request: SendRequest) -> dict[str, Any]:

@@ -119,21 +119,23 @@ class Connections:
         clock: Callable[[], float],
     ) -> None:
         url = parse_base_url(base_url)
-        options: dict[str, Any] = {
+        self._options: dict[str, Any] = {
+            "host": str(url.hostname),
+            "port": url.port,
             "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
             "maxsize": size,
             "block": True,
             "read_timeout": read_timeout,
             "clock": clock,
         }
-        self._pool: urllib3.HTTPConnectionPool
+        self._pool_class: type[urllib3.HTTPConnectionPool] = _HTTPPool
         if url.scheme == "https":
             context = ssl_context or ssl.create_default_context()
             if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
                 raise ValueError("ssl_context: must verify the certificate and the host name")
-            self._pool = _HTTPSPool(str(url.hostname), url.port, ssl_context=context, **options)
-        else:
-            self._pool = _HTTPPool(str(url.hostname), url.port, **options)
+            self._pool_class = _HTTPSPool
+            self._options["ssl_context"] = context
+        self._pool: urllib3.HTTPConnectionPool = self._pool_class(**self._options)
         self._base_path = url.path.rstrip("/")
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
@@ -184,8 +186,9 @@ class Connections:
         return Answer(response.status, response.headers.get("Retry-After"), content)
 
     def close(self) -> None:
-        """Close every connection."""
-        self._pool.close()
+        """Close every connection. The next POST opens one again."""
+        pool, self._pool = self._pool, self._pool_class(**self._options)
+        pool.close()
 
 
 class _AnswerReader(io.RawIOBase):

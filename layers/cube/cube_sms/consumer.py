@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import batched
+from itertools import batched, chain
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .backoff import retry_delay
 from .dead_letters import ATTEMPTS_USED_UP, CONFLICT, FAILED_CLAIM, INVALID_REQUEST, REQUEST_ID, DeadLetterQueue
-from .errors import InvalidRequestError, RequestConflictError
+from .errors import GateClosedError, InvalidRequestError, RecordsUnavailableError, RequestConflictError
 from .models import parse_send_request
 from .states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_sqs import SQSClient
 
     from .models import SendRequest
+    from .pacing import GateStatus
     from .sending import Outcome, Sender
     from .settings import Settings
 
@@ -93,6 +94,11 @@ class QueueConsumer:
         self._dead_letters = DeadLetterQueue(sqs, settings.dead_letter_queue_url)
         self._clock = clock
 
+    @property
+    def gate_status(self) -> GateStatus:
+        """The state of the gate, as last seen."""
+        return self._sender.gate.status
+
     def consume(self, records: Sequence[Mapping[str, Any]], time_left: Callable[[], float]) -> Iterator[Consumed]:
         """Send a batch, and yield what became of each message as soon as it is known.
 
@@ -109,21 +115,66 @@ class QueueConsumer:
             One for each record, in no certain order.
         """
         needed = self._sender.longest_send + RESERVED_SECONDS
-
-        def consume_in_time(record: Mapping[str, Any]) -> Consumed | None:
-            return self._consume(record) if time_left() >= needed else None
-
-        left_over = []
-        for record, consumed in _map_unordered(consume_in_time, records, self._settings.queue_send_concurrency):
-            if consumed is None:
-                left_over.append(record)
-            else:
-                yield consumed
-        self._hand_back(left_over)
-        for record in left_over:
+        waiting = list(records)
+        try:
+            while waiting and (left := time_left()) >= needed:
+                now = self._clock()
+                granted = self._reserve(len(waiting), now + left - needed)
+                begun, waiting = waiting[:granted], waiting[granted:]
+                for record, consumed in self._consume_all(begun, now + left, lambda: time_left() >= needed):
+                    if consumed is None:
+                        waiting.append(record)
+                    else:
+                        yield consumed
+            self._put_back(waiting, 0.0)
+        except GateClosedError as closed:
+            self._put_back(waiting, closed.until - self._clock())
+        finally:
+            self._sender.rest()
+        for record in waiting:
             yield Consumed(record_id=record["messageId"])
 
-    def _consume(self, record: Mapping[str, Any]) -> Consumed:
+    def _reserve(self, wanted: int, latest: float) -> int:
+        try:
+            return self._sender.gate.reserve(wanted, latest=latest)
+        except RecordsUnavailableError:
+            # Each message then tries for itself, and is retried for itself.
+            return wanted
+
+    def _consume_all(
+        self, records: Sequence[Mapping[str, Any]], deadline: float, is_in_time: Callable[[], bool]
+    ) -> Iterator[tuple[Mapping[str, Any], Consumed | None]]:
+        """Consume records in turns, those of one message one after the other; None for those there was no time for."""
+        turns: dict[str, list[Mapping[str, Any]]] = {}
+        for record in records:
+            turns.setdefault(self._identity(record), []).append(record)
+
+        def consume(turn: list[Mapping[str, Any]]) -> list[Consumed | None]:
+            return [self._consume(record, deadline) if is_in_time() else None for record in turn]
+
+        if len(turns) == 1:
+            results: Iterable[list[Consumed | None]] = map(consume, turns.values())
+            yield from zip(records, chain.from_iterable(results), strict=True)
+            return
+        # One more than there are connections: while it waits for one, its message is claimed already.
+        with ThreadPoolExecutor(self._settings.queue_send_concurrency + 1) as pool:
+            results = pool.map(consume, turns.values())
+            yield from zip(chain.from_iterable(turns.values()), chain.from_iterable(results), strict=True)
+
+    def _identity(self, record: Mapping[str, Any]) -> str:
+        try:
+            return self._parse(record).message_id
+        except (InvalidRequestError, KeyError):
+            return f"invalid {record['messageId']}"
+
+    def _parse(self, record: Mapping[str, Any]) -> SendRequest:
+        return parse_send_request(
+            record["body"].encode("utf-8", "surrogatepass"),
+            request_id=_attribute(record, REQUEST_ID),
+            max_content_length=self._settings.max_content_length,
+        ).identified(record["messageId"])
+
+    def _consume(self, record: Mapping[str, Any], deadline: float) -> Consumed:
         now = self._clock()
         attributes = record.get("attributes", {})
         consumed = Consumed(
@@ -133,20 +184,16 @@ class QueueConsumer:
         )
         # Whatever goes wrong with one message is that message's affair: it stays in the queue and the batch goes on.
         try:
-            self._send(record, consumed)
+            self._send(record, consumed, deadline)
         except Exception as error:  # noqa: BLE001
             consumed.fault = error
         return consumed
 
-    def _send(self, record: Mapping[str, Any], consumed: Consumed) -> None:
+    def _send(self, record: Mapping[str, Any], consumed: Consumed, deadline: float) -> None:
         try:
-            request = parse_send_request(
-                record["body"].encode("utf-8", "surrogatepass"),
-                request_id=_attribute(record, REQUEST_ID),
-                max_content_length=self._settings.max_content_length,
-            ).identified(record["messageId"])
-            consumed.request = request
-            consumed.outcome = self._sender.send(request, restart=_attribute(record, FAILED_CLAIM))
+            request = consumed.request = self._parse(record)
+            restart = _attribute(record, FAILED_CLAIM)
+            consumed.outcome = self._sender.send(request, restart=restart, deadline=deadline)
         except (InvalidRequestError, RequestConflictError) as error:
             reason = INVALID_REQUEST if isinstance(error, InvalidRequestError) else CONFLICT
             request_id = error.request_id or record["messageId"]
@@ -158,6 +205,10 @@ class QueueConsumer:
             self._settle(record, consumed, request, consumed.outcome)
 
     def _settle(self, record: Mapping[str, Any], consumed: Consumed, request: SendRequest, outcome: Outcome) -> None:
+        if isinstance(outcome.error, GateClosedError):
+            # It was not posted, so it has used up nothing.
+            self._hide(record, outcome.error.until - self._clock())
+            return
         if outcome.state is State.RETRYING:
             # Without an attempt to count (AWS is in the way) receives are, or SQS would soon have had enough of them.
             self._hide(record, retry_delay(outcome.attempts or consumed.receives, outcome.retry_after))
@@ -184,16 +235,20 @@ class QueueConsumer:
         self._sqs.change_message_visibility(
             QueueUrl=self._settings.send_queue_url,
             ReceiptHandle=record["receiptHandle"],
-            VisibilityTimeout=min(MAX_INVISIBLE_SECONDS, math.ceil(seconds)),
+            VisibilityTimeout=_visibility_timeout(seconds),
         )
 
-    def _hand_back(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def _put_back(self, records: Sequence[Mapping[str, Any]], seconds: float) -> None:
         for batch in batched(records, SQS_BATCH_SIZE, strict=False):
             try:
                 self._sqs.change_message_visibility_batch(
                     QueueUrl=self._settings.send_queue_url,
                     Entries=[
-                        {"Id": str(index), "ReceiptHandle": record["receiptHandle"], "VisibilityTimeout": 0}
+                        {
+                            "Id": str(index),
+                            "ReceiptHandle": record["receiptHandle"],
+                            "VisibilityTimeout": _visibility_timeout(seconds),
+                        }
                         for index, record in enumerate(batch)
                     ],
                 )
@@ -202,17 +257,8 @@ class QueueConsumer:
                 return
 
 
-def _map_unordered[Item, Result](
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int
-) -> Iterator[tuple[Item, Result]]:
-    if workers == 1 or len(items) == 1:
-        for item in items:
-            yield item, function(item)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(function, item): item for item in items}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+def _visibility_timeout(seconds: float) -> int:
+    return min(MAX_INVISIBLE_SECONDS, max(0, math.ceil(seconds)))
 
 
 def _attribute(record: Mapping[str, Any], name: str) -> str | None:

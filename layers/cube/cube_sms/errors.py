@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+type GateReason = Literal["busy", "probing", "throttled", "unavailable", "quota"]
 
 
 class Fault(NamedTuple):
@@ -74,6 +76,24 @@ class RequestConflictError(Exception):
 
 class RecordsUnavailableError(Exception):
     """The table of records cannot be reached, or refuses."""
+
+
+class GateClosedError(Exception):
+    """Nothing may be sent now: the provider's limits are used up, or it is not to be asked.
+
+    Parameters
+    ----------
+    reason : {"busy", "probing", "throttled", "unavailable", "quota"}
+        Why: every slot is taken for longer than there is time to wait, another worker is finding out whether Cube is
+        back, Cube answered 429, Cube was unavailable several times in a row, or the day's quota is spent.
+    until : float
+        Seconds since the epoch from when on it is worth another try.
+    """
+
+    def __init__(self, reason: GateReason, until: float) -> None:
+        super().__init__(f"not sent: the gate is closed ({reason})")
+        self.reason = reason
+        self.until = until
 
 
 class CredentialsError(Exception):

@@ -13,6 +13,7 @@ from .errors import (
     CubeOutcomeUnknown,
     CubeThrottled,
     CubeUnavailable,
+    GateClosedError,
     InvalidRequestError,
     RecordsUnavailableError,
     RequestConflictError,
@@ -121,8 +122,8 @@ def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Repl
     -------
     Reply
         200 where it was sent. Otherwise a problem that carries the message's state: 400 expired, 409 under way, 422
-        rejected by Cube, 429 throttled, 502 credentials refused, 503 unavailable or attempts used up, 504 outcome
-        unknown.
+        rejected by Cube, 429 throttled or no slot, 502 credentials refused, 503 unavailable or attempts used up, 504
+        outcome unknown.
     """
     members = {**_identity(request), "state": outcome.state, "code": outcome.code, "message": outcome.message}
     if outcome.record:
@@ -145,11 +146,15 @@ def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Repl
             return _later(
                 problem(409, "Under way", "the message is being sent", **members), max(1.0, lease_until - now)
             )
-    return _reply_to_retrying(outcome, members)
+    return _reply_to_retrying(outcome, members, now)
 
 
-def _reply_to_retrying(outcome: Outcome, members: dict[str, Any]) -> Reply:
+def _reply_to_retrying(outcome: Outcome, members: dict[str, Any], now: float) -> Reply:
     match outcome.error:
+        case GateClosedError(reason="unavailable" | "probing") as closed:
+            return _later(problem(503, "Cube is unavailable", str(closed), **members), max(1.0, closed.until - now))
+        case GateClosedError() as closed:
+            return _later(problem(429, "Too many requests", str(closed), **members), max(1.0, closed.until - now))
         case CubeThrottled():
             return _later(problem(429, "Too many requests", str(outcome.error), **members), outcome.retry_after)
         case CubeAuthenticationError():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from threading import Lock, Semaphore
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -19,10 +21,12 @@ from .errors import (
     CubeThrottled,
     CubeUnavailable,
     Fault,
+    GateClosedError,
     InvalidRequestError,
     RecordsUnavailableError,
     UnknownAccountError,
 )
+from .pacing import Gate
 from .records import RecordStore
 from .states import State
 
@@ -61,8 +65,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         Whether the message was not tried, since its record says what became of it, or who has it.
     posts : tuple of CubeAnswer or CubeError
         What each POST came to: none, one, or two where the first was refused for its credentials.
-    error : CubeError or CredentialsError or RecordsUnavailableError, optional
+    error : CubeError or CredentialsError or GateClosedError or RecordsUnavailableError, optional
         What stands between the message and `State.SENT`.
+    gate_wait : float
+        Seconds it waited for its slots.
     stale_credentials : bool
         Whether the last good credentials were used because Secrets Manager was away.
     """
@@ -71,7 +77,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     record: Record | None = None
     is_from_record: bool = False
     posts: tuple[CubeAnswer | CubeError, ...] = ()
-    error: CubeError | CredentialsError | RecordsUnavailableError | None = None
+    error: CubeError | CredentialsError | GateClosedError | RecordsUnavailableError | None = None
+    gate_wait: float = 0.0
     stale_credentials: bool = False
 
     @property
@@ -115,8 +122,16 @@ class Sender:
         The accounts' credentials.
     records : RecordStore
         The messages' records.
+    gate : Gate
+        Keeps all workers within the provider's limits.
     max_attempts : int
         POSTs before a message is given up.
+    connections : int
+        POSTs at the same time.
+    patience : float
+        Seconds a message may wait for its slot.
+    keeps_alive : bool
+        Whether connections stay open after `rest`.
     clock : Callable[[], float]
         Seconds since the epoch.
     sleep : Callable[[float], None]
@@ -128,15 +143,24 @@ class Sender:
         client: CubeClient,
         credentials: CredentialStore,
         records: RecordStore,
+        gate: Gate,
         *,
         max_attempts: int,
+        connections: int = 1,
+        patience: float = math.inf,
+        keeps_alive: bool = True,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._credentials = credentials
         self.records = records
+        self.gate = gate
         self._max_attempts = max_attempts
+        self._line = Lock()
+        self._connections = Semaphore(connections)
+        self._patience = patience
+        self._keeps_alive = keeps_alive
         self._clock = clock
         self._sleep = sleep
         self.longest_send = 2 * client.longest_post + sum(FINISH_PAUSES)
@@ -150,6 +174,7 @@ class Sender:
         dynamodb: DynamoDBClient,
         *,
         connections: int = 1,
+        patience: float = math.inf,
     ) -> Self:
         """Make a sender for a deployment.
 
@@ -160,7 +185,9 @@ class Sender:
         secrets_manager, dynamodb
             boto3's clients.
         connections : int
-            How many messages are sent at the same time.
+            POSTs at the same time.
+        patience : float
+            Seconds a message may wait for its slot, where its sender waits too and others come rarely.
 
         Returns
         -------
@@ -182,9 +209,35 @@ class Sender:
             lease=2 * client.longest_post + LEASE_MARGIN,
             retention=settings.record_retention_days * SECONDS_A_DAY,
         )
-        return cls(client, credentials, records, max_attempts=settings.max_attempts)
+        gate = Gate(
+            dynamodb,
+            settings.messages_table,
+            qps=settings.cube_max_qps,
+            quota=settings.cube_daily_quota,
+            longest_post=client.longest_post,
+            connections=connections,
+            is_passing=patience < math.inf,
+        )
+        return cls(
+            client,
+            credentials,
+            records,
+            gate,
+            max_attempts=settings.max_attempts,
+            connections=connections,
+            patience=patience,
+            keeps_alive=not settings.cube_max_connections,
+        )
 
-    def send(self, request: SendRequest, *, restart: str | None = None) -> Outcome:
+    def rest(self) -> None:
+        """Leave nothing behind that the provider counts, at the end of an invocation.
+
+        Lambda keeps more environments than it runs at a time, and a connection counts while it is idle.
+        """
+        if not self._keeps_alive:
+            self._client.close()
+
+    def send(self, request: SendRequest, *, restart: str | None = None, deadline: float = math.inf) -> Outcome:
         """Try once to send a message: claim it, post it, record what came of it.
 
         Parameters
@@ -193,6 +246,8 @@ class Sender:
             The message, with its id.
         restart : str, optional
             The claim that used up its attempts, where it is to start over.
+        deadline : float
+            Seconds since the epoch until when all has to be done.
 
         Returns
         -------
@@ -206,48 +261,74 @@ class Sender:
         RequestConflictError
             Where the id belongs to a different request.
         """
+        # One message at a time stands in line for a connection, claimed already, so that none is idle meanwhile.
+        with self._line:
+            try:
+                credentials = self._credentials.get(request.account)
+                claim = self.records.claim(request, restart=restart)
+            except UnknownAccountError as error:
+                fault = Fault("account", "has no credentials in this deployment")
+                raise InvalidRequestError([fault], request.request_id or None) from error
+            except (CredentialsError, RecordsUnavailableError) as error:
+                return Outcome(state=State.RETRYING, error=error)
+            if not claim.is_held:
+                state = claim.record.state if claim.record.state.is_final else State.SENDING
+                return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
+            if claim.record.attempts > self._max_attempts:
+                # Its workers died of it, one after the other.
+                return self._finish(Outcome(state=State.RETRYING, record=claim.record), claim.record)
+            self._connections.acquire()
         try:
-            credentials = self._credentials.get(request.account)
-            claim = self.records.claim(request, restart=restart)
-        except UnknownAccountError as error:
-            fault = Fault("account", "has no credentials in this deployment")
-            raise InvalidRequestError([fault], request.request_id or None) from error
-        except (CredentialsError, RecordsUnavailableError) as error:
-            return Outcome(state=State.RETRYING, error=error)
-        if not claim.is_held:
-            state = claim.record.state if claim.record.state.is_final else State.SENDING
-            return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
-        if claim.record.attempts > self._max_attempts:
-            # Its workers died of it, one after the other.
-            return self._finish(Outcome(state=State.RETRYING, record=claim.record), claim.record)
-        outcome = self._post(credentials, request, Outcome(state=State.SENDING, record=claim.record))
+            outcome = self._post_claimed(credentials, request, claim.record, deadline)
+        finally:
+            self._connections.release()
+        return self._finish(outcome, claim.record)
+
+    def _post_claimed(self, credentials: Credentials, request: SendRequest, record: Record, deadline: float) -> Outcome:
+        # The last moment for a POST: after its lease another worker may post it.
+        latest = min(record.lease_until, deadline - sum(FINISH_PAUSES)) - self._client.longest_post
+        outcome = self._post(credentials, request, Outcome(state=State.SENDING, record=record), latest)
         if isinstance(outcome.error, CubeAuthenticationError):
             # The account's secret may just have been rotated.
             try:
                 credentials = self._credentials.refresh(request.account, credentials)
             except CredentialsError as error:
-                outcome = replace(outcome, error=error)
-            else:
-                outcome = self._post(credentials, request, outcome)
-        return self._finish(outcome, claim.record)
+                return replace(outcome, error=error)
+            return self._post(credentials, request, outcome, latest)
+        return outcome
 
-    def _post(self, credentials: Credentials, request: SendRequest, outcome: Outcome) -> Outcome:
-        error: CubeError | None = None
-        posts = outcome.posts
-        if request.expires_at and request.expires_at.timestamp() <= self._clock():
-            state = State.EXPIRED
-        elif outcome.record and self._clock() + self._client.longest_post > outcome.record.lease_until:
-            # Something held us up: after the lease another worker may post it.
-            state, error = State.RETRYING, CubeUnavailable("not posted: the lease is nearly over")
-        else:
-            try:
-                posts = (*posts, self._client.send_sms(credentials, request))
-                state = State.SENT
-            except CubeError as caught:
-                error = caught
-                posts = (*posts, error)
-                state = _state_after(error, request)
-        return replace(outcome, state=state, posts=posts, error=error, stale_credentials=credentials.stale)
+    def _post(self, credentials: Credentials, request: SendRequest, outcome: Outcome, latest: float) -> Outcome:
+        outcome = replace(outcome, error=None, stale_credentials=credentials.stale)
+        if self._has_expired(request):
+            return replace(outcome, state=State.EXPIRED)
+        asked_at = self._clock()
+        try:
+            slot = self.gate.take(latest=min(latest, asked_at + self._patience))
+            while slot and not self.gate.wait(slot):
+                slot = self.gate.take(latest=latest)
+        except (GateClosedError, RecordsUnavailableError) as error:
+            return replace(outcome, state=State.RETRYING, error=error)
+        now = self._clock()
+        outcome = replace(outcome, gate_wait=outcome.gate_wait + now - asked_at)
+        if now > latest or self._has_expired(request):
+            # Something held us up.
+            self.gate.give_back(slot)
+            if self._has_expired(request):
+                return replace(outcome, state=State.EXPIRED)
+            return replace(outcome, state=State.RETRYING, error=CubeUnavailable("not posted: no time left"))
+        post: CubeAnswer | CubeError
+        try:
+            post = self._client.send_sms(credentials, request)
+        except CubeError as error:
+            post = error
+        self.gate.report(slot, post)
+        outcome = replace(outcome, posts=(*outcome.posts, post))
+        if isinstance(post, CubeError):
+            return replace(outcome, state=_state_after(post, request), error=post)
+        return replace(outcome, state=State.SENT)
+
+    def _has_expired(self, request: SendRequest) -> bool:
+        return bool(request.expires_at and request.expires_at.timestamp() <= self._clock())
 
     def _finish(self, outcome: Outcome, claimed: Record) -> Outcome:
         # The claim counted one POST.

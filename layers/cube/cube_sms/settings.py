@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NewType, Self, get_args, get_origin, get_type_hints
 
 from .connection import parse_base_url
 from .errors import Fault, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+Limit = NewType("Limit", int)
+"""A limit of the provider; 0 for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,11 @@ class Settings:
         Name of the table of records.
     send_queue_url, dead_letter_queue_url : str
         URLs of the queues.
+    cube_max_qps, cube_daily_quota : Limit
+        Queries a second and a day (UTC) that the provider allows, all workers together.
+    cube_max_connections : Limit
+        Connections that the provider allows, all workers together. The deployment keeps to it; the functions only leave
+        none open behind them where there is a limit.
     cube_connect_timeout, cube_read_timeout : float
         Seconds to connect, and for the whole answer after that.
     cube_language : {"zh-CN", "en-US"}
@@ -50,6 +58,9 @@ class Settings:
     messages_table: str
     send_queue_url: str
     dead_letter_queue_url: str
+    cube_max_qps: Limit = Limit(10)
+    cube_daily_quota: Limit = Limit(5000)
+    cube_max_connections: Limit = Limit(3)
     cube_connect_timeout: float = 3.0
     cube_read_timeout: float = 10.0
     cube_language: Literal["zh-CN", "en-US"] = "zh-CN"
@@ -104,6 +115,10 @@ def _parse(text: str, kind: Any) -> object:
         if text not in get_args(kind):
             raise ValueError(f"must be one of {', '.join(get_args(kind))}")
         return text
+    if kind is Limit:
+        if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text):
+            raise ValueError("must be a whole number, or 0 for no limit")
+        return int(text)
     if kind is int:
         if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
             raise ValueError("must be a whole number of at least 1")

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     from .api import Posted
     from .consumer import Consumed
     from .models import SendRequest
+    from .pacing import GateStatus
     from .sending import Outcome
 
 NAMESPACE = "CubeSms"
 SERVICE = "cube-sms"
+
+# The Account dimension of what belongs to all accounts: the limits are those of the deployment's address.
+ALL_ACCOUNTS = "all"
 
 # The Account dimension of what belongs to no account that exists: a metric for each name a caller thinks of would cost.
 UNKNOWN_ACCOUNT = "unknown"
@@ -95,10 +99,20 @@ class Telemetry:
             self._add(request.account, "DuplicatesSuppressed", MetricUnit.Count, 1)
         for latency in latencies:
             self._add(request.account, "CubeLatency", MetricUnit.Milliseconds, latency)
+        if outcome.posts:
+            self._add(request.account, "GateWait", MetricUnit.Milliseconds, round(outcome.gate_wait * 1000, 1))
         if outcome.throttled:
             self._add(request.account, "CubeThrottled", MetricUnit.Count, outcome.throttled)
         if outcome.stale_credentials:
             self._add(request.account, "StaleCredentials", MetricUnit.Count, 1)
+
+    def paced(self, gate: GateStatus) -> None:
+        """Report the state of the gate, once for each invocation."""
+        if gate.quota_used is not None:
+            self._add(ALL_ACCOUNTS, "QuotaUsed", MetricUnit.Percent, round(gate.quota_used, 2))
+        if gate.closed_for:
+            self.logger.warning("gate closed", extra={"reason": gate.closed_for})
+            self._add(ALL_ACCOUNTS, "GateClosed", MetricUnit.Count, 1)
 
     def posted(self, posted: Posted, correlation_id: str) -> None:
         """Report what became of a request to the API."""

@@ -1,0 +1,154 @@
+"""Closing the gate for everybody while Cube refuses or is away, and finding out with one query when it is back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import CubeError, CubeOutcomeUnknown, CubeThrottled, CubeUnavailable, GateClosedError
+from .updates import ConditionalUpdate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .client import CubeAnswer
+    from .errors import GateReason
+    from .gate_item import GateItem
+
+# So many times in a row a worker finds Cube unavailable before it closes the gate.
+FAILURES = 5
+
+# Seconds the gate stays closed at first where Cube does not say; doubled with each probe that fails, up to the most.
+THROTTLED_SECONDS = 1.0
+UNAVAILABLE_SECONDS = 5.0
+MOST_CLOSED_SECONDS = 300.0
+
+# Cube's own word is taken up to a day: the quota is its longest limit.
+MOST_RETRY_AFTER = 86_400.0
+
+# Seconds that others wait while one worker finds out whether Cube is back, and what it has for that beyond a POST.
+PROBING_SECONDS = 2.0
+PROBE_MARGIN = 5.0
+
+# Seconds after which a worker that remembers the gate as closed looks again: somebody may have opened it by hand.
+REMEMBERED_SECONDS = 10.0
+
+
+class Breaker:
+    """The part of the gate that closes and opens it.
+
+    Parameters
+    ----------
+    item : GateItem
+        Where everybody sees that it is closed.
+    longest_post : float
+        The most seconds a query takes.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(self, item: GateItem, *, longest_post: float, clock: Callable[[], float]) -> None:
+        self._item = item
+        self._longest_post = longest_post
+        self._clock = clock
+        self._failures = 0
+        # The item's closedUntil where this worker keeps the gate closed for a probe of its own.
+        self._probe: str | None = None
+
+    @property
+    def closed_for(self) -> GateReason | None:
+        """Why it is closed for everybody."""
+        if self._item.number("closedUntil") > self._clock():
+            return self._item.get("closedFor")  # type: ignore[return-value]  # only reasons are written
+        return None
+
+    @property
+    def is_probing(self) -> bool:
+        """Whether it is closed for a probe of this worker's."""
+        return self._probe is not None and self._item.get("closedUntil") == self._probe
+
+    def check(self) -> None:
+        """Refuse where it is closed.
+
+        Raises
+        ------
+        GateClosedError
+            With why, and until when.
+        """
+        reason = self.closed_for
+        if reason is None or self.is_probing:
+            return
+        until = self._item.number("closedUntil")
+        if reason == "probing":
+            # It opens as soon as the probe is answered.
+            until = min(until, self._clock() + PROBING_SECONDS)
+        raise GateClosedError(reason, until)
+
+    def begin(self, update: ConditionalUpdate) -> bool:
+        """Make a reservation depend on the gate being open, and return whether it has to be one for a probe.
+
+        Parameters
+        ----------
+        update : ConditionalUpdate
+            The reservation.
+
+        Returns
+        -------
+        bool
+            Whether the gate was closed until now, and one query is to find out whether Cube is back.
+
+        Raises
+        ------
+        GateClosedError
+            Where it is closed.
+        """
+        if self._item.age < REMEMBERED_SECONDS:
+            self.check()
+        closed_until = self._item.get("closedUntil")
+        if closed_until is None or (self.closed_for and not self.is_probing):
+            update.require("closedUntil", None)
+            return False
+        update.require("closedUntil", closed_until, is_number=True)
+        update.set("closedUntil", self._clock() + self._longest_post + PROBE_MARGIN)
+        update.set("closedFor", "probing")
+        return True
+
+    def begun(self, *, is_probe: bool) -> None:
+        """Note that the reservation was written."""
+        self._probe = self._item.get("closedUntil") if is_probe else None
+
+    def report(self, post: CubeAnswer | CubeError) -> None:
+        """Close or open the gate for what a query came to."""
+        if isinstance(post, CubeThrottled):
+            self._close("throttled", THROTTLED_SECONDS, post.retry_after)
+        elif isinstance(post, CubeUnavailable):
+            self._failures += 1
+            if self.is_probing or self._failures >= FAILURES:
+                self._close("unavailable", UNAVAILABLE_SECONDS, post.retry_after)
+        elif isinstance(post, CubeOutcomeUnknown):
+            if self.is_probing:
+                self._close("unavailable", UNAVAILABLE_SECONDS, None)
+        else:
+            self._failures = 0
+            if self.is_probing:
+                self._open()
+
+    def _close(self, reason: GateReason, seconds: float, retry_after: float | None) -> None:
+        strikes = int(self._item.number("strikes")) + 1 if self.is_probing else 1
+        if retry_after is None:
+            seconds = min(MOST_CLOSED_SECONDS, seconds * 2 ** (strikes - 1))
+        else:
+            seconds = min(MOST_RETRY_AFTER, max(seconds, retry_after))
+        update = ConditionalUpdate()
+        until = self._clock() + seconds
+        update.set("closedUntil", until)
+        update.set("closedFor", reason)
+        update.set("strikes", strikes)
+        # Whoever has closed it for longer knows better, but for a probe that has just failed.
+        update.require_less("closedUntil", until, or_absent=True, or_seen=self._probe)
+        self._item.write_or_remember(update)
+
+    def _open(self) -> None:
+        update = ConditionalUpdate()
+        update.remove("closedUntil", "closedFor", "strikes")
+        update.require("closedUntil", self._probe, is_number=True)
+        self._item.write_or_remember(update)

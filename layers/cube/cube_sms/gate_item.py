@@ -1,0 +1,88 @@
+"""The gate's item in DynamoDB, as one worker last saw it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .errors import RecordsUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from .updates import ConditionalUpdate
+
+# In the table of records, whose keys are "<account>#<requestId>": no account is without a name.
+GATE_KEY = "#gate"
+
+
+class GateItem:
+    """The item: written under a condition, and seen with every write, whether the condition held or not.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._values: dict[str, str] = {}
+        self._seen_at = 0.0
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was seen."""
+        return self._clock() - self._seen_at
+
+    def get(self, name: str) -> str | None:
+        """Return an attribute, as DynamoDB gives it."""
+        return self._values.get(name)
+
+    def number(self, name: str) -> float:
+        """Return a number; 0 where there is none."""
+        return float(self._values.get(name, 0))
+
+    def write(self, update: ConditionalUpdate) -> bool:
+        """Write, and return whether the item is now as asked for.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key={"messageId": {"S": GATE_KEY}},
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **update.expressions(),
+            )
+            item: Any = answer["Attributes"]
+            is_written = True
+        except self._client.exceptions.ConditionalCheckFailedException as error:
+            item = error.response.get("Item", {})
+            is_written = False
+        except (BotoCoreError, ClientError) as error:
+            raise RecordsUnavailableError(error) from error
+        self._values = {name: next(iter(typed.values())) for name, typed in item.items()}
+        self._seen_at = self._clock()
+        # A write whose answer was lost is repeated by boto3, and then meets its own trace.
+        return is_written or update.is_in(self._values)
+
+    def write_or_remember(self, update: ConditionalUpdate) -> None:
+        """Write what others should know. Where DynamoDB is away, this worker at least knows it."""
+        try:
+            self.write(update)
+        except RecordsUnavailableError:
+            self._values = update.applied_to(self._values)

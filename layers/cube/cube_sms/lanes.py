@@ -1,0 +1,303 @@
+"""Lanes: the provider's limit of queries a second, divided into shares that one worker holds at a time.
+
+A lane allows a few queries in any one second, and all lanes together as many as the provider does. The worker that
+holds a lane spaces its queries by its own clock, from when they really left: neither a clock that is wrong nor a worker
+that was held up can bring two of them closer together. Clocks matter only where a lane passes from one worker to
+another, which is therefore given extra time. Under load each worker keeps its lanes, and nothing is lost.
+
+This module decides and knows nothing of DynamoDB; `cube_sms.pacing` holds the state and does the waiting.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple, Self
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence, Set
+
+# The provider's second, and what requests may be delayed by differently on their way.
+WINDOW = 1.01
+
+# What lies between two workers' queries in one lane on top of the second: their clocks differ by up to 200 ms, and
+# 50 ms may pass between a worker's look at the clock and its request.
+HANDOVER = 0.25
+
+# A worker may use a lane this much later than planned. Costs as much where the lane then passes to another worker.
+MIN_SLACK = 0.1
+
+# So many lanes stay below 1 kB, the unit of a write. Limits above 200 a second have more, or a lane would allow more
+# queries than a worker has to make before it passes on.
+MAX_LANES = 40
+MAX_USES = 5
+
+# Seconds after which a lane that nobody seems to have is believed to be free, by a worker that has not looked just now.
+UNSEEN_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a limit is divided.
+
+    Parameters
+    ----------
+    count : int
+        Lanes.
+    uses : int
+        Queries that each allows in any one second.
+    """
+
+    count: int
+    uses: int
+
+    @classmethod
+    def of(cls, limit: int) -> Self:
+        """Divide a limit: into as many lanes as are useful, among the divisions that waste least.
+
+        Parameters
+        ----------
+        limit : int
+            Queries a second; 0 for none.
+
+        Returns
+        -------
+        Layout
+            The lanes; none for no limit.
+
+        Examples
+        --------
+        >>> Layout.of(10), Layout.of(200), Layout.of(0)
+        (Layout(count=10, uses=1), Layout(count=40, uses=5), Layout(count=0, uses=0))
+        """
+        if not limit:
+            return cls(0, 0)
+        most = min(limit, max(MAX_LANES, limit // MAX_USES))
+        count = max(range(1, most + 1), key=lambda count: (count * (limit // count), count))
+        return cls(count, limit // count)
+
+
+class Lane(NamedTuple):
+    """What everybody knows of a lane.
+
+    Parameters
+    ----------
+    free_at : float
+        Seconds since the epoch from when another worker may have it, on the clock of the one that holds it.
+    owner : str
+        The worker that had it last.
+    is_passing : bool
+        Whether that worker took it for a single message, and may not come back.
+    """
+
+    free_at: float = 0.0
+    owner: str = ""
+    is_passing: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` wrote.
+
+        Examples
+        --------
+        >>> Lane.parse("1769212800.500 4f1a~")
+        Lane(free_at=1769212800.5, owner='4f1a', is_passing=True)
+        """
+        free_at, _, owner = text.partition(" ")
+        return cls(float(free_at), owner.removesuffix("~"), owner.endswith("~"))
+
+    def __str__(self) -> str:
+        return f"{self.free_at:.3f} {self.owner}{'~' * self.is_passing}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A worker's hold on a lane.
+
+    Parameters
+    ----------
+    index : int
+        Which lane.
+    uses : int
+        Queries it is to make there.
+    until : float
+        Seconds since the epoch until which it may make them.
+    queries : list of float
+        When the lane's last queries were made that count for this worker, in seconds since the epoch.
+    """
+
+    index: int
+    uses: int
+    until: float
+    queries: list[float]
+
+    @property
+    def free_at(self) -> float:
+        """When another worker may have the lane."""
+        return self.until + WINDOW
+
+
+class Plan(NamedTuple):
+    """What a worker can have.
+
+    Parameters
+    ----------
+    grants : list of Grant
+        Its lanes.
+    starts_at : float
+        Seconds since the epoch of its first query; where it can have nothing in time, of the first it could have had.
+    """
+
+    grants: list[Grant]
+    starts_at: float
+
+    @property
+    def uses(self) -> int:
+        """How many queries it can make."""
+        return sum(grant.uses for grant in self.grants)
+
+
+class Worker(NamedTuple):
+    """Who asks for lanes.
+
+    Parameters
+    ----------
+    name : str
+        Which worker.
+    queries : Mapping[int, Sequence[float]]
+        When it made its last queries in the lanes that it had, in seconds since the epoch.
+    connections : int
+        Queries it can have under way at once.
+    post_time : float
+        Seconds that one of them takes.
+    """
+
+    name: str
+    queries: Mapping[int, Sequence[float]]
+    connections: int = 1
+    post_time: float = 0.0
+
+
+def plan(
+    layout: Layout, lanes: Sequence[Lane], worker: Worker, wanted: int, *, now: float, latest: float, is_fresh: bool
+) -> Plan:
+    """Choose lanes for a worker, and how long it needs each.
+
+    Parameters
+    ----------
+    layout : Layout
+        The division of the limit.
+    lanes : sequence of Lane
+        Every lane.
+    worker : Worker
+        Who asks.
+    wanted : int
+        Queries it wants to make, at least 1.
+    now, latest : float
+        Seconds since the epoch: on its clock, and until when a query still makes sense.
+    is_fresh : bool
+        Whether the lanes are known to be like this now. They may otherwise have been taken since.
+
+    Returns
+    -------
+    Plan
+        As many of the queries as there is time for.
+    """
+    before = {index: _queries(layout, index, lane, worker) for index, lane in enumerate(lanes)}
+    starts = {index: max(now, next_query(layout, queries)) for index, queries in before.items()}
+    idle = {
+        index
+        for index, lane in enumerate(lanes)
+        if starts[index] <= now and (is_fresh or now - lane.free_at > UNSEEN_SECONDS)
+    }
+    chosen = _choose(layout, lanes, worker, wanted, starts, idle, now)
+    heap = [(starts[index], order, index) for order, index in enumerate(chosen)]
+    heapify(heap)
+    planned: dict[int, list[float]] = {}
+    times: list[float] = []
+    for turn in range(wanted):
+        start, order, index = heap[0]
+        # A connection that is busy makes the next query wait as well.
+        time = max(start, times[turn - worker.connections] + worker.post_time) if turn >= worker.connections else start
+        if time > latest:
+            break
+        heappop(heap)
+        times.append(time)
+        planned.setdefault(index, []).append(time)
+        heappush(heap, (max(now, next_query(layout, [*before[index], *planned[index]])), order, index))
+    slack = max(MIN_SLACK, worker.post_time)
+    grants = [Grant(index, len(mine), mine[-1] + slack, before[index]) for index, mine in planned.items()]
+    return Plan(grants, times[0] if times else heap[0][0])
+
+
+def next_query(layout: Layout, queries: Sequence[float]) -> float:
+    """Return from when on a lane allows the next query.
+
+    Parameters
+    ----------
+    layout : Layout
+        The division of the limit.
+    queries : sequence of float
+        When the last ones were made, at least as many as a lane allows in a second; in seconds since the epoch.
+
+    Returns
+    -------
+    float
+        Seconds since the epoch.
+
+    Examples
+    --------
+    >>> next_query(Layout(count=1, uses=2), [100.0, 100.5])
+    101.01
+    """
+    return sorted(queries)[-layout.uses] + WINDOW
+
+
+def _queries(layout: Layout, index: int, lane: Lane, worker: Worker) -> list[float]:
+    """Return when a lane's last queries were made, as far as they count for this worker."""
+    if lane.owner == worker.name:
+        return [-math.inf] * layout.uses + sorted(worker.queries.get(index, ()))[-layout.uses :]
+    return [lane.free_at + HANDOVER - WINDOW] * layout.uses
+
+
+def _choose(
+    layout: Layout,
+    lanes: Sequence[Lane],
+    worker: Worker,
+    wanted: int,
+    starts: Mapping[int, float],
+    idle: Set[int],
+    now: float,
+) -> list[int]:
+    """Return the lanes to use: as many as the worker's connections can, without taking more than its share."""
+    busy_connections = worker.connections / worker.post_time * WINDOW if worker.post_time else wanted
+    useful = math.ceil(min(wanted, busy_connections) / layout.uses)
+    own = {index for index, lane in enumerate(lanes) if lane.owner == worker.name}
+    others = set(range(layout.count)) - own
+    passing = {index for index in others - idle if lanes[index].is_passing}
+    busy = others - idle - passing
+    # Its own lanes first, as far as they are ready when their turn comes.
+    mine = sorted(own, key=starts.__getitem__)
+    step = worker.post_time / worker.connections
+    ready = [index for turn, index in enumerate(mine) if starts[index] <= now + turn * step + MIN_SLACK]
+    # Workers that start together look at different lanes first, or they would all write to the same.
+    first = crc32(worker.name.encode()) % layout.count
+    ready += sorted(idle - own, key=lambda index: (index - first) % layout.count)
+    ready += [index for index in mine if index not in ready]
+    chosen = [*ready, *sorted(passing, key=starts.__getitem__)][:useful]
+
+    # Whoever has more than its share gives some up to those who have less.
+    held = Counter(lanes[index].owner for index in busy)
+    share = max(1, layout.count // (len(held) + 1))
+    while busy and len(chosen) < min(useful, share):
+        index = min(busy, key=lambda index: (-held[lanes[index].owner], starts[index]))
+        owner = lanes[index].owner
+        if held[owner] <= share and chosen:
+            break
+        held[owner] -= 1
+        busy.remove(index)
+        chosen.append(index)
+    return chosen

@@ -1,0 +1,103 @@
+"""A conditional update of one item in DynamoDB, put together piece by piece."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ConditionalUpdate:
+    """What is to be written to an item, and what has to be true of it.
+
+    Strings stay strings, and times are kept with milliseconds.
+
+    Examples
+    --------
+    >>> update = ConditionalUpdate()
+    >>> update.require("lane0", None)
+    >>> update.set("lane0", "1769212800.500 4f1a")
+    >>> update.expressions()["UpdateExpression"]
+    'SET #lane0 = :lane0'
+    >>> update.expressions()["ConditionExpression"]
+    'attribute_not_exists(#lane0)'
+    """
+
+    def __init__(self) -> None:
+        self._assignments: list[str] = []
+        self._removed: list[str] = []
+        self._conditions: list[str] = []
+        self._names: dict[str, str] = {}
+        self._values: dict[str, dict[str, str]] = {}
+        self._set: dict[str, str] = {}
+
+    def set(self, name: str, value: str | float) -> None:
+        """Set an attribute."""
+        text = value if isinstance(value, str) else _number(value)
+        self._assignments.append(
+            f"{self._name(name)} = {self._value(name, text, is_number=not isinstance(value, str))}"
+        )
+        self._set[name] = text
+
+    def add(self, name: str, number: int) -> None:
+        """Add to a number that there is."""
+        self._assignments.append(
+            f"{self._name(name)} = {self._name(name)} + {self._value(f'{name}Added', str(number))}"
+        )
+
+    def remove(self, *names: str) -> None:
+        """Remove attributes."""
+        self._removed += names
+
+    def require(self, name: str, seen: str | None, *, is_number: bool = False) -> None:
+        """Write only where an attribute is as it was seen, or is not there where it was not."""
+        if seen is None:
+            self._conditions.append(f"attribute_not_exists({self._name(name)})")
+        else:
+            value = self._value(f"{name}Seen", seen, is_number=is_number)
+            self._conditions.append(f"{self._name(name)} = {value}")
+
+    def require_less(self, name: str, limit: float, *, or_absent: bool = False, or_seen: str | None = None) -> None:
+        """Write only where a number is below a limit; or is not there, or is as it was seen."""
+        condition = f"{self._name(name)} < {self._value(f'{name}Limit', _number(limit))}"
+        if or_absent:
+            condition = f"attribute_not_exists({self._name(name)}) OR {condition}"
+        if or_seen:
+            condition += f" OR {self._name(name)} = {self._value(f'{name}Seen', or_seen)}"
+        self._conditions.append(f"({condition})")
+
+    def expressions(self) -> dict[str, Any]:
+        """Return the arguments for ``update_item``."""
+        parts = [f"SET {', '.join(self._assignments)}"] if self._assignments else []
+        if self._removed:
+            parts.append(f"REMOVE {', '.join(map(self._name, self._removed))}")
+        arguments: dict[str, Any] = {
+            "UpdateExpression": " ".join(parts),
+            "ConditionExpression": " AND ".join(self._conditions),
+            "ExpressionAttributeNames": self._names,
+        }
+        if self._values:
+            arguments["ExpressionAttributeValues"] = self._values
+        return arguments
+
+    def is_in(self, item: Mapping[str, str]) -> bool:
+        """Return whether an item holds all that was to be set."""
+        return bool(self._set) and all(item.get(name) == text for name, text in self._set.items())
+
+    def applied_to(self, item: Mapping[str, str]) -> dict[str, str]:
+        """Return what an item would become."""
+        return {name: text for name, text in {**item, **self._set}.items() if name not in self._removed}
+
+    def _name(self, name: str) -> str:
+        self._names[f"#{name}"] = name
+        return f"#{name}"
+
+    def _value(self, name: str, text: str, *, is_number: bool = True) -> str:
+        self._values[f":{name}"] = {"N" if is_number else "S": text}
+        return f":{name}"
+
+
+def _number(value: float) -> str:
+    # As DynamoDB gives it back: without zeros at the end.
+    return f"{value:.3f}".rstrip("0").rstrip(".")
