@@ -1,0 +1,238 @@
+"""The template's rules: which connections to Cube they let a deployment open, tried with every combination there is."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+TEMPLATE: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
+PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
+RULES: dict[str, dict[str, Any]] = TEMPLATE["Rules"]
+
+QUEUE, SEND, API, MAX = (
+    "QueueMaximumConcurrency",
+    "QueueSendConcurrency",
+    "ApiReservedConcurrency",
+    "CubeMaxConnections",
+)
+SUBNETS, GROUPS = "VpcSubnetIds", "VpcSecurityGroupIds"
+DEFAULTS = {name: str(parameter["Default"]) for name, parameter in PARAMETERS.items()}
+
+SOME_SUBNETS, SOME_GROUPS = "subnet-0a1b, subnet-2c3d", "sg-4e5f"
+
+
+class RuleError(Exception):
+    """A rule that CloudFormation would not take."""
+
+
+def evaluate(node: Any, values: dict[str, str | list[str]]) -> Any:
+    """Return what CloudFormation makes of a rule's expression, given the values of the parameters."""
+    if isinstance(node, str):
+        return node
+    if isinstance(node, list):
+        return [evaluate(item, values) for item in node]
+    if not isinstance(node, dict) or len(node) != 1:
+        raise RuleError(f"neither a function nor a string: {node!r}")
+    ((function, operands),) = node.items()
+    if function == "Ref":
+        return values[operands]
+    if function in ("Fn::And", "Fn::Or"):
+        return (all if function == "Fn::And" else any)(evaluate(operand, values) is True for operand in operands)
+    if function == "Fn::Not":
+        return evaluate(operands[0], values) is False
+    first, second = evaluate(operands, values)
+    if function == "Fn::Equals":
+        return first == second
+    if function == "Fn::Contains":
+        return second in first
+    if function == "Fn::EachMemberEquals":
+        return all(member == second for member in first)
+    raise RuleError(f"not a function of rules that is used here: {function}")
+
+
+def value_of(name: str, text: str) -> str | list[str]:
+    """Return a parameter's value: the members of a list, else the text, a number's too."""
+    is_list = PARAMETERS[name]["Type"] == "CommaDelimitedList"
+    return [member.strip() for member in text.split(",")] if is_list else text
+
+
+def refusals(parameters: dict[str, str]) -> list[str]:
+    """Return what CloudFormation says against a stack with these parameters, and defaults for all others."""
+    values = {name: value_of(name, text) for name, text in (DEFAULTS | parameters).items()}
+    return [
+        assertion["AssertDescription"]
+        for rule in RULES.values()
+        if "RuleCondition" not in rule or evaluate(rule["RuleCondition"], values)
+        for assertion in rule["Assertions"]
+        if not evaluate(assertion["Assert"], values)
+    ]
+
+
+def connections(queue: object, send: object, api: object, most: object) -> dict[str, str]:
+    return {QUEUE: str(queue), SEND: str(send), API: str(api), MAX: str(most)}
+
+
+def fit(queue: int, send: int, api: int, most: int) -> bool:
+    """Return what the rule has to decide. No reserved concurrency (0) is no limit, which fits into none."""
+    return most == 0 or (api > 0 and queue * send + api <= most)
+
+
+def functions(node: Any) -> list[tuple[str, Any]]:
+    """Return every function in an expression, with its operands."""
+    if isinstance(node, list):
+        return [found for item in node for found in functions(item)]
+    if isinstance(node, dict):
+        return [(name, operands) for name, operands in node.items()] + functions(list(node.values()))
+    return []
+
+
+def outside_of_vpc(node: Any) -> Any:
+    """Return what is left of a part of the template where no subnets are given."""
+    if isinstance(node, list):
+        return [outside_of_vpc(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "Fn::If" in node and node["Fn::If"][0] == "IsInVpc":
+        return outside_of_vpc(node["Fn::If"][2])
+    return {name: outside_of_vpc(item) for name, item in node.items()}
+
+
+def test_defaults_are_accepted() -> None:
+    assert refusals({}) == []
+    assert fit(*(int(DEFAULTS[name]) for name in (QUEUE, SEND, API, MAX)))
+
+
+def test_every_combination_is_decided_as_arithmetic_would() -> None:
+    # Given every value there is to choose, and of the queue's concurrency those beyond all that the rule names
+    send, api, most = (PARAMETERS[name]["AllowedValues"] for name in (SEND, API, MAX))
+    queue = [*range(PARAMETERS[QUEUE]["MinValue"], 2 * max(most) + 2), PARAMETERS[QUEUE]["MaxValue"]]
+
+    # When each of them meets each other
+    wrong = [
+        combination
+        for combination in product(queue, send, api, most)
+        if (refusals(connections(*combination)) == []) is not fit(*combination)
+    ]
+
+    # Then those are refused that could open too many connections, and no others
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "fitting",
+    [
+        (2, 1, 1, 3),
+        (3, 1, 1, 4),
+        (2, 2, 1, 5),
+        (2, 1, 4, 6),
+        (7, 1, 1, 8),
+        (31, 1, 1, 32),
+        (2, 8, 1, 32),
+        (15, 2, 2, 32),
+    ],
+)
+def test_as_many_connections_as_are_allowed_are_accepted(fitting: tuple[int, int, int, int]) -> None:
+    assert refusals(connections(*fitting)) == []
+
+
+@pytest.mark.parametrize(
+    "excessive", [(3, 1, 1, 3), (2, 2, 1, 3), (2, 1, 2, 3), (32, 1, 1, 32), (16, 2, 1, 32), (1000, 1, 1, 32)]
+)
+def test_refusal_names_the_parameters(excessive: tuple[int, int, int, int]) -> None:
+    (refusal,) = refusals(connections(*excessive))
+    assert all(name in refusal for name in (QUEUE, SEND, API, MAX))
+
+
+@pytest.mark.parametrize("unlimited", [(2, 1, 1, 0), (1000, 32, 32, 0), (1000, 32, 0, 0)])
+def test_without_a_limit_everything_is_accepted(unlimited: tuple[int, int, int, int]) -> None:
+    assert refusals(connections(*unlimited)) == []
+
+
+def test_function_without_a_limit_of_its_own_is_refused_where_there_is_one() -> None:
+    assert refusals(connections(2, 1, 0, 32))
+
+
+@pytest.mark.parametrize("name", [QUEUE, SEND, API, MAX])
+@pytest.mark.parametrize("spelling", ["0{}", "{}.0", "+{}", "{}e0", " {}"])
+def test_number_in_another_spelling_slips_through_nowhere(name: str, spelling: str) -> None:
+    # Given a combination that does not fit, of which CloudFormation may take a number as it was written
+    excessive = connections(3, 1, 1, 3)
+    excessive[name] = spelling.format(excessive[name])
+
+    # Then it is refused all the same
+    assert refusals(excessive)
+
+
+@pytest.mark.parametrize("none", ["", " "])
+def test_subnets_and_security_groups_go_together(none: str) -> None:
+    assert refusals({SUBNETS: SOME_SUBNETS, GROUPS: SOME_GROUPS}) == []
+    assert refusals({SUBNETS: none, GROUPS: none}) == []
+    for half in ({SUBNETS: SOME_SUBNETS, GROUPS: none}, {SUBNETS: none, GROUPS: SOME_GROUPS}):
+        (refusal,) = refusals(half)
+        assert SUBNETS in refusal
+        assert GROUPS in refusal
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rule_is_one_that_cloudformation_takes(name: str) -> None:
+    used = functions([RULES[name].get("RuleCondition"), [given["Assert"] for given in RULES[name]["Assertions"]]])
+
+    assert {function for function, _ in used} <= {
+        "Ref",
+        "Fn::And",
+        "Fn::Or",
+        "Fn::Not",
+        "Fn::Equals",
+        "Fn::Contains",
+        "Fn::EachMemberEquals",
+    }
+    assert {operand for function, operand in used if function == "Ref"} <= PARAMETERS.keys()
+    # Never a number where CloudFormation compares strings.
+    lists = [operands[0] for function, operands in used if function == "Fn::Contains"]
+    assert all(isinstance(member, str) for members in lists for member in members)
+    assert all(isinstance(operands[1], str) for function, operands in used if function == "Fn::Equals")
+    assert all(2 <= len(operands) <= 10 for function, operands in used if function in ("Fn::And", "Fn::Or"))
+    assert all(len(operands) == 1 for function, operands in used if function == "Fn::Not")
+
+
+def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the template as it is deployed
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    template: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
+    for resource in template["Resources"].values():
+        for code in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
+            resource["Properties"][code] = "s3://bucket/key"
+
+    # When it is transformed
+    transformed = transform(template, {}, NoManagedPolicies())
+
+    # Then the rules are in it, and every function knows the limits
+    assert transformed["Rules"] == RULES
+    resources = transformed["Resources"].values()
+    deployed = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::Lambda::Function"]
+    assert len(deployed) == 2
+    for function in deployed:
+        variables = function["Environment"]["Variables"]
+        assert variables["CUBE_MAX_QPS"] == {"Ref": "CubeMaxQps"}
+        assert variables["CUBE_DAILY_QUOTA"] == {"Ref": "CubeDailyQuota"}
+        assert variables["CUBE_MAX_CONNECTIONS"] == {"Ref": "CubeMaxConnections"}
+        # And is in the VPC where there is one
+        assert "VpcConfig" in function
+        assert outside_of_vpc(function)["VpcConfig"] == {"Ref": "AWS::NoValue"}
+
+
+def test_network_permissions_are_given_in_a_vpc_alone() -> None:
+    roles = [role for role in TEMPLATE["Resources"].values() if role["Type"] == "AWS::IAM::Role"]
+
+    assert all("ec2:CreateNetworkInterface" in str(role) for role in roles)
+    assert not any("ec2:" in str(outside_of_vpc(role)) for role in roles)
+
+
+class NoManagedPolicies:
+    def load(self) -> dict[str, str]:
+        return {}
