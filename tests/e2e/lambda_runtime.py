@@ -1,0 +1,305 @@
+"""A built function in Lambda's own runtime interface: in the folders, and the environment, that it has on Lambda.
+
+The runtime interface is aws-lambda-rie, which comes with the SAM command line, and awslambdaric, which on Lambda is a
+part of the python3.13 runtime. Both layers are in ``/opt``, the function is in ``/var/task``, the interpreter in
+``/var/lang``: in a root folder of the processes' own, so that this machine's folders of these names stay as they are.
+They see the system's libraries and no package but the layers', all read-only as on Lambda, and an empty ``/tmp``.
+
+It takes Linux with util-linux (`unshare`, `setpriv`, `mount`), and either root's rights or user namespaces for
+everybody. Where there are neither, a test that wants a runtime fails and says so.
+
+The timeout is enforced, memory is not, and a function may connect to whatever this machine can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from functools import cache
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from local.ministack import REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / ".aws-sam" / "build"
+LAYERS = (BUILD / "CubeLayer", BUILD / "DependenciesLayer")
+CLIENT = ROOT / ".runtime"
+EMULATORS = {"x86_64": "x86_64", "aarch64": "arm64"}
+
+_INVOCATIONS = "/2015-03-31/functions/function/invocations"
+
+# Lambda's own variables, as the python3.13 runtime has them. awslambdaric comes last and hides nothing of a layer.
+_ENVIRONMENT = {
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+    "AWS_LAMBDA_FUNCTION_NAME": "cube-sms-function",
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+    "AWS_REGION": REGION,
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_SESSION_TOKEN": "test",
+    "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    "LAMBDA_TASK_ROOT": "/var/task",
+    "LANG": "en_US.UTF-8",
+    "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+    "PYTHONPATH": "/opt/python/lib/python3.13/site-packages:/opt/python:/var/runtime",
+    "TZ": ":UTC",
+}
+
+# -S and -s leave out every site-packages, so that only what is on PYTHONPATH can be imported.
+_PYTHON = ("/var/lang/bin/python3.13", "-S", "-s", "-m", "awslambdaric")
+
+# Options of `unshare`, the first that works is taken: a mount namespace needs root, and whoever may have a user
+# namespace is root in it.
+_NAMESPACES = (("--mount",), ("--mount", "--map-root-user"))
+
+# The processes end with the first of them (--kill-child), and that one with us (--pdeathsig).
+_UNSHARE = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child")
+
+# What a function is started with. The root folder is in memory, and read-only when it is complete. Of this machine it
+# has the system alone: read-only too, but for mounts that a user namespace may not change, and where it has no rights.
+_IN_ITS_OWN_ROOT = """
+set -eu
+root=$1 python=$2 client=$3 emulator=$4 function=$5 layers=$6
+shift 6
+mount -t tmpfs -o mode=755 tmpfs "$root"
+cd "$root"
+mkdir -p dev opt proc tmp var/lang var/rapid var/runtime var/task
+attach() {
+    mount --rbind "$1" "$2"
+    mount -o remount,bind,ro "$2" 2>/dev/null || true
+}
+for folder in bin etc lib lib32 lib64 sbin usr; do
+    if [ -L "/$folder" ]; then
+        cp -P "/$folder" .
+    elif [ -d "/$folder" ]; then
+        mkdir "$folder"
+        attach "/$folder" "$folder"
+    fi
+done
+mount --rbind /dev dev
+mount -t proc proc proc 2>/dev/null || true
+attach "$python" var/lang
+cp -R "$client/." var/runtime
+cp "$emulator" var/rapid/aws-lambda-rie
+cp -R "$function/." var/task
+# In the order that the function names them: of two files of one name, Lambda has the later layer's.
+printf '%s' "$layers" | while IFS= read -r layer; do cp -R "$layer/." opt; done
+mount -t tmpfs tmpfs tmp
+mount -o remount,bind,ro "$root"
+cd "$root"
+exec chroot . /bin/sh -c 'cd /var/task && exec env -i "$@"' sh "$@"
+"""
+
+
+class FunctionError(Exception):
+    """The function could not be imported, raised an exception, or ended without an answer."""
+
+
+class FunctionTimeoutError(FunctionError):
+    """The function was cut off when its time was over."""
+
+
+class LambdaRuntime:
+    """An execution environment of a function, for as long as this context, or until `stop`.
+
+    Its process starts with the first invocation. One that was cut off is started again by the next.
+
+    Parameters
+    ----------
+    function : Path
+        The function's code, such as a folder of the build.
+    environment : Mapping[str, str]
+        The variables that the function is deployed with. It has these, Lambda's own, and none of ours.
+    timeout : int
+        Seconds until an invocation is cut off.
+    handler : str
+        Name of the handler.
+
+    Raises
+    ------
+    RuntimeError
+        Where this machine cannot run it; the message says what is missing.
+
+    Examples
+    --------
+    >>> with LambdaRuntime(BUILD / "SendFromQueueFunction", environment, timeout=60) as function:
+    ...     function.invoke({"Records": []})
+    {'batchItemFailures': []}
+    """
+
+    def __init__(
+        self, function: Path, environment: Mapping[str, str], timeout: int, *, handler: str = "app.handler"
+    ) -> None:
+        emulator = _emulator()
+        if missing := [str(path) for path in (function, *LAYERS, CLIENT / ".done", emulator) if not path.exists()]:
+            raise RuntimeError(f"nothing there: {', '.join(missing)}; `make test` installs and builds it")
+        options = _namespace()
+        self._timeout = timeout
+        self._port, runtime_port = _free_ports(2)
+        self._scratch = tempfile.TemporaryDirectory(prefix="cube-sms-")
+        self._log_file = Path(self._scratch.name, "log")
+        self._one_at_a_time = threading.Lock()
+        root = Path(self._scratch.name, "root")
+        root.mkdir()
+        variables = {**_ENVIRONMENT, **environment, "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout)}
+        interface = ["/var/rapid/aws-lambda-rie"]
+        interface += ["--runtime-interface-emulator-address", f"127.0.0.1:{self._port}"]
+        interface += ["--runtime-api-address", f"127.0.0.1:{runtime_port}"]
+        started = [*(f"{name}={value}" for name, value in variables.items()), *interface, *_PYTHON, handler]
+        folders = [root, sys.base_prefix, CLIENT, emulator, function, "".join(f"{layer}\n" for layer in LAYERS)]
+        with self._log_file.open("w") as log:
+            self._process = subprocess.Popen(
+                [*_UNSHARE, *options, "sh", "-c", _IN_ITS_OWN_ROOT, "sh", *map(str, folders), *started],
+                env={"PATH": _path()},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready(timeout=30.0)
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def invoke(self, event: Any) -> Any:
+        """Invoke the function, as soon as it has answered the invocation before.
+
+        Parameters
+        ----------
+        event : Any
+            Its event.
+
+        Returns
+        -------
+        Any
+            What the handler returned.
+
+        Raises
+        ------
+        FunctionTimeoutError
+            Where it was cut off.
+        FunctionError
+            Where it has no answer for another reason; the message ends with what was printed.
+        """
+        # The emulator crashes on a second call while there is one.
+        with self._one_at_a_time:
+            connection = HTTPConnection("127.0.0.1", self._port, timeout=self._timeout + 30)
+            try:
+                connection.request("POST", _INVOCATIONS, json.dumps(event))
+                answer = connection.getresponse()
+                text = answer.read().decode()
+            except (OSError, HTTPException) as error:
+                raise FunctionError(f"{error!r}\n{self.log()}") from error
+            finally:
+                connection.close()
+        if text.startswith("Task timed out after"):
+            raise FunctionTimeoutError(text)
+        try:
+            returned = json.loads(text)
+        except ValueError:
+            raise FunctionError(f"HTTP {answer.status}: {text}\n{self.log()}") from None
+        if isinstance(returned, dict) and {"errorType", "errorMessage"} <= returned.keys():
+            raise FunctionError(f"{returned['errorType']}: {returned['errorMessage']}\n{self.log()}")
+        return returned
+
+    def log(self) -> str:
+        """Return what the function and the runtime interface have printed."""
+        return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
+
+    def stop(self) -> None:
+        """Stop it, and remove what it had on disk."""
+        # The first process of the namespace is in this group, and when it dies the kernel kills all others.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._scratch.cleanup()
+
+    def _wait_until_ready(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"Lambda's runtime interface did not start:\n{self.log()}")
+            try:
+                socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise TimeoutError(f"Lambda's runtime interface is not ready after {timeout} s:\n{self.log()}")
+
+
+def _emulator() -> Path:
+    if platform.system() != "Linux" or platform.machine() not in EMULATORS:
+        raise RuntimeError(f"Lambda's runtime interface runs on Linux with {' or '.join(EMULATORS)}, and not here")
+    name = f"aws-lambda-rie-{EMULATORS[platform.machine()]}"
+    packages = ROOT / ".venv-sam" / "lib" / "python3.13" / "site-packages"
+    return packages / "samcli" / "local" / "rapid" / name
+
+
+@cache
+def _namespace() -> tuple[str, ...]:
+    """Return the options of `unshare` that work here."""
+    if missing := [name for name in ("setpriv", "unshare", "mount", "chroot") if not shutil.which(name, path=_path())]:
+        raise RuntimeError(
+            f"to run a function as Lambda does takes {', '.join(missing)}: install util-linux, coreutils"
+        )
+    refusals = []
+    for options in _NAMESPACES:
+        tried = subprocess.run(
+            [*_UNSHARE, *options, "mount", "-t", "tmpfs", "tmpfs", tempfile.gettempdir()],
+            env={"PATH": _path()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if not tried.returncode:
+            return options
+        refusals.append(f"  unshare {' '.join(options)}: {tried.stderr.strip()}")
+    raise RuntimeError(
+        "to run a function as Lambda does takes a mount namespace, and this machine gives none. Run the tests as root"
+        " (in a container: with CAP_SYS_ADMIN), or allow user namespaces: sysctl user.max_user_namespaces=10000, and"
+        " where they exist kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0.\n"
+        + "\n".join(refusals)
+    )
+
+
+def _path() -> str:
+    # Where `chroot` is does not have to be on a user's own path.
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _free_ports(count: int) -> list[int]:
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [int(server.getsockname()[1]) for server in servers]
+    finally:
+        for server in servers:
+            server.close()
