@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 BASE_SECONDS = 2.0
 CAP_SECONDS = 15 * 60.0
+SPREAD_CAP_SECONDS = 60.0
 
 
 def retry_delay(
@@ -43,3 +44,29 @@ def retry_delay(
     """
     bound = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(attempts - 1, 16))
     return (retry_after or 0.0) + uniform(0.0, bound)
+
+
+def put_back_spread(receives: int, *, uniform: Callable[[float, float], float] = random.uniform) -> float:
+    """Return how much longer a message waits that is put back unsent, than until it could be sent.
+
+    SQS counts how often a message was received, and has enough of it after the most it can be told. One that was put
+    back often therefore comes back more slowly.
+
+    Parameters
+    ----------
+    receives : int
+        How often it has been received, at least 1.
+    uniform : Callable[[float, float], float]
+        The source of randomness.
+
+    Returns
+    -------
+    float
+        Seconds, at most a minute; none the first time.
+
+    Examples
+    --------
+    >>> put_back_spread(1, uniform=max), put_back_spread(20, uniform=max), put_back_spread(500, uniform=max)
+    (0.0, 19.0, 60.0)
+    """
+    return uniform(0.0, min(SPREAD_CAP_SECONDS, receives - 1.0))

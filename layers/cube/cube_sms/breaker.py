@@ -25,8 +25,9 @@ MOST_CLOSED_SECONDS = 300.0
 # Cube's own word is taken up to a day: the quota is its longest limit.
 MOST_RETRY_AFTER = 86_400.0
 
-# Seconds that others wait while one worker finds out whether Cube is back, and what it has for that beyond a POST.
-PROBING_SECONDS = 2.0
+# Seconds after which others look again while one worker finds out whether Cube is back, and what that one has beyond the
+# time of a POST.
+PROBING_SECONDS = 1.0
 PROBE_MARGIN = 5.0
 
 # Seconds after which a worker that remembers the gate as closed looks again: somebody may have opened it by hand.
@@ -66,8 +67,15 @@ class Breaker:
         """Whether it is closed for a probe of this worker's."""
         return self._probe is not None and self._item.get("closedUntil") == self._probe
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it was closed when this worker last looked, which is too long ago to go by."""
+        reason = self.closed_for
+        believed = PROBING_SECONDS if reason == "probing" else REMEMBERED_SECONDS
+        return reason is not None and not self.is_probing and self._item.age >= believed
+
     def check(self) -> None:
-        """Refuse where it is closed.
+        """Refuse where it is closed beyond doubt.
 
         Raises
         ------
@@ -75,7 +83,7 @@ class Breaker:
             With why, and until when.
         """
         reason = self.closed_for
-        if reason is None or self.is_probing:
+        if reason is None or self.is_probing or self.is_in_doubt:
             return
         until = self._item.number("closedUntil")
         if reason == "probing":
@@ -101,10 +109,9 @@ class Breaker:
         GateClosedError
             Where it is closed.
         """
-        if self._item.age < REMEMBERED_SECONDS:
-            self.check()
+        self.check()
         closed_until = self._item.get("closedUntil")
-        if closed_until is None or (self.closed_for and not self.is_probing):
+        if closed_until is None or self.is_in_doubt:
             update.require("closedUntil", None)
             return False
         update.require("closedUntil", closed_until, is_number=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .backoff import retry_delay
+from .backoff import put_back_spread, retry_delay
 from .dead_letters import ATTEMPTS_USED_UP, CONFLICT, FAILED_CLAIM, INVALID_REQUEST, REQUEST_ID, DeadLetterQueue
 from .errors import GateClosedError, InvalidRequestError, RecordsUnavailableError, RequestConflictError
 from .models import parse_send_request
@@ -179,7 +179,7 @@ class QueueConsumer:
         attributes = record.get("attributes", {})
         consumed = Consumed(
             record_id=record["messageId"],
-            receives=int(attributes.get("ApproximateReceiveCount", 1)),
+            receives=_receives(record),
             queue_age=max(0.0, now - int(attributes.get("SentTimestamp", now * 1000)) / 1000),
         )
         # Whatever goes wrong with one message is that message's affair: it stays in the queue and the batch goes on.
@@ -205,9 +205,9 @@ class QueueConsumer:
             self._settle(record, consumed, request, consumed.outcome)
 
     def _settle(self, record: Mapping[str, Any], consumed: Consumed, request: SendRequest, outcome: Outcome) -> None:
-        if isinstance(outcome.error, GateClosedError):
+        if outcome.state is State.RETRYING and isinstance(outcome.error, GateClosedError):
             # It was not posted, so it has used up nothing.
-            self._hide(record, outcome.error.until - self._clock())
+            self._hide(record, outcome.error.until - self._clock() + put_back_spread(_receives(record)))
             return
         if outcome.state is State.RETRYING:
             # Without an attempt to count (AWS is in the way) receives are, or SQS would soon have had enough of them.
@@ -247,7 +247,9 @@ class QueueConsumer:
                         {
                             "Id": str(index),
                             "ReceiptHandle": record["receiptHandle"],
-                            "VisibilityTimeout": _visibility_timeout(seconds),
+                            "VisibilityTimeout": _visibility_timeout(
+                                seconds + put_back_spread(_receives(record)) if seconds else 0.0
+                            ),
                         }
                         for index, record in enumerate(batch)
                     ],
@@ -255,6 +257,10 @@ class QueueConsumer:
             except (BotoCoreError, ClientError):
                 # They come back by themselves, when the queue's visibility timeout is over.
                 return
+
+
+def _receives(record: Mapping[str, Any]) -> int:
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
 
 
 def _visibility_timeout(seconds: float) -> int:

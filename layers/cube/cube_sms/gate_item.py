@@ -86,3 +86,4 @@ class GateItem:
             self.write(update)
         except RecordsUnavailableError:
             self._values = update.applied_to(self._values)
+            self._seen_at = self._clock()

@@ -48,7 +48,7 @@ class GateStatus(NamedTuple):
     Parameters
     ----------
     quota_used : float or None
-        Percent of the day's quota that is reserved; None where there is no quota.
+        Percent of the day's quota that is reserved; None where there is no quota, or nothing was reserved lately.
     closed_for : str or None
         Why it is closed, where it is closed for everybody.
     """
@@ -144,7 +144,7 @@ class Gate:
     def status(self) -> GateStatus:
         """What there is to tell of it."""
         used, closed_for = None, self._breaker.closed_for
-        if self._quota:
+        if self._quota and self._item.age < REMEMBERED_SECONDS:
             used = 100.0 * self._used(self._day_of(self._clock())) / self._quota
             if used >= 100.0:
                 closed_for = closed_for or "quota"
@@ -205,7 +205,7 @@ class Gate:
             return None
         with self._lock:
             self._breaker.check()
-            slot = self._next_slot()
+            slot = None if self._breaker.is_in_doubt else self._next_slot()
             if slot is None or slot.at > latest:
                 self.reserve(max(1, self._left), latest=latest)
                 slot = self._next_slot()
