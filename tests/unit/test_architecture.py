@@ -21,7 +21,7 @@ HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
 LAYERS = [
     {"api", "consumer", "replies", "sending", "telemetry"},
     {"aws", "backoff", "client", "connection", "credentials", "dead_letters", "pacing", "records", "settings"},
-    {"breaker", "gate_item"},
+    {"breaker", "gate_item", "quota"},
     {"content", "errors", "lanes", "models", "signing", "states", "updates"},
     {"__init__"},
 ]

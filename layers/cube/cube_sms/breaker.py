@@ -25,8 +25,8 @@ MOST_CLOSED_SECONDS = 300.0
 # Cube's own word is taken up to a day: the quota is its longest limit.
 MOST_RETRY_AFTER = 86_400.0
 
-# Seconds after which others look again while one worker finds out whether Cube is back, and what that one has beyond the
-# time of a POST.
+# Seconds after which others look again while one worker finds out whether Cube is back, and what that worker has beyond
+# the time of a POST.
 PROBING_SECONDS = 1.0
 PROBE_MARGIN = 5.0
 
@@ -66,6 +66,11 @@ class Breaker:
     def is_probing(self) -> bool:
         """Whether it is closed for a probe of this worker's."""
         return self._probe is not None and self._item.get("closedUntil") == self._probe
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not closed, nor waits for a probe, as far as this worker knows."""
+        return self._item.get("closedUntil") is None
 
     @property
     def is_in_doubt(self) -> bool:
@@ -112,9 +117,9 @@ class Breaker:
         self.check()
         closed_until = self._item.get("closedUntil")
         if closed_until is None or self.is_in_doubt:
-            update.require("closedUntil", None)
+            update.require(update.absent("closedUntil"))
             return False
-        update.require("closedUntil", closed_until, is_number=True)
+        update.require(update.equal("closedUntil", closed_until, is_number=True))
         update.set("closedUntil", self._clock() + self._longest_post + PROBE_MARGIN)
         update.set("closedFor", "probing")
         return True
@@ -123,24 +128,33 @@ class Breaker:
         """Note that the reservation was written."""
         self._probe = self._item.get("closedUntil") if is_probe else None
 
-    def report(self, post: CubeAnswer | CubeError) -> None:
-        """Close or open the gate for what a query came to."""
+    def report(self, post: CubeAnswer | CubeError, *, is_probe: bool) -> None:
+        """Close or open the gate for what a query came to.
+
+        Parameters
+        ----------
+        post : CubeAnswer or CubeError
+            What it came to.
+        is_probe : bool
+            Whether it was the query that was to find out.
+        """
+        is_probe = is_probe and self.is_probing
         if isinstance(post, CubeThrottled):
-            self._close("throttled", THROTTLED_SECONDS, post.retry_after)
+            self._close("throttled", THROTTLED_SECONDS, post.retry_after, is_probe=is_probe)
         elif isinstance(post, CubeUnavailable):
             self._failures += 1
-            if self.is_probing or self._failures >= FAILURES:
-                self._close("unavailable", UNAVAILABLE_SECONDS, post.retry_after)
+            if is_probe or self._failures >= FAILURES:
+                self._close("unavailable", UNAVAILABLE_SECONDS, post.retry_after, is_probe=is_probe)
         elif isinstance(post, CubeOutcomeUnknown):
-            if self.is_probing:
-                self._close("unavailable", UNAVAILABLE_SECONDS, None)
+            if is_probe:
+                self._close("unavailable", UNAVAILABLE_SECONDS, None, is_probe=is_probe)
         else:
             self._failures = 0
-            if self.is_probing:
+            if is_probe:
                 self._open()
 
-    def _close(self, reason: GateReason, seconds: float, retry_after: float | None) -> None:
-        strikes = int(self._item.number("strikes")) + 1 if self.is_probing else 1
+    def _close(self, reason: GateReason, seconds: float, retry_after: float | None, *, is_probe: bool) -> None:
+        strikes = int(self._item.number("strikes")) + 1 if is_probe else 1
         if retry_after is None:
             seconds = min(MOST_CLOSED_SECONDS, seconds * 2 ** (strikes - 1))
         else:
@@ -150,12 +164,14 @@ class Breaker:
         update.set("closedUntil", until)
         update.set("closedFor", reason)
         update.set("strikes", strikes)
-        # Whoever has closed it for longer knows better, but for a probe that has just failed.
-        update.require_less("closedUntil", until, or_absent=True, or_seen=self._probe)
+        # Whoever has closed it for longer knows better; whoever is only finding out does not.
+        update.require(
+            update.absent("closedUntil"), update.less("closedUntil", until), update.equal("closedFor", "probing")
+        )
         self._item.write_or_remember(update)
 
     def _open(self) -> None:
         update = ConditionalUpdate()
         update.remove("closedUntil", "closedFor", "strikes")
-        update.require("closedUntil", self._probe, is_number=True)
+        update.require(update.equal("closedUntil", self._probe, is_number=True))
         self._item.write_or_remember(update)

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 # In the table of records, whose keys are "<account>#<requestId>": no account is without a name.
 GATE_KEY = "#gate"
 
+FIRST_WRITE_SECONDS = 0.2
+
+# The share of the newest write in what one is expected to take.
+NEWEST_SHARE = 0.2
+
 
 class GateItem:
     """The item: written under a condition, and seen with every write, whether the condition held or not.
@@ -38,6 +43,8 @@ class GateItem:
         self._clock = clock
         self._values: dict[str, str] = {}
         self._seen_at = 0.0
+        # Seconds that a write usually takes; the first one connects.
+        self.write_time = FIRST_WRITE_SECONDS
 
     @property
     def age(self) -> float:
@@ -60,6 +67,7 @@ class GateItem:
         RecordsUnavailableError
             Where DynamoDB is away.
         """
+        started = self._clock()
         try:
             answer = self._client.update_item(
                 TableName=self._table,
@@ -77,6 +85,7 @@ class GateItem:
             raise RecordsUnavailableError(error) from error
         self._values = {name: next(iter(typed.values())) for name, typed in item.items()}
         self._seen_at = self._clock()
+        self.write_time += (self._seen_at - started - self.write_time) * NEWEST_SHARE
         # A write whose answer was lost is repeated by boto3, and then meets its own trace.
         return is_written or update.is_in(self._values)
 

@@ -27,7 +27,7 @@ WINDOW = 1.01
 # 50 ms may pass between a worker's look at the clock and its request.
 HANDOVER = 0.25
 
-# A worker may use a lane this much later than planned. Costs as much where the lane then passes to another worker.
+# Seconds that a worker may be late without losing a lane, at least. They are lost where the lane then changes hands.
 MIN_SLACK = 0.1
 
 # So many lanes stay below 1 kB, the unit of a write. Limits above 200 a second have more, or a lane would allow more
@@ -127,12 +127,15 @@ class Grant:
         Seconds since the epoch until which it may make them.
     queries : list of float
         When the lane's last queries were made that count for this worker, in seconds since the epoch.
+    is_own : bool
+        Whether it was the worker's before.
     """
 
     index: int
     uses: int
     until: float
     queries: list[float]
+    is_own: bool
 
     @property
     def free_at(self) -> float:
@@ -173,12 +176,15 @@ class Worker(NamedTuple):
         Queries it can have under way at once.
     post_time : float
         Seconds that one of them takes.
+    delay : float
+        Seconds until it can begin.
     """
 
     name: str
     queries: Mapping[int, Sequence[float]]
     connections: int = 1
     post_time: float = 0.0
+    delay: float = 0.0
 
 
 def plan(
@@ -228,8 +234,11 @@ def plan(
         times.append(time)
         planned.setdefault(index, []).append(time)
         heappush(heap, (max(now, next_query(layout, [*before[index], *planned[index]])), order, index))
-    slack = max(MIN_SLACK, worker.post_time)
-    grants = [Grant(index, len(mine), mine[-1] + slack, before[index]) for index, mine in planned.items()]
+    slack = max(MIN_SLACK, worker.post_time) + worker.delay
+    grants = [
+        Grant(index, len(mine), mine[-1] + slack, before[index], lanes[index].owner == worker.name)
+        for index, mine in planned.items()
+    ]
     return Plan(grants, times[0] if times else heap[0][0])
 
 

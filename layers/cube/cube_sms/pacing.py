@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
+from math import inf
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple
 
-from .breaker import Breaker
+from .breaker import PROBING_SECONDS, Breaker
 from .errors import CubeUnavailable, GateClosedError, RecordsUnavailableError
 from .gate_item import GateItem
 from .lanes import HANDOVER, WINDOW, Lane, Layout, Worker, next_query, plan
+from .quota import DailyQuota
 from .updates import ConditionalUpdate
 
 if TYPE_CHECKING:
@@ -28,12 +30,8 @@ if TYPE_CHECKING:
     from .errors import CubeError, GateReason
     from .lanes import Grant
 
-DAY = 86_400
-
-# Seconds for which what a write has brought is taken for the present, and after which a quota that is remembered as
-# spent is looked at again: a deployment may have raised it.
+# Seconds for which what a write has brought is taken for the present.
 FRESH_SECONDS = 0.1
-REMEMBERED_SECONDS = 10.0
 
 # A reservation that others forestall is planned again on what they left.
 TRIES = 10
@@ -57,29 +55,39 @@ class GateStatus(NamedTuple):
     closed_for: GateReason | None
 
 
-class Slot(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Query:
+    """A query of this worker in one of its lanes: when it is to be made, or was."""
+
+    at: float
+    has_left: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Hold:
+    """A lane that is this worker's: what it may still do there, until when, and how the item says so."""
+
+    uses: int
+    until: float
+    text: str
+    queries: list[_Query]
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
     """Leave to make one query.
 
     Parameters
     ----------
-    at, until : float
-        Seconds since the epoch from when on, and until when, it may be made.
-    lane : int or None
-        Its lane; None where the rate has no limit.
+    at : float
+        Seconds since the epoch from when on it may be made.
     """
 
     at: float
-    until: float
-    lane: int | None
-
-
-@dataclass(slots=True)
-class _Held:
-    """A lane of this worker: the queries it may still make, and when it made the last ones, or is about to."""
-
-    uses: int
-    until: float
-    queries: list[float]
+    _day: int
+    _hold: _Hold | None
+    _query: _Query
+    _is_probe: bool
 
 
 class Gate:
@@ -128,10 +136,10 @@ class Gate:
         self._lock = RLock()
         self._item = GateItem(client, table, clock)
         self._breaker = Breaker(self._item, longest_post=longest_post, clock=clock)
-        self._held: dict[int, _Held] = {}
-        # Queries that are reserved and not made, and of which day they are.
-        self._left = 0
-        self._day = 0
+        self._daily = DailyQuota(self._item, quota, clock)
+        self._holds: dict[int, _Hold] = {}
+        self._reservations = 0
+        self._is_probe_out = False
         # What a query usually takes, in seconds.
         self._post_time = 0.0
 
@@ -143,11 +151,9 @@ class Gate:
     @property
     def status(self) -> GateStatus:
         """What there is to tell of it."""
-        used, closed_for = None, self._breaker.closed_for
-        if self._quota and self._item.age < REMEMBERED_SECONDS:
-            used = 100.0 * self._used(self._day_of(self._clock())) / self._quota
-            if used >= 100.0:
-                closed_for = closed_for or "quota"
+        used, closed_for = self._daily.percent, self._breaker.closed_for
+        if used is not None and used >= 100.0:
+            closed_for = closed_for or "quota"
         return GateStatus(used, closed_for)
 
     def reserve(self, wanted: int, *, latest: float) -> int:
@@ -175,6 +181,11 @@ class Gate:
         if self.is_off:
             return wanted
         with self._lock:
+            if self._breaker.is_probing and self._is_probe_out:
+                raise GateClosedError("probing", self._clock() + PROBING_SECONDS)
+            # Whatever comes of it, what was held before is not to be used any more.
+            for hold in self._holds.values():
+                hold.uses = 0
             for _ in range(TRIES):
                 granted = self._try_to_reserve(wanted, latest)
                 if granted:
@@ -205,50 +216,68 @@ class Gate:
             return None
         with self._lock:
             self._breaker.check()
-            slot = None if self._breaker.is_in_doubt else self._next_slot()
+            slot = self._next_slot()
             if slot is None or slot.at > latest:
-                self.reserve(max(1, self._left), latest=latest)
+                self.reserve(max(1, self._daily.left), latest=latest)
                 slot = self._next_slot()
                 if slot is None:
                     raise GateClosedError("busy", self._clock() + 1.0)
-            self._left -= 1
-            if slot.lane is not None:
-                held = self._held[slot.lane]
-                held.uses -= 1
-                held.queries.append(slot.at)
+            self._daily.take()
+            self._is_probe_out = slot._is_probe
+            if slot._hold:
+                slot._hold.uses -= 1
+                slot._hold.queries.append(slot._query)
             return slot
 
     def wait(self, slot: Slot) -> bool:
         """Sleep until a slot's time, and return whether it can still be used. One that cannot is taken back.
+
+        Parameters
+        ----------
+        slot : Slot
+            The slot. Where it can be used, its query is taken to leave now.
+
+        Returns
+        -------
+        bool
+            Whether it can be used.
 
         Raises
         ------
         GateClosedError
             Where the gate has been closed meanwhile.
         """
-        pause = slot.at - self._clock()
-        if pause > 0:
-            self._sleep(pause)
-        with self._lock:
-            is_open = False
-            try:
-                self._breaker.check()
-                is_open = self._clock() <= slot.until
-            finally:
-                if not is_open:
+        at = slot.at
+        while True:
+            pause = at - self._clock()
+            if pause > 0:
+                self._sleep(pause)
+            with self._lock:
+                try:
+                    self._breaker.check()
+                except GateClosedError:
                     self.give_back(slot)
-            return is_open
+                    raise
+                now = self._clock()
+                if not self._is_good(slot, now):
+                    self.give_back(slot)
+                    return False
+                # A thread that comes late has pushed back those that come after it in the lane.
+                at = self._allowed_at(slot)
+                if at <= now:
+                    slot._query.at, slot._query.has_left = now, True
+                    return True
 
     def give_back(self, slot: Slot | None) -> None:
         """Take back a slot that was not used."""
         if slot is None:
             return
         with self._lock:
-            self._left += 1
-            held = self._held.get(slot.lane) if slot.lane is not None else None
-            if held and slot.at in held.queries:
-                held.uses += 1
-                held.queries.remove(slot.at)
+            self._daily.give_back(slot._day)
+            self._is_probe_out = self._is_probe_out and not slot._is_probe
+            if slot._hold and slot._query in slot._hold.queries:
+                slot._hold.uses += 1
+                slot._hold.queries.remove(slot._query)
 
     def report(self, slot: Slot | None, post: CubeAnswer | CubeError) -> None:
         """Learn from a query: when it left, how long it took, and whether Cube is to be left alone for a while.
@@ -263,108 +292,108 @@ class Gate:
         if slot is None:
             return
         with self._lock:
-            now = self._clock()
-            started = now - post.latency
             # What a query took longer than usual it may have spent on its way, connecting perhaps.
-            late = min(max(0.0, post.latency - self._post_time), WINDOW) if self._post_time else 0.0
-            self._move(slot, started + late)
+            late = max(0.0, post.latency - self._post_time)
+            slot._query.at = max(slot._query.at, self._clock() - post.latency + late)
             if not isinstance(post, CubeUnavailable):
                 self._post_time += (post.latency - self._post_time) * (NEWEST_SHARE if self._post_time else 1.0)
-            self._breaker.report(post)
+            self._is_probe_out = self._is_probe_out and not slot._is_probe
+            self._breaker.report(post, is_probe=slot._is_probe)
 
     def _try_to_reserve(self, wanted: int, latest: float) -> int:
         """Return how many queries have been reserved; none where the item was not as this worker remembered it."""
-        now = self._clock()
-        day = self._day_of(now)
         update = ConditionalUpdate()
         is_probe = self._breaker.begin(update)
-        if is_probe:
-            wanted = 1
-        if self._quota:
-            wanted = min(wanted, self._quota_left(day))
-        grants: list[Grant] = []
-        if self._layout.count:
-            grants = self._plan(wanted, now, min(latest, self._end_of(day) - HANDOVER))
+        wanted = self._daily.cut(1 if is_probe else wanted)
+        grants = self._plan(wanted, latest) if self._layout.count else []
+        if grants:
             wanted = sum(grant.uses for grant in grants)
-        for grant in grants:
-            name = f"lane{grant.index}"
-            update.require(name, self._item.get(name))
-            update.set(name, str(Lane(grant.free_at, self._name, self._is_passing)))
-        if self._quota:
-            self._count(update, day, wanted)
+        texts = {grant.index: str(Lane(grant.free_at, self._name, self._is_passing)) for grant in grants}
+        for index, text in texts.items():
+            update.require(update.equal(_lane(index), self._item.get(_lane(index))))
+            update.set(_lane(index), text)
+        self._daily.count(update, wanted)
+        # No two reservations write the same, and so nobody takes another's for its own.
+        self._reservations += 1
+        update.set("by", f"{self._name} {self._reservations}")
         if not self._item.write(update):
             return 0
         self._breaker.begun(is_probe=is_probe)
-        for held in self._held.values():
-            held.uses = 0
+        self._daily.counted(wanted)
+        self._is_probe_out = False
+        ends_at = self._daily.ends_at
         for grant in grants:
-            self._held[grant.index] = _Held(grant.uses, min(grant.until, self._end_of(day)), grant.queries)
-        self._left, self._day = wanted, day
+            held = self._holds.get(grant.index)
+            is_own = held is not None and grant.is_own
+            queries = (
+                held.queries[-2 * self._layout.uses :]
+                if held and is_own
+                else [_Query(at, has_left=True) for at in grant.queries]
+            )
+            self._holds[grant.index] = _Hold(grant.uses, min(grant.until, ends_at), texts[grant.index], queries)
         return wanted
 
-    def _plan(self, wanted: int, now: float, latest: float) -> list[Grant]:
-        lanes = [Lane.parse(self._item.get(f"lane{index}") or "0 ") for index in range(self._layout.count)]
-        queries = {index: held.queries for index, held in self._held.items()}
-        worker = Worker(self._name, queries, self._connections, self._post_time)
+    def _plan(self, wanted: int, latest: float) -> list[Grant]:
+        now = self._clock()
+        lanes = [self._seen_lane(index) for index in range(self._layout.count)]
+        queries = {index: [query.at for query in hold.queries] for index, hold in self._holds.items()}
+        worker = Worker(self._name, queries, self._connections, self._post_time, self._item.write_time)
+        latest_today = self._daily.ends_at - HANDOVER
         is_fresh = self._item.age < FRESH_SECONDS
-        planned = plan(self._layout, lanes, worker, wanted, now=now, latest=latest, is_fresh=is_fresh)
+        planned = plan(
+            self._layout, lanes, worker, wanted, now=now, latest=min(latest, latest_today), is_fresh=is_fresh
+        )
         if not planned.grants:
-            raise GateClosedError("busy", planned.starts_at)
+            until = planned.starts_at
+            raise GateClosedError("busy", until if until <= latest_today else max(until, self._daily.next_begins_at))
         return planned.grants
 
-    def _used(self, day: int) -> int:
-        return int(self._item.number("used")) if self._item.number("day") == day else 0
-
-    def _quota_left(self, day: int) -> int:
-        left = self._quota - self._used(day) + self._counted(day)
-        if left < 1 and self._item.age < REMEMBERED_SECONDS:
-            raise GateClosedError("quota", (day + 1) * DAY + HANDOVER)
-        # Where it is a while ago that nothing was left, the write finds out.
-        return max(1, left)
-
-    def _count(self, update: ConditionalUpdate, day: int, wanted: int) -> None:
-        if self._item.number("day") == day:
-            more = wanted - self._counted(day)
-            update.require("day", self._item.get("day"), is_number=True)
-            update.require_less("used", self._quota - more + 1)
-            update.add("used", more)
-        else:
-            update.require_less("day", day, or_absent=True)
-            update.set("day", day)
-            update.set("used", wanted)
-
-    def _counted(self, day: int) -> int:
-        """Return how many queries of the day this worker has counted before, and not made."""
-        return self._left if self._day == day else 0
+    def _seen_lane(self, index: int) -> Lane:
+        text = self._item.get(_lane(index))
+        if text is None:
+            return Lane()
+        lane = Lane.parse(text)
+        hold = self._holds.get(index)
+        if lane.owner == self._name and (hold is None or hold.text != text):
+            # Of a write that this worker believed to have failed.
+            return lane._replace(owner=f"{self._name}?")
+        return lane
 
     def _next_slot(self) -> Slot | None:
+        is_probe = self._breaker.is_probing
+        if not (self._breaker.is_open or is_probe):
+            # What was reserved before the gate was closed is not to be used after it.
+            return None
         now = self._clock()
         if not self._layout.count:
-            until = self._end_of(self._day)
-            return Slot(now, until, None) if self._left > 0 and now <= until else None
+            is_good = self._daily.left > 0 and now < self._daily.ends_at
+            return Slot(now, self._daily.day, None, _Query(now), is_probe) if is_good else None
         candidates = []
-        for index, held in self._held.items():
-            at = max(now, next_query(self._layout, held.queries))
-            if held.uses and at <= held.until:
+        for index, hold in self._holds.items():
+            at = max(now, next_query(self._layout, [query.at for query in hold.queries]))
+            if hold.uses and at <= hold.until:
                 # Of those that are ready, the one that has to be begun with the earliest.
-                begin_by = held.until - WINDOW * ((held.uses - 1) // self._layout.uses)
+                begin_by = hold.until - WINDOW * ((hold.uses - 1) // self._layout.uses)
                 candidates.append((at, begin_by, index))
         if not candidates:
             return None
         at, _, index = min(candidates)
-        return Slot(at, self._held[index].until, index)
+        return Slot(at, self._daily.day, self._holds[index], _Query(at), is_probe)
 
-    @staticmethod
-    def _day_of(now: float) -> int:
-        # Nobody begins a day early, whatever its clock says; nor ends it late.
-        return int((now - HANDOVER) // DAY)
+    def _is_good(self, slot: Slot, now: float) -> bool:
+        if not (self._breaker.is_open or (slot._is_probe and self._breaker.is_probing)):
+            return False
+        if slot._hold is None:
+            return slot._day == self._daily.day and now < self._daily.ends_at
+        # A later reservation has ended the hold it is from, and perhaps given up the lane.
+        return slot._hold in self._holds.values() and now <= slot._hold.until
 
-    @staticmethod
-    def _end_of(day: int) -> float:
-        return (day + 1) * DAY - HANDOVER
+    def _allowed_at(self, slot: Slot) -> float:
+        if slot._hold is None:
+            return slot.at
+        others = [query.at for query in slot._hold.queries if query.has_left and query is not slot._query]
+        return next_query(self._layout, [*[-inf] * self._layout.uses, *others])
 
-    def _move(self, slot: Slot, at: float) -> None:
-        """Correct when a query was made."""
-        held = self._held.get(slot.lane) if slot.lane is not None else None
-        if held and at > slot.at and slot.at in held.queries:
-            held.queries[held.queries.index(slot.at)] = at
+
+def _lane(index: int) -> str:
+    return f"lane{index}"

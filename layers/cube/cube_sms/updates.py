@@ -16,7 +16,7 @@ class ConditionalUpdate:
     Examples
     --------
     >>> update = ConditionalUpdate()
-    >>> update.require("lane0", None)
+    >>> update.require(update.absent("lane0"))
     >>> update.set("lane0", "1769212800.500 4f1a")
     >>> update.expressions()["UpdateExpression"]
     'SET #lane0 = :lane0'
@@ -50,22 +50,23 @@ class ConditionalUpdate:
         """Remove attributes."""
         self._removed += names
 
-    def require(self, name: str, seen: str | None, *, is_number: bool = False) -> None:
-        """Write only where an attribute is as it was seen, or is not there where it was not."""
-        if seen is None:
-            self._conditions.append(f"attribute_not_exists({self._name(name)})")
-        else:
-            value = self._value(f"{name}Seen", seen, is_number=is_number)
-            self._conditions.append(f"{self._name(name)} = {value}")
+    def require(self, *alternatives: str) -> None:
+        """Write only where one of some conditions holds."""
+        self._conditions.append(alternatives[0] if len(alternatives) == 1 else f"({' OR '.join(alternatives)})")
 
-    def require_less(self, name: str, limit: float, *, or_absent: bool = False, or_seen: str | None = None) -> None:
-        """Write only where a number is below a limit; or is not there, or is as it was seen."""
-        condition = f"{self._name(name)} < {self._value(f'{name}Limit', _number(limit))}"
-        if or_absent:
-            condition = f"attribute_not_exists({self._name(name)}) OR {condition}"
-        if or_seen:
-            condition += f" OR {self._name(name)} = {self._value(f'{name}Seen', or_seen)}"
-        self._conditions.append(f"({condition})")
+    def absent(self, name: str) -> str:
+        """Return the condition that there is no such attribute."""
+        return f"attribute_not_exists({self._name(name)})"
+
+    def equal(self, name: str, seen: str | None, *, is_number: bool = False) -> str:
+        """Return the condition that an attribute is as it was seen, or is not there where it was not."""
+        if seen is None:
+            return self.absent(name)
+        return f"{self._name(name)} = {self._value(f'{name}Seen', seen, is_number=is_number)}"
+
+    def less(self, name: str, limit: float) -> str:
+        """Return the condition that a number is below a limit."""
+        return f"{self._name(name)} < {self._value(f'{name}Limit', _number(limit))}"
 
     def expressions(self) -> dict[str, Any]:
         """Return the arguments for ``update_item``."""

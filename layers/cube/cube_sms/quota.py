@@ -1,0 +1,118 @@
+"""The provider's queries a day, counted in the gate's item with the reservation they belong to."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .errors import GateClosedError
+from .lanes import HANDOVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .gate_item import GateItem
+    from .updates import ConditionalUpdate
+
+DAY = 86_400
+
+# Seconds after which a quota that is remembered as spent is looked at again: a deployment may have raised it.
+REMEMBERED_SECONDS = 10.0
+
+
+class DailyQuota:
+    """The quota, as one worker sees it. A day is one of UTC.
+
+    Nobody begins a day early or ends it late, whatever its clock says: around midnight, nothing is sent for a moment.
+
+    Parameters
+    ----------
+    item : GateItem
+        Where the queries are counted.
+    limit : int
+        Queries a day; 0 for no limit.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(self, item: GateItem, limit: int, clock: Callable[[], float]) -> None:
+        self._item = item
+        self._limit = limit
+        self._clock = clock
+        # Queries that were counted and have not been made, and of which day they are.
+        self.left = 0
+        self.day = 0
+
+    @property
+    def percent(self) -> float | None:
+        """Percent of today's quota that is counted; None where there is no quota, or nobody has looked lately."""
+        if not self._limit or self._item.age >= REMEMBERED_SECONDS:
+            return None
+        return 100.0 * self._used(self._today()) / self._limit
+
+    @property
+    def ends_at(self) -> float:
+        """Seconds since the epoch until when queries may be made that are counted now."""
+        return (self._today() + 1) * DAY - HANDOVER if self._limit else math.inf
+
+    @property
+    def next_begins_at(self) -> float:
+        """Seconds since the epoch from when on those of the next day may be."""
+        return (self._today() + 1) * DAY + HANDOVER
+
+    def cut(self, wanted: int) -> int:
+        """Return how many of the queries that are wanted there are left.
+
+        Raises
+        ------
+        GateClosedError
+            Where there are none, or the next day is about to begin.
+        """
+        if not self._limit:
+            return wanted
+        today = self._today()
+        if self._clock() >= self.ends_at or self._item.number("day") > today:
+            raise GateClosedError("busy", self.next_begins_at)
+        left = self._limit - self._used(today) + self._counted(today)
+        if left < 1 and self._item.age < REMEMBERED_SECONDS:
+            raise GateClosedError("quota", self.next_begins_at)
+        # Where it is a while ago that nothing was left, the write finds out.
+        return min(wanted, max(1, left))
+
+    def count(self, update: ConditionalUpdate, queries: int) -> None:
+        """Make a reservation count its queries, less those that were counted before and not made."""
+        if not self._limit:
+            return
+        today = self._today()
+        if self._item.number("day") == today:
+            more = queries - self._counted(today)
+            update.require(update.equal("day", self._item.get("day"), is_number=True))
+            update.require(update.less("used", self._limit - more + 1))
+            update.add("used", more)
+        else:
+            update.require(update.absent("day"), update.less("day", today))
+            update.set("day", today)
+            update.set("used", queries)
+
+    def counted(self, queries: int) -> None:
+        """Note that the reservation was written."""
+        self.left, self.day = queries, self._today()
+
+    def take(self) -> int:
+        """Use one up, and return of which day it is."""
+        self.left -= 1
+        return self.day
+
+    def give_back(self, day: int) -> None:
+        """Take one back that was not made."""
+        if day == self.day:
+            self.left += 1
+
+    def _today(self) -> int:
+        return int((self._clock() - HANDOVER) // DAY)
+
+    def _used(self, day: int) -> int:
+        return int(self._item.number("used")) if self._item.number("day") == day else 0
+
+    def _counted(self, day: int) -> int:
+        return max(0, self.left) if self.day == day else 0
