@@ -20,8 +20,8 @@ HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
 # From the top down. A module imports from its own layer and those below it.
 LAYERS = [
     {"api", "consumer", "replies", "sending", "telemetry"},
-    {"aws", "backoff", "client", "connection", "credentials", "dead_letters", "pacing", "records", "settings"},
-    {"breaker", "gate_item", "quota"},
+    {"aws", "backoff", "client", "connection", "credentials", "dead_letters", "records", "settings"}
+    | {"breaker", "gate_item", "pacing", "quota"},
     {"content", "errors", "lanes", "models", "signing", "states", "updates"},
     {"__init__"},
 ]
