@@ -161,14 +161,22 @@ def at_random(rate: float, seed: int, *answers: Answer) -> Act:
 
 def route(stack: LocalStack, proxy: AwsProxy, *services: str, **variables: str) -> None:
     """Let the functions talk to services through a proxy, and change further variables of their environment."""
-    endpoints = {f"AWS_ENDPOINT_URL_{service}": proxy.url for service in services}
+    change_environment(stack, **{f"AWS_ENDPOINT_URL_{service}": proxy.url for service in services}, **variables)
+
+
+def change_environment(stack: LocalStack, **variables: str) -> None:
+    """Change variables of the functions' environment."""
     functions: Any = stack.aws.client("lambda")
     for output in ("SendFromQueueFunctionName", "SendFromApiFunctionName"):
         name = stack.outputs[output]
         environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         functions.update_function_configuration(
-            FunctionName=name, Environment={"Variables": {**environment, **endpoints, **variables}}
+            FunctionName=name, Environment={"Variables": {**environment, **variables}}
         )
         functions.get_waiter("function_updated_v2").wait(
             FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
+        # Queue and API call the published version that the alias names.
+        version = functions.publish_version(FunctionName=name)["Version"]
+        for alias in functions.list_aliases(FunctionName=name)["Aliases"]:
+            functions.update_alias(FunctionName=name, Name=alias["Name"], FunctionVersion=version)

@@ -15,6 +15,7 @@ REQUIRED = {
     "DEAD_LETTER_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/dead",
 }
 SECONDS = ["CUBE_CONNECT_TIMEOUT", "CUBE_READ_TIMEOUT", "SECRET_MAX_AGE"]
+LIMITS = ["CUBE_MAX_QPS", "CUBE_DAILY_QUOTA", "CUBE_MAX_CONNECTIONS"]
 COUNTS = ["MAX_CONTENT_LENGTH", "MAX_ATTEMPTS", "QUEUE_SEND_CONCURRENCY", "RECORD_RETENTION_DAYS"]
 # Stands in wrong values, so that a fault that quotes the value is found out.
 MARK = "Zebra"
@@ -36,6 +37,9 @@ def test_required_variables_alone_give_the_defaults() -> None:
     assert settings.messages_table == REQUIRED["MESSAGES_TABLE"]
     assert settings.send_queue_url == REQUIRED["SEND_QUEUE_URL"]
     assert settings.dead_letter_queue_url == REQUIRED["DEAD_LETTER_QUEUE_URL"]
+    assert settings.cube_max_qps == 10
+    assert settings.cube_daily_quota == 5000
+    assert settings.cube_max_connections == 3
     assert settings.cube_language == "zh-CN"
     assert settings.cube_timestamp_unit == "s"
     assert settings.max_content_length == 140
@@ -47,6 +51,9 @@ def test_every_variable_is_read() -> None:
     settings = Settings.from_environment(
         REQUIRED
         | {
+            "CUBE_MAX_QPS": "25",
+            "CUBE_DAILY_QUOTA": "100000",
+            "CUBE_MAX_CONNECTIONS": "8",
             "CUBE_CONNECT_TIMEOUT": "1.5",
             "CUBE_READ_TIMEOUT": "20",
             "CUBE_LANGUAGE": "en-US",
@@ -59,6 +66,9 @@ def test_every_variable_is_read() -> None:
         }
     )
 
+    assert settings.cube_max_qps == 25
+    assert settings.cube_daily_quota == 100_000
+    assert settings.cube_max_connections == 8
     assert settings.cube_connect_timeout == 1.5
     assert settings.cube_read_timeout == 20.0
     assert settings.cube_language == "en-US"
@@ -101,6 +111,19 @@ def test_seconds_are_a_plain_number_greater_than_zero(name: str, value: str) -> 
     assert faults_of(REQUIRED | {name: value}) == [name]
 
 
+@pytest.mark.parametrize("name", LIMITS)
+def test_limit_of_zero_is_none(name: str) -> None:
+    assert getattr(Settings.from_environment(REQUIRED | {name: "0"}), name.lower()) == 0
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize(
+    "value", ["00", "-0", "-1", "+1", "0.0", "1.5", "007", "1e3", "0x10", "1_0", "٣", "9" * 10, "none", MARK]
+)
+def test_limits_are_whole_numbers_or_zero(name: str, value: str) -> None:
+    assert faults_of(REQUIRED | {name: value}) == [name]
+
+
 @pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.parametrize("value", ["0", "-1", "+1", "1.0", "1.5", "007", "1e3", "0x10", "1_0", "٣", "9" * 5000, MARK])
 def test_counts_are_whole_numbers_of_at_least_one(name: str, value: str) -> None:
@@ -118,7 +141,7 @@ def test_choices_are_taken_as_they_are_spelled(name: str, value: str) -> None:
 
 def test_every_fault_is_reported_at_once() -> None:
     # Given an environment in which nothing is right
-    wrong = dict.fromkeys([*SECONDS, *COUNTS, "CUBE_LANGUAGE", "CUBE_TIMESTAMP_UNIT"], MARK)
+    wrong = dict.fromkeys([*SECONDS, *COUNTS, *LIMITS, "CUBE_LANGUAGE", "CUBE_TIMESTAMP_UNIT"], MARK)
 
     # Then what is wrong and what is missing are in one error
     assert faults_of(wrong) == sorted([*wrong, *REQUIRED])

@@ -65,7 +65,7 @@ class Breaker:
     @property
     def is_probing(self) -> bool:
         """Whether it is closed for a probe of this worker's."""
-        return self._probe is not None and self._item.get("closedUntil") == self._probe
+        return self._probe is not None and self._item.get("closedUntil") == self._probe and self.closed_for is not None
 
     @property
     def is_open(self) -> bool:

@@ -48,11 +48,14 @@ class CubeAnswer(NamedTuple):
         The provider's code ("0000") and message.
     latency : float
         Seconds from the start of the POST to the end of the answer.
+    left_after : float
+        Seconds from the start of the POST until the request had left, connecting included.
     """
 
     code: str
     message: str
     latency: float
+    left_after: float = 0.0
 
 
 class CubeClient:
@@ -149,11 +152,17 @@ class CubeClient:
                 envelope.code = _redact(envelope.code, credentials, request)
                 envelope.message = _redact(envelope.message or "", credentials, request)
                 if is_success and answer.status == 200:
-                    return CubeAnswer(SUCCESS_CODE, envelope.message, time.perf_counter() - started)
+                    latency = time.perf_counter() - started
+                    return CubeAnswer(SUCCESS_CODE, envelope.message, latency, self._left_after(started))
             raise _error(answer, envelope, self._clock(), is_success=is_success)
         except CubeError as error:
             error.latency = time.perf_counter() - started
+            error.left_after = self._left_after(started)
             raise
+
+    def _left_after(self, started: float) -> float:
+        sent_at = self._connections.sent_at
+        return sent_at - started if sent_at else 0.0
 
     def close(self) -> None:
         """Close every connection. The next POST opens one again."""

@@ -10,6 +10,7 @@ import http.client
 import io
 import re
 import ssl
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -127,7 +128,9 @@ class Connections:
             "block": True,
             "read_timeout": read_timeout,
             "clock": clock,
+            "note_sent": self._note_sent,
         }
+        self._sent = threading.local()
         self._pool_class: type[urllib3.HTTPConnectionPool] = _HTTPPool
         if url.scheme == "https":
             context = ssl_context or ssl.create_default_context()
@@ -137,6 +140,12 @@ class Connections:
             self._options["ssl_context"] = context
         self._pool: urllib3.HTTPConnectionPool = self._pool_class(**self._options)
         self._base_path = url.path.rstrip("/")
+
+    @property
+    def sent_at(self) -> float | None:
+        """When the last request of this thread had left, on the performance counter; None where it did not."""
+        sent_at: float | None = getattr(self._sent, "at", None)
+        return sent_at
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Post once.
@@ -162,6 +171,7 @@ class Connections:
         CubeOutcomeUnknown
             Where anything broke after that.
         """
+        self._sent.at = None
         try:
             response = self._pool.urlopen(
                 "POST", self._base_path + path, body, headers, retries=False, redirect=False, preload_content=False
@@ -184,6 +194,9 @@ class Connections:
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             raise CubeOutcomeUnknown(f"the connection broke before the answer ({type(error).__name__})") from error
         return Answer(response.status, response.headers.get("Retry-After"), content)
+
+    def _note_sent(self) -> None:
+        self._sent.at = time.perf_counter()
 
     def close(self) -> None:
         """Close every connection. The next POST opens one again."""
@@ -222,11 +235,19 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    def __init__(self, *args: Any, read_timeout: float, clock: Callable[[], float], **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        read_timeout: float,
+        clock: Callable[[], float],
+        note_sent: Callable[[], None],
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self.response_class = partial(_BoundedResponse, read_timeout=read_timeout)  # type: ignore[assignment]
         # Not the monotonic clock: it may stand still while Lambda has the environment frozen.
         self._clock = clock
+        self._note_sent = note_sent
         self._last_used = 0.0
 
     def connect(self) -> None:
@@ -238,6 +259,7 @@ class _Connection(HTTPConnection):
 
     def request(self, *args: Any, **options: Any) -> None:
         super().request(*args, **options)
+        self._note_sent()
         self._last_used = self._clock()
 
     @property

@@ -119,6 +119,8 @@ class CubeError(Exception):
         Seconds the provider asks to wait.
     latency : float
         Seconds from the start of the POST to its end.
+    left_after : float
+        Seconds from the start of the POST until the request had left; 0 where it did not.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class CubeError(Exception):
         message: str | None = None,
         retry_after: float | None = None,
         latency: float = 0.0,
+        left_after: float = 0.0,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -138,6 +141,7 @@ class CubeError(Exception):
         self.message = message
         self.retry_after = retry_after
         self.latency = latency
+        self.left_after = left_after
 
 
 class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name

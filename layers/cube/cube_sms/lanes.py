@@ -30,8 +30,8 @@ HANDOVER = 0.25
 # Seconds that a worker may be late without losing a lane, at least. They are lost where the lane then changes hands.
 MIN_SLACK = 0.1
 
-# So many lanes stay below 1 kB, the unit of a write. Limits above 200 a second have more, or a lane would allow more
-# queries than a worker has to make before it passes on.
+# So many lanes stay below 1 kB, the unit of a write; a unit test weighs them. Limits above 200 a second have more, or a
+# lane would allow more queries than a worker has to make before it passes on.
 MAX_LANES = 40
 MAX_USES = 5
 
@@ -56,7 +56,7 @@ class Layout:
 
     @classmethod
     def of(cls, limit: int) -> Self:
-        """Divide a limit: into as many lanes as are useful, among the divisions that waste least.
+        """Divide a limit: into as many lanes as are useful or half of them, whatever wastes least.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class Layout:
         if not limit:
             return cls(0, 0)
         most = min(limit, max(MAX_LANES, limit // MAX_USES))
-        count = max(range(1, most + 1), key=lambda count: (count * (limit // count), count))
+        count = max(range(max(1, most // 2), most + 1), key=lambda count: (count * (limit // count), count))
         return cls(count, limit // count)
 
 
@@ -103,14 +103,14 @@ class Lane(NamedTuple):
 
         Examples
         --------
-        >>> Lane.parse("1769212800.500 4f1a~")
+        >>> Lane.parse("1769212800.50 4f1a~")
         Lane(free_at=1769212800.5, owner='4f1a', is_passing=True)
         """
         free_at, _, owner = text.partition(" ")
         return cls(float(free_at), owner.removesuffix("~"), owner.endswith("~"))
 
     def __str__(self) -> str:
-        return f"{self.free_at:.3f} {self.owner}{'~' * self.is_passing}"
+        return f"{math.ceil(self.free_at * 100) / 100:.2f} {self.owner}{'~' * self.is_passing}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,8 @@ class Worker(NamedTuple):
         Seconds that one of them takes.
     delay : float
         Seconds until it can begin.
+    is_passing : bool
+        Whether it makes a single query. It had better find out that a lane has been taken than wait for another.
     """
 
     name: str
@@ -185,6 +187,7 @@ class Worker(NamedTuple):
     connections: int = 1
     post_time: float = 0.0
     delay: float = 0.0
+    is_passing: bool = False
 
 
 def plan(
@@ -217,9 +220,9 @@ def plan(
     idle = {
         index
         for index, lane in enumerate(lanes)
-        if starts[index] <= now and (is_fresh or now - lane.free_at > UNSEEN_SECONDS)
+        if starts[index] <= now and (is_fresh or worker.is_passing or now - lane.free_at > UNSEEN_SECONDS)
     }
-    chosen = _choose(layout, lanes, worker, wanted, starts, idle, now)
+    chosen = _choose(layout, lanes, worker, wanted, before, idle, now)
     heap = [(starts[index], order, index) for order, index in enumerate(chosen)]
     heapify(heap)
     planned: dict[int, list[float]] = {}
@@ -277,13 +280,15 @@ def _choose(
     lanes: Sequence[Lane],
     worker: Worker,
     wanted: int,
-    starts: Mapping[int, float],
+    before: Mapping[int, Sequence[float]],
     idle: Set[int],
     now: float,
 ) -> list[int]:
     """Return the lanes to use: as many as the worker's connections can, without taking more than its share."""
-    busy_connections = worker.connections / worker.post_time * WINDOW if worker.post_time else wanted
-    useful = math.ceil(min(wanted, busy_connections) / layout.uses)
+    starts = {index: max(now, next_query(layout, queries)) for index, queries in before.items()}
+    useful = wanted
+    if worker.post_time:
+        useful = min(wanted, math.ceil(worker.connections / worker.post_time * WINDOW))
     own = {index for index, lane in enumerate(lanes) if lane.owner == worker.name}
     others = set(range(layout.count)) - own
     passing = {index for index in others - idle if lanes[index].is_passing}
@@ -296,12 +301,18 @@ def _choose(
     first = crc32(worker.name.encode()) % layout.count
     ready += sorted(idle - own, key=lambda index: (index - first) % layout.count)
     ready += [index for index in mine if index not in ready]
-    chosen = [*ready, *sorted(passing, key=starts.__getitem__)][:useful]
+    chosen, uses = [], 0
+    for index in [*ready, *sorted(passing, key=starts.__getitem__)]:
+        if uses >= useful:
+            break
+        chosen.append(index)
+        # Of a lane that is in use already, what it allows at its next query.
+        uses += sum(query + WINDOW <= starts[index] for query in sorted(before[index])[-layout.uses :])
 
     # Whoever has more than its share gives some up to those who have less.
     held = Counter(lanes[index].owner for index in busy)
     share = max(1, layout.count // (len(held) + 1))
-    while busy and len(chosen) < min(useful, share):
+    while busy and uses < useful and len(chosen) < share:
         index = min(busy, key=lambda index: (-held[lanes[index].owner], starts[index]))
         owner = lanes[index].owner
         if held[owner] <= share and chosen:
@@ -309,4 +320,5 @@ def _choose(
         held[owner] -= 1
         busy.remove(index)
         chosen.append(index)
+        uses += layout.uses
     return chosen

@@ -7,8 +7,8 @@ is outdated, the write is refused and brings the item with it. Nothing is read.
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from dataclasses import dataclass
 from math import inf
 from threading import RLock
@@ -36,8 +36,10 @@ FRESH_SECONDS = 0.1
 # A reservation that others forestall is planned again on what they left.
 TRIES = 10
 
-# The share of the newest query in what one is expected to take.
+# The share of the newest query in what one is expected to take; and that of a slower answer in what a quick one takes,
+# which a quicker one brings down at once. The first of all is believed by half.
 NEWEST_SHARE = 0.2
+SLOWER_SHARE = 0.25
 
 
 class GateStatus(NamedTuple):
@@ -132,16 +134,19 @@ class Gate:
         self._is_passing = is_passing
         self._clock = clock
         self._sleep = sleep
-        self._name = uuid.uuid4().hex[:8]
+        self._name = ""
         self._lock = RLock()
         self._item = GateItem(client, table, clock)
         self._breaker = Breaker(self._item, longest_post=longest_post, clock=clock)
         self._daily = DailyQuota(self._item, quota, clock)
         self._holds: dict[int, _Hold] = {}
         self._reservations = 0
+        # Slots that were taken, and whose queries have not left.
+        self._out: list[Slot] = []
         self._is_probe_out = False
-        # What a query usually takes, in seconds.
+        # What a query usually takes, and a quick answer once the query has left, in seconds.
         self._post_time = 0.0
+        self._quick_time = 0.0
 
     @property
     def is_off(self) -> bool:
@@ -183,9 +188,7 @@ class Gate:
         with self._lock:
             if self._breaker.is_probing and self._is_probe_out:
                 raise GateClosedError("probing", self._clock() + PROBING_SECONDS)
-            # Whatever comes of it, what was held before is not to be used any more.
-            for hold in self._holds.values():
-                hold.uses = 0
+            self._void()
             for _ in range(TRIES):
                 granted = self._try_to_reserve(wanted, latest)
                 if granted:
@@ -218,11 +221,13 @@ class Gate:
             self._breaker.check()
             slot = self._next_slot()
             if slot is None or slot.at > latest:
+                self._void()
                 self.reserve(max(1, self._daily.left), latest=latest)
                 slot = self._next_slot()
                 if slot is None:
                     raise GateClosedError("busy", self._clock() + 1.0)
-            self._daily.take()
+            self._daily.left -= 1
+            self._out.append(slot)
             self._is_probe_out = slot._is_probe
             if slot._hold:
                 slot._hold.uses -= 1
@@ -266,6 +271,7 @@ class Gate:
                 at = self._allowed_at(slot)
                 if at <= now:
                     slot._query.at, slot._query.has_left = now, True
+                    self._out.remove(slot)
                     return True
 
     def give_back(self, slot: Slot | None) -> None:
@@ -273,8 +279,13 @@ class Gate:
         if slot is None:
             return
         with self._lock:
-            self._daily.give_back(slot._day)
             self._is_probe_out = self._is_probe_out and not slot._is_probe
+            if slot in self._out:
+                self._out.remove(slot)
+            elif not slot._query.has_left:
+                # A reservation has taken it back already.
+                return
+            self._daily.give_back(slot._day)
             if slot._hold and slot._query in slot._hold.queries:
                 slot._hold.uses += 1
                 slot._hold.queries.remove(slot._query)
@@ -292,16 +303,32 @@ class Gate:
         if slot is None:
             return
         with self._lock:
-            # What a query took longer than usual it may have spent on its way, connecting perhaps.
-            late = max(0.0, post.latency - self._post_time)
-            slot._query.at = max(slot._query.at, self._clock() - post.latency + late)
+            # What an answer took longer than a quick one, the query may have been held up on its way.
+            answer_time = post.latency - post.left_after
+            late = max(0.0, answer_time - self._quick_time)
+            slot._query.at = max(slot._query.at, self._clock() - answer_time + late)
             if not isinstance(post, CubeUnavailable):
-                self._post_time += (post.latency - self._post_time) * (NEWEST_SHARE if self._post_time else 1.0)
+                self._learn(post.latency, answer_time)
             self._is_probe_out = self._is_probe_out and not slot._is_probe
             self._breaker.report(post, is_probe=slot._is_probe)
 
+    def _void(self) -> None:
+        """Take back whatever is reserved: a reservation takes the place of all."""
+        for slot in list(self._out):
+            self.give_back(slot)
+        for hold in self._holds.values():
+            hold.uses = 0
+
+    def _learn(self, latency: float, answer_time: float) -> None:
+        self._post_time += (latency - self._post_time) * (NEWEST_SHARE if self._post_time else 1.0)
+        share = SLOWER_SHARE if self._quick_time else 0.5
+        self._quick_time = min(answer_time, self._quick_time + (answer_time - self._quick_time) * share)
+
     def _try_to_reserve(self, wanted: int, latest: float) -> int:
         """Return how many queries have been reserved; none where the item was not as this worker remembered it."""
+        if not self._name:
+            # Not before: environments that start from one snapshot share what was made before it.
+            self._name = secrets.token_urlsafe(3)
         update = ConditionalUpdate()
         is_probe = self._breaker.begin(update)
         wanted = self._daily.cut(1 if is_probe else wanted)
@@ -315,7 +342,9 @@ class Gate:
         self._daily.count(update, wanted)
         # No two reservations write the same, and so nobody takes another's for its own.
         self._reservations += 1
-        update.set("by", f"{self._name} {self._reservations}")
+        mark = f"{self._name} {self._reservations}"
+        update.require(update.absent("by"), update.differ("by", mark))
+        update.set("by", mark)
         if not self._item.write(update):
             return 0
         self._breaker.begun(is_probe=is_probe)
@@ -337,7 +366,9 @@ class Gate:
         now = self._clock()
         lanes = [self._seen_lane(index) for index in range(self._layout.count)]
         queries = {index: [query.at for query in hold.queries] for index, hold in self._holds.items()}
-        worker = Worker(self._name, queries, self._connections, self._post_time, self._item.write_time)
+        worker = Worker(
+            self._name, queries, self._connections, self._post_time, self._item.write_time, self._is_passing
+        )
         latest_today = self._daily.ends_at - HANDOVER
         is_fresh = self._item.age < FRESH_SECONDS
         planned = plan(
@@ -383,10 +414,10 @@ class Gate:
     def _is_good(self, slot: Slot, now: float) -> bool:
         if not (self._breaker.is_open or (slot._is_probe and self._breaker.is_probing)):
             return False
-        if slot._hold is None:
-            return slot._day == self._daily.day and now < self._daily.ends_at
-        # A later reservation has ended the hold it is from, and perhaps given up the lane.
-        return slot._hold in self._holds.values() and now <= slot._hold.until
+        # A reservation that came later has taken it back, and perhaps given up its lane.
+        if slot not in self._out:
+            return False
+        return now <= (slot._hold.until if slot._hold else self._daily.ends_at)
 
     def _allowed_at(self, slot: Slot) -> float:
         if slot._hold is None:
@@ -396,4 +427,4 @@ class Gate:
 
 
 def _lane(index: int) -> str:
-    return f"lane{index}"
+    return f"l{index}"

@@ -52,16 +52,16 @@ class DailyQuota:
 
     @property
     def ends_at(self) -> float:
-        """Seconds since the epoch until when queries may be made that are counted now."""
-        return (self._today() + 1) * DAY - HANDOVER if self._limit else math.inf
+        """Seconds since the epoch until when the queries may be made that have been counted."""
+        return (self.day + 1) * DAY - HANDOVER if self._limit else math.inf
 
     @property
     def next_begins_at(self) -> float:
-        """Seconds since the epoch from when on those of the next day may be."""
-        return (self._today() + 1) * DAY + HANDOVER
+        """Seconds since the epoch from when on those of the day after that may be."""
+        return (self.day + 1) * DAY + HANDOVER
 
     def cut(self, wanted: int) -> int:
-        """Return how many of the queries that are wanted there are left.
+        """Begin to count, and return how many of the queries that are wanted there are left.
 
         Raises
         ------
@@ -71,9 +71,11 @@ class DailyQuota:
         if not self._limit:
             return wanted
         today = self._today()
+        if today != self.day:
+            self.day, self.left = today, 0
         if self._clock() >= self.ends_at or self._item.number("day") > today:
             raise GateClosedError("busy", self.next_begins_at)
-        left = self._limit - self._used(today) + self._counted(today)
+        left = self._limit - self._used(today) + max(0, self.left)
         if left < 1 and self._item.age < REMEMBERED_SECONDS:
             raise GateClosedError("quota", self.next_begins_at)
         # Where it is a while ago that nothing was left, the write finds out.
@@ -83,25 +85,19 @@ class DailyQuota:
         """Make a reservation count its queries, less those that were counted before and not made."""
         if not self._limit:
             return
-        today = self._today()
-        if self._item.number("day") == today:
-            more = queries - self._counted(today)
+        if self._item.number("day") == self.day:
+            more = queries - max(0, self.left)
             update.require(update.equal("day", self._item.get("day"), is_number=True))
             update.require(update.less("used", self._limit - more + 1))
             update.add("used", more)
         else:
-            update.require(update.absent("day"), update.less("day", today))
-            update.set("day", today)
+            update.require(update.absent("day"), update.less("day", self.day))
+            update.set("day", self.day)
             update.set("used", queries)
 
     def counted(self, queries: int) -> None:
         """Note that the reservation was written."""
-        self.left, self.day = queries, self._today()
-
-    def take(self) -> int:
-        """Use one up, and return of which day it is."""
-        self.left -= 1
-        return self.day
+        self.left = queries
 
     def give_back(self, day: int) -> None:
         """Take one back that was not made."""
@@ -113,6 +109,3 @@ class DailyQuota:
 
     def _used(self, day: int) -> int:
         return int(self._item.number("used")) if self._item.number("day") == day else 0
-
-    def _counted(self, day: int) -> int:
-        return max(0, self.left) if self.day == day else 0

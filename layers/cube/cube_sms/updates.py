@@ -64,6 +64,10 @@ class ConditionalUpdate:
             return self.absent(name)
         return f"{self._name(name)} = {self._value(f'{name}Seen', seen, is_number=is_number)}"
 
+    def differ(self, name: str, text: str) -> str:
+        """Return the condition that an attribute is another text."""
+        return f"{self._name(name)} <> {self._value(f'{name}Not', text, is_number=False)}"
+
     def less(self, name: str, limit: float) -> str:
         """Return the condition that a number is below a limit."""
         return f"{self._name(name)} < {self._value(f'{name}Limit', _number(limit))}"

@@ -1,0 +1,542 @@
+"""A model of many workers at one gate, in simulated time: the gate's own code, on clocks that the model moves.
+
+The table is an item in memory that knows conditional updates. Workers differ by what their clocks show, by what a POST
+and a write take, by how late they wake, by how long they stall, and by when they die. What is returned is when each
+query really left.
+
+``python -m benchmarks.gate_model`` prints what a few deployments come to.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
+sys.path.append(str(Path(__file__).parents[1] / "layers" / "cube"))
+
+from cube_sms.client import CubeAnswer
+from cube_sms.errors import GateClosedError, RecordsUnavailableError
+from cube_sms.pacing import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+    from cube_sms.errors import CubeError
+    from cube_sms.pacing import Slot
+
+type Pause = Generator[float]
+type Item = dict[str, dict[str, str]]
+
+DAY = 86_400.0
+
+# A time at which no day ends soon, but for those who want it to.
+NOON = 20_000 * DAY + DAY / 2
+
+LONGEST_POST = 13.0
+
+_CONDITION = re.compile(r"(attribute_not_exists\()?(#\w+)\)?(?: (=|<>|<) (:\w+))?")
+
+
+class ConditionalCheckFailedException(Exception):  # noqa: N818 - botocore's name
+    """The item is not as required; it comes along."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__("the conditional request failed")
+        self.response = {"Item": item}
+
+
+class OneItemTable:
+    """A DynamoDB table with one item, as far as `cube_sms.updates` needs it.
+
+    Parameters
+    ----------
+    is_away : Callable[[], bool]
+        Whether the next write does not reach it.
+    is_answer_lost : Callable[[], bool]
+        Whether the next write is made, and nobody learns so.
+    is_repeated : Callable[[], bool]
+        Whether the next write is made twice, and the second one's answer is the one that arrives.
+    """
+
+    class exceptions:  # noqa: N801 - as botocore's clients have them
+        """The errors."""
+
+        ConditionalCheckFailedException = ConditionalCheckFailedException
+
+    def __init__(
+        self,
+        *,
+        is_away: Callable[[], bool] = lambda: False,
+        is_answer_lost: Callable[[], bool] = lambda: False,
+        is_repeated: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.item: Item = {}
+        self.writes = 0
+        self.refused = 0
+        self.is_away = is_away
+        self.is_answer_lost = is_answer_lost
+        self.is_repeated = is_repeated
+
+    def update_item(self, **call: Any) -> dict[str, Any]:
+        """Apply an update where its condition holds."""
+        self.writes += 1
+        if self.is_away():
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
+        if self.is_answer_lost():
+            self._update(call)
+            raise ReadTimeoutError(endpoint_url="https://dynamodb")
+        if self.is_repeated():
+            self._update(call)
+        if not self._update(call):
+            self.refused += 1
+            raise ConditionalCheckFailedException(dict(self.item))
+        return {"Attributes": dict(self.item)}
+
+    def _update(self, call: dict[str, Any]) -> bool:
+        names, values = call["ExpressionAttributeNames"], call.get("ExpressionAttributeValues", {})
+        if not all(self._holds(part, names, values) for part in call["ConditionExpression"].split(" AND ")):
+            return False
+        update, _, removed = call["UpdateExpression"].partition("REMOVE ")
+        for assignment in filter(None, update.removeprefix("SET ").strip().split(", ")):
+            name, _, value = assignment.partition(" = ")
+            self.item[names[name]] = self._value(value, names, values)
+        for name in filter(None, removed.split(", ")):
+            self.item.pop(names[name], None)
+        return True
+
+    def _holds(self, condition: str, names: dict[str, str], values: Item) -> bool:
+        for part in condition.removeprefix("(").removesuffix(")" * condition.startswith("(")).split(" OR "):
+            match = _CONDITION.fullmatch(part)
+            if match is None:
+                raise ValueError(f"not understood: {part}")
+            is_absence, name, operator, value = match.groups()
+            found = self.item.get(names[name])
+            if found is None:
+                holds = bool(is_absence) or operator == "<>"
+            elif is_absence:
+                holds = False
+            elif operator in ("=", "<>"):
+                holds = (found == values[value]) is (operator == "=")
+            else:
+                holds = float(found["N"]) < float(values[value]["N"])
+            if holds:
+                return True
+        return False
+
+    def _value(self, text: str, names: dict[str, str], values: Item) -> dict[str, str]:
+        first, _, second = text.partition(" + ")
+        if not second:
+            return dict(values[first])
+        return {"N": str(int(self.item[names[first]]["N"]) + int(values[second]["N"]))}
+
+
+@dataclass
+class World:
+    """Simulated time, and what happened in it.
+
+    Parameters
+    ----------
+    now : float
+        True time, in seconds since the epoch.
+    table : OneItemTable
+        The table that all share.
+    """
+
+    now: float = NOON
+    table: OneItemTable = field(default_factory=OneItemTable)
+    # When queries really left, how long API callers waited, and how many of them were told to come back later.
+    sent: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    too_many: int = 0
+    invocations: int = 0
+    workers: int = 0
+    _sleepers: list[tuple[float, int, Pause]] = field(default_factory=list)
+    _numbers: count[int] = field(default_factory=count)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to happen, but what is happening now."""
+        return not self._sleepers
+
+    def start(self, process: Pause, delay: float = 0.0) -> None:
+        """Run a process: a generator that yields how many seconds it pauses."""
+        heappush(self._sleepers, (self.now + delay, next(self._numbers), process))
+
+    def run(self, until: float = inf) -> None:
+        """Let time pass."""
+        while self._sleepers and self._sleepers[0][0] <= until:
+            self.now, _, process = heappop(self._sleepers)
+            pause = next(process, None)
+            if pause is not None:
+                self.start(process, pause)
+
+
+@dataclass
+class Queue:
+    """Messages to be sent.
+
+    Parameters
+    ----------
+    waiting : int
+        Those that a worker can have now.
+    unsent : int
+        All that have not been sent: those, and those that are in a worker's hands or invisible.
+    """
+
+    waiting: int
+    unsent: int = field(init=False)
+    # When the invisible ones come back, in true time.
+    invisible: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.unsent = self.waiting
+
+    def pause(self, now: float) -> float:
+        """Return for how many seconds there is surely nothing to do."""
+        return max(0.05, min(self.invisible) - now) if len(self.invisible) == self.unsent else 0.05
+
+
+@dataclass
+class ModelWorker:
+    """One worker.
+
+    Parameters
+    ----------
+    world : World
+        Where it is.
+    qps, quota : int
+        The limits.
+    skew : float
+        Seconds that its clock is ahead.
+    connections : int
+        POSTs at the same time.
+    is_passing : bool
+        Whether it sends single messages.
+    dies_at : float
+        When it dies, in true time.
+    post_time, write_time : Callable[[], float]
+        Seconds that a POST takes once it has left, and a write.
+    delay : Callable[[], float]
+        Seconds from its look at the clock to when a POST really leaves: for a connection that is not there yet.
+    transit : Callable[[], float]
+        Seconds from then to when it reaches Cube.
+    lateness : Callable[[], float]
+        Seconds one of its threads wakes too late.
+    stall : Callable[[], float]
+        Seconds for which all of it stands still, drawn at each of its pauses.
+    needs_no_slot, drops_slot : Callable[[], bool]
+        Whether a message turns out not to be sent before it has a slot, and when its slot has come.
+    answer : Callable[[float, float], CubeAnswer or CubeError]
+        What Cube says to a POST that took so long, and left after so long.
+    """
+
+    world: World
+    qps: int
+    quota: int = 0
+    skew: float = 0.0
+    connections: int = 1
+    is_passing: bool = False
+    dies_at: float = inf
+    post_time: Callable[[], float] = lambda: 0.05
+    write_time: Callable[[], float] = lambda: 0.0
+    delay: Callable[[], float] = lambda: 0.0
+    transit: Callable[[], float] = lambda: 0.0
+    lateness: Callable[[], float] = lambda: 0.0
+    stall: Callable[[], float] = lambda: 0.0
+    needs_no_slot: Callable[[], bool] = lambda: False
+    drops_slot: Callable[[], bool] = lambda: False
+    answer: Callable[[float, float], CubeAnswer | CubeError] = lambda latency, left_after: CubeAnswer(
+        "0000", "success", latency, left_after
+    )
+
+    def __post_init__(self) -> None:
+        # What its writes take is added to what its clock shows at once, and waited for right after.
+        self._writing = 0.0
+        self._in_hand = 0
+        self.gate = Gate(
+            _Client(self),  # type: ignore[arg-type]  # as much of one as the gate uses
+            "messages",
+            qps=self.qps,
+            quota=self.quota,
+            longest_post=LONGEST_POST,
+            connections=self.connections,
+            is_passing=self.is_passing,
+            clock=self.clock,
+            sleep=_fall_asleep,
+        )
+        self.world.workers += 1
+        # By chance as well, but the same for each run.
+        self.gate._name = f"{self.world.workers * 2654435761 % 2**32:08x}"
+
+    def clock(self) -> float:
+        """Show the time, as it sees it."""
+        return self.world.now + self.skew + self._writing
+
+    def wrote(self) -> None:
+        """Note that it waits for a write."""
+        self._writing += self.write_time()
+
+    def drain(self, queue: Queue, *, batch: int, time_left: float = 30.0, gap: float = 0.02) -> Pause:
+        """Send batches from a queue until all of its messages are sent, or it dies."""
+        return self._live(self._drain(queue, batch, time_left, gap), queue)
+
+    def call(self, patience: float = 5.0) -> Pause:
+        """Send one message."""
+        started = self.world.now
+        self.world.invocations += 1
+        queue = Queue(1)
+        yield from self._live(self._post(queue, self.clock() + patience), queue)
+        self.world.too_many += queue.unsent
+        self.world.waits.append(self.world.now - started)
+
+    def _live(self, process: Pause, queue: Queue) -> Pause:
+        for pause in process:
+            seconds = pause + self.stall()
+            if self.world.now + seconds >= self.dies_at:
+                yield max(0.0, self.dies_at - self.world.now)
+                queue.waiting += self._in_hand
+                return
+            yield seconds
+
+    def _drain(self, queue: Queue, batch: int, time_left: float, gap: float) -> Pause:
+        while queue.unsent > 0:
+            taken = min(batch, queue.waiting)
+            if not taken:
+                yield queue.pause(self.world.now)
+                continue
+            queue.waiting -= taken
+            self._in_hand += taken
+            self.world.invocations += 1
+            latest = self.clock() + time_left
+            while self._in_hand and self.clock() < latest:
+                try:
+                    granted = self.gate.reserve(self._in_hand, latest=latest)
+                except RecordsUnavailableError:
+                    granted = self._in_hand
+                except GateClosedError as closed:
+                    self._put_back(queue, self._in_hand, closed.until - self.clock())
+                    break
+                yield from self._written()
+                yield from self._together(self._connection(queue, granted, latest))
+            self._put_back(queue, self._in_hand, 0.0)
+            yield from self._written()
+            yield gap
+
+    def _together(self, turns: Iterable[Pause]) -> Pause:
+        """Go through messages, with as many at the same time as there are connections."""
+        running: list[tuple[float, int, Pause]] = []
+        numbers = count()
+        waiting = iter(turns)
+        for _, turn in zip(range(self.connections), waiting, strict=False):
+            heappush(running, (self.world.now, next(numbers), turn))
+        while running:
+            at, _, turn = heappop(running)
+            if at > self.world.now:
+                yield at - self.world.now
+            pause = next(turn, None)
+            if pause is None:
+                following = next(waiting, None)
+                if following is None:
+                    continue
+                turn, pause = following, 0.0
+            heappush(running, (self.world.now + pause, next(numbers), turn))
+
+    def _connection(self, queue: Queue, messages: int, latest: float) -> Iterable[Pause]:
+        return (self._post(queue, latest) for _ in range(messages))
+
+    def _post(self, queue: Queue, latest: float) -> Pause:
+        if self.needs_no_slot():
+            self._sent(queue)
+            return
+        try:
+            slot = self.gate.take(latest=latest)
+            yield from self._written()
+            while slot and not (yield from self._wait(slot)):
+                slot = self.gate.take(latest=latest)
+                yield from self._written()
+        except GateClosedError as closed:
+            yield from self._written()
+            self._put_back(queue, 1, closed.until - self.clock())
+            return
+        except RecordsUnavailableError:
+            yield from self._written()
+            self._put_back(queue, 1, 1.0)
+            return
+        if self.drops_slot() or self.clock() > latest:
+            self.gate.give_back(slot)
+            self._sent(queue)
+            return
+        yield from self._leave(queue, slot)
+
+    def _wait(self, slot: Slot) -> Generator[float, None, bool]:
+        while True:
+            try:
+                return self.gate.wait(slot)
+            except _AsleepError as asleep:
+                yield asleep.seconds + self.lateness()
+
+    def _leave(self, queue: Queue, slot: Slot | None) -> Pause:
+        started = self.world.now
+        for seconds in (self.delay(), self.transit()):
+            left_after = self.world.now - started
+            if seconds:
+                yield seconds
+        self.world.sent.append(self.world.now)
+        self._sent(queue)
+        yield self.post_time()
+        self.gate.report(slot, self.answer(self.world.now - started, left_after))
+        yield from self._written()
+
+    def _written(self) -> Pause:
+        if self._writing:
+            pause, self._writing = self._writing, 0.0
+            yield pause
+
+    def _sent(self, queue: Queue) -> None:
+        queue.unsent -= 1
+        self._in_hand -= 1
+
+    def _put_back(self, queue: Queue, messages: int, delay: float) -> None:
+        delay = max(0.001, delay)
+        back_at = self.world.now + delay
+
+        def show() -> Pause:
+            yield delay
+            queue.waiting += messages
+            for _ in range(messages):
+                queue.invisible.remove(back_at)
+
+        if messages:
+            self._in_hand -= messages
+            queue.invisible += [back_at] * messages
+            self.world.start(show())
+
+
+class _AsleepError(Exception):
+    """The gate wants to wait: in the model, it is called again after that."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+def _fall_asleep(seconds: float) -> None:
+    raise _AsleepError(max(seconds, 1e-6))
+
+
+class _Client:
+    """One worker's way to the table."""
+
+    def __init__(self, worker: ModelWorker) -> None:
+        self._worker = worker
+        self.exceptions = OneItemTable.exceptions
+
+    def update_item(self, **call: Any) -> dict[str, Any]:
+        try:
+            return self._worker.world.table.update_item(**call)
+        finally:
+            self._worker.wrote()
+
+
+def busiest_window(times: Iterable[float], seconds: float = 1.0) -> int:
+    """Return the most events in any window; two that are exactly that far apart do not share one."""
+    times = sorted(times)
+    first = most = 0
+    for last, time in enumerate(times):
+        while time - times[first] >= seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+class Case(NamedTuple):
+    """A deployment, and what it has to do."""
+
+    qps: int
+    workers: int
+    connections: int
+    post_time: float
+    messages: int
+
+
+CASES = (
+    Case(10, 1, 1, 0.05, 300),
+    Case(10, 2, 1, 0.05, 600),
+    Case(10, 2, 1, 0.2, 600),
+    Case(10, 2, 1, 0.3, 600),
+    Case(10, 2, 1, 1.0, 200),
+    Case(10, 3, 1, 0.05, 600),
+    Case(200, 31, 1, 0.1, 6000),
+    Case(200, 5, 6, 0.1, 6000),
+    Case(1000, 200, 1, 0.1, 20000),
+    Case(1000, 20, 10, 0.1, 20000),
+    Case(1, 2, 1, 0.05, 60),
+)
+
+
+def rate_of(times: Iterable[float], share: float = 0.95) -> float:
+    """Return how many a second there were, until most of them were."""
+    times = sorted(times)
+    times = times[: int(len(times) * share)]
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def _run(case: Case, calls: float, skew: float) -> str:
+    world, draw, queue = World(), random.Random(1), Queue(case.messages)
+
+    def worker(skew: float, **options: Any) -> ModelWorker:
+        return ModelWorker(
+            world,
+            case.qps,
+            skew=skew,
+            lateness=lambda: draw.uniform(0, 0.01),
+            write_time=lambda: draw.uniform(0.005, 0.02),
+            post_time=lambda: case.post_time * draw.uniform(1, 1.1),
+            **options,
+        )
+
+    def call_now_and_then(caller: ModelWorker) -> Pause:
+        while queue.unsent > 0:
+            yield calls
+            yield from caller.call()
+
+    for number in range(case.workers):
+        sender = worker(skew * (-1) ** number, connections=case.connections)
+        world.start(sender.drain(queue, batch=10), draw.uniform(0, 0.1))
+    if calls:
+        world.start(call_now_and_then(worker(-skew, is_passing=True)), 0.3)
+    began = world.now
+    world.run()
+    rate = rate_of(world.sent)
+    optimum = min(case.qps, case.workers * case.connections / case.post_time / 1.05)
+    return (
+        f"{case.qps:5} {case.workers:4} x {case.connections:2} {case.post_time:6} {calls or '-':>6} {skew:5}"
+        f" {rate:8.1f} {rate / optimum:8.3f} {busiest_window(world.sent):8} {world.table.writes:7}"
+        f" {world.table.refused:7} {world.invocations:7} {world.now - began:8.0f} {max(world.waits, default=0):8.2f}"
+        f" {world.too_many:5}"
+    )
+
+
+def main() -> None:
+    """Print what a few deployments come to."""
+    print(
+        "  qps   workers   POST  calls  skew   rate/s   of the  busiest  writes refused batches  seconds longest  told\n"
+        "                     s  every     s            optimum   second                                    call  busy"
+    )
+    for case in CASES:
+        for calls in (0.0, 5.0):
+            for skew in (0.0, 0.1):
+                print(_run(case, calls, skew), flush=True)
+
+
+if __name__ == "__main__":
+    main()
