@@ -1,0 +1,1 @@
+"""The naive peer: an SMS gateway as it is often written first."""
