@@ -527,10 +527,10 @@ def _run(case: Case, calls: float, skew: float) -> str:
 
 
 def main() -> None:
-    """Print what a few deployments come to."""
+    """Print what a few deployments come to: share is of what is possible, longest and busy are the API's calls."""
     print(
-        "  qps   workers   POST  calls  skew   rate/s   of the  busiest  writes refused batches  seconds longest  told\n"
-        "                     s  every     s            optimum   second                                    call  busy"
+        f"{'qps':>5} {'workers':>9} {'POST s':>6} {'calls':>6} {'skew':>5} {'rate':>8} {'share':>8} {'busiest':>8}"
+        f" {'writes':>7} {'refused':>7} {'batches':>7} {'seconds':>8} {'longest':>8} {'busy':>5}"
     )
     for case in CASES:
         for calls in (0.0, 5.0):

@@ -59,10 +59,11 @@ class GateStatus(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Query:
-    """A query of this worker in one of its lanes: when it is to be made, or was."""
+    """A query of this worker in one of its lanes: when it is to be made or was, and whether that is known for good."""
 
     at: float
     has_left: bool = False
+    is_settled: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -307,6 +308,7 @@ class Gate:
             answer_time = post.latency - post.left_after
             late = max(0.0, answer_time - self._quick_time)
             slot._query.at = max(slot._query.at, self._clock() - answer_time + late)
+            slot._query.is_settled = True
             if not isinstance(post, CubeUnavailable):
                 self._learn(post.latency, answer_time)
             self._is_probe_out = self._is_probe_out and not slot._is_probe
@@ -353,14 +355,18 @@ class Gate:
         ends_at = self._daily.ends_at
         for grant in grants:
             held = self._holds.get(grant.index)
-            is_own = held is not None and grant.is_own
-            queries = (
-                held.queries[-2 * self._layout.uses :]
-                if held and is_own
-                else [_Query(at, has_left=True) for at in grant.queries]
-            )
+            if held and grant.is_own:
+                queries = self._latest(held.queries)
+            else:
+                queries = [_Query(at, has_left=True, is_settled=True) for at in grant.queries]
             self._holds[grant.index] = _Hold(grant.uses, min(grant.until, ends_at), texts[grant.index], queries)
         return wanted
+
+    def _latest(self, queries: list[_Query]) -> list[_Query]:
+        """Return those that the next ones have to keep away from; one that is under way may yet turn out to be late."""
+        queries = sorted(queries, key=lambda query: query.at)
+        older, latest = queries[: -2 * self._layout.uses], queries[-2 * self._layout.uses :]
+        return [query for query in older if not query.is_settled] + latest
 
     def _plan(self, wanted: int, latest: float) -> list[Grant]:
         now = self._clock()

@@ -15,7 +15,7 @@ import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from .errors import CubeError, InvalidRequestError, RequestConflictError
+from .errors import CubeAuthenticationError, CubeError, InvalidRequestError, RequestConflictError
 from .models import mask_device_id
 from .states import State
 
@@ -35,6 +35,8 @@ ALL_ACCOUNTS = "all"
 # The Account dimension of what belongs to no account that exists: a metric for each name a caller thinks of would cost.
 UNKNOWN_ACCOUNT = "unknown"
 
+_NOT_ACCOUNTS = {ALL_ACCOUNTS, UNKNOWN_ACCOUNT}
+
 _METRIC_OF_STATE = {
     State.SENT: "MessagesSent",
     State.REJECTED: "MessagesRejected",
@@ -52,11 +54,18 @@ _LEVEL_OF_STATE = {State.SENT: "info", State.EXPIRED: "warning", State.RETRYING:
 
 
 class Telemetry:
-    """Logs what happens and gathers its metrics until `flush`."""
+    """Logs what happens and gathers its metrics until `flush`.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    service : str
+        What logs and metrics call the deployment.
+    """
+
+    def __init__(self, service: str = SERVICE) -> None:
         # msgspec's encoder takes a third of the time of Python's.
-        self.logger = Logger(service=SERVICE, location=None, json_serializer=_json)
+        self.logger = Logger(service=service, location=None, json_serializer=_json)
+        self._service = service
         self._emitters: dict[str, EphemeralMetrics] = {}
         self._metrics: defaultdict[str, defaultdict[tuple[str, MetricUnit], list[float]]]
         self._metrics = defaultdict(lambda: defaultdict(list))
@@ -103,6 +112,9 @@ class Telemetry:
             self._add(request.account, "GateWait", MetricUnit.Milliseconds, round(outcome.gate_wait * 1000, 1))
         if outcome.throttled:
             self._add(request.account, "CubeThrottled", MetricUnit.Count, outcome.throttled)
+        if isinstance(outcome.error, CubeAuthenticationError):
+            # Refused once more after they were fetched afresh: a rotation looks different.
+            self._add(request.account, "CubeAuthenticationFailed", MetricUnit.Count, 1)
         if outcome.stale_credentials:
             self._add(request.account, "StaleCredentials", MetricUnit.Count, 1)
 
@@ -138,10 +150,16 @@ class Telemetry:
             self._log("error", "unexpected error", correlation_id, error=type(error).__name__, stack=stack, **details)
 
     def flush(self) -> None:
-        """Emit the metrics gathered, one EMF object for each account."""
+        """Emit the metrics gathered, one EMF object for each account.
+
+        What belongs to an account is emitted for all accounts as well, under ``service`` alone: CloudWatch adds up no
+        dimensions, and an alarm watches one set of them.
+        """
         gathered, self._metrics = self._metrics, defaultdict(lambda: defaultdict(list))
         for account, metrics in gathered.items():
             emitter = self._emitter(account)
+            # Powertools forgets these when it is flushed.
+            emitter.dimension_sets[:] = [] if account in _NOT_ACCOUNTS else [{"service": self._service}]
             for (name, unit), values in metrics.items():
                 for value in [sum(values)] if unit is MetricUnit.Count else values:
                     emitter.add_metric(name, unit, value)
@@ -152,7 +170,7 @@ class Telemetry:
     def _emitter(self, account: str) -> EphemeralMetrics:
         # Making one takes as long as emitting with it.
         if account not in self._emitters:
-            self._emitters[account] = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
+            self._emitters[account] = EphemeralMetrics(namespace=NAMESPACE, service=self._service)
             self._emitters[account].set_default_dimensions(Account=account)
         return self._emitters[account]
 

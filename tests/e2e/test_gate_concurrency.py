@@ -1,0 +1,139 @@
+"""One gate in the hands of several processes at the same moment, in real time."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import time
+import uuid
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from benchmarks.gate_model import busiest_window
+from cube_sms.client import CubeAnswer
+from cube_sms.errors import GateClosedError, RecordsUnavailableError
+from cube_sms.lanes import WINDOW
+from cube_sms.pacing import Gate
+from local.ministack import REGION, MiniStack
+from tests.integration.days import avoid_midnight
+from tests.support import create_messages_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.synchronize import Barrier
+
+PROCESSES = 6
+QPS = 50
+SECONDS = 6.0
+POST_TIME = 0.01
+
+
+class Limits(NamedTuple):
+    """What a gate allows."""
+
+    qps: int
+    quota: int = 0
+
+
+_barrier: Barrier | None = None
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MiniStack]:
+    with MiniStack() as aws:
+        yield aws
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    # Not forked: a fork of a process with threads may inherit a lock that nobody releases.
+    context = multiprocessing.get_context("spawn")
+    arguments: Any = (context.Barrier(PROCESSES),)
+    with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=_prepare, initargs=arguments) as pool:
+        yield pool
+
+
+@pytest.fixture
+def table(aws: MiniStack) -> str:
+    name = f"gate-{uuid.uuid4().hex[:8]}"
+    create_messages_table(aws.client("dynamodb"), name)
+    return name
+
+
+def race(pool: ProcessPoolExecutor, aws: MiniStack, table: str, limits: Limits, batch: int) -> list[float]:
+    """Let every process make queries, and return when each left."""
+    runs = [pool.submit(_hammer, aws.url, table, limits, batch) for _ in range(PROCESSES)]
+    return [left_at for run in runs for left_at in run.result(timeout=120)]
+
+
+def test_no_second_holds_more_than_the_limit(pool: ProcessPoolExecutor, aws: MiniStack, table: str) -> None:
+    times = race(pool, aws, table, Limits(QPS), batch=10)
+    assert busiest_window(times) <= QPS
+    # And the limit is used: this machine is slow, and all begin at once
+    assert len(times) >= 0.5 * QPS * SECONDS / WINDOW
+
+
+def test_single_lane_changes_hands(pool: ProcessPoolExecutor, aws: MiniStack, table: str) -> None:
+    times = sorted(race(pool, aws, table, Limits(1), batch=2))
+    assert len(times) >= 3
+    assert min(later - earlier for earlier, later in pairwise(times)) >= 1.0
+
+
+@pytest.mark.parametrize("qps", [0, 200])
+def test_last_queries_of_the_day_are_had_once(pool: ProcessPoolExecutor, aws: MiniStack, table: str, qps: int) -> None:
+    avoid_midnight()
+    times = race(pool, aws, table, Limits(qps, quota=100), batch=7)
+    item = aws.client("dynamodb").get_item(TableName=table, Key={"messageId": {"S": "#gate"}})["Item"]
+    assert len(times) <= 100
+    # What is missing was reserved by a process that had no time left for it
+    assert len(times) >= 100 - 7 * PROCESSES
+    assert int(item["used"]["N"]) <= 100
+
+
+def _prepare(barrier: Barrier) -> None:
+    global _barrier
+    _barrier = barrier
+
+
+def _hammer(url: str, table: str, limits: Limits, batch: int) -> list[float]:
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"mode": "standard", "total_max_attempts": 3}),
+    )
+    gate = Gate(client, table, qps=limits.qps, quota=limits.quota, longest_post=1.0)
+    left: list[float] = []
+    assert _barrier
+    # All processes meet here, so that none of them takes the task of another one.
+    _barrier.wait(60)
+    deadline = time.time() + SECONDS
+    while time.time() < deadline:
+        try:
+            granted = gate.reserve(batch, latest=deadline)
+            left += (_query(gate, deadline) for _ in range(granted))
+        except GateClosedError as closed:
+            if closed.reason == "quota":
+                break
+            time.sleep(min(max(0.0, closed.until - time.time()), max(0.0, deadline - time.time())))
+        except RecordsUnavailableError:
+            time.sleep(0.05)
+    return left
+
+
+def _query(gate: Gate, deadline: float) -> float:
+    slot = gate.take(latest=deadline)
+    while slot and not gate.wait(slot):
+        slot = gate.take(latest=deadline)
+    left_at = time.time()
+    time.sleep(POST_TIME)
+    with contextlib.suppress(RecordsUnavailableError):
+        gate.report(slot, CubeAnswer("0000", "success", time.time() - left_at))
+    return left_at
