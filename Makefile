@@ -1,11 +1,13 @@
 # `make demo` and `make test` set up everything they need. Each environment is locked and made anew when its lock changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build local demo test check bench dlq lock clean
+.PHONY: help setup build local demo test check bench bench-pacing dashboard dlq lock clean
 
 DEV := .venv
 SAM := .venv-sam
+CHECKS := .venv-checks
 MINISTACK := .venv-ministack
+RUNTIME := .runtime
 
 # `sam build` wants a python3.13 on PATH, and `sam validate` a region.
 export PATH := $(CURDIR)/$(DEV)/bin:$(PATH)
@@ -13,22 +15,29 @@ export AWS_DEFAULT_REGION ?= eu-central-1
 export SAM_CLI_TELEMETRY := 0
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make the environments (every other target does so too)
-	@$(MAKE) --silent --no-print-directory -j3 $(DEV)/.done $(SAM)/.done $(MINISTACK)/.done
+	@$(MAKE) --silent --no-print-directory -j4 $(DEV)/.done $(SAM)/.done $(MINISTACK)/.done $(CHECKS)/.done
 
 $(DEV)/.done: requirements/dev.txt layers/dependencies/requirements.txt
 $(SAM)/.done: requirements/sam.txt
+$(CHECKS)/.done: requirements/checks.txt
 $(MINISTACK)/.done: requirements/ministack.txt
 %/.done:
 	python=$$(scripts/find-python) && echo "Installing $< into $*" && rm -rf $* && "$$python" -m venv $*
 	$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
+$(RUNTIME)/.done: requirements/runtime.txt | setup
+	echo "Installing $< into $(RUNTIME)" && rm -rf $(RUNTIME)
+	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --target $(RUNTIME) -r $<
+	touch $@
+
 build: setup ## Build functions and layers for both architectures (sam build)
 	@mkdir -p .aws-sam && echo "sam build" && if ! $(SAM)/bin/sam build --cached --parallel >.aws-sam/build.log 2>&1; \
 	then cat .aws-sam/build.log; exit 1; fi
+	@$(CHECKS)/bin/python scripts/sbom.py .aws-sam/build .aws-sam/sbom.cdx.json
 
 local: build ## Start the whole stack on this machine and keep it up
 	@$(DEV)/bin/python -m local.up
@@ -36,19 +45,46 @@ local: build ## Start the whole stack on this machine and keep it up
 demo: build ## Deploy the stack locally, send real messages, show every outcome
 	@$(DEV)/bin/python -m local.demo
 
-check: setup
-	$(DEV)/bin/ruff check .
-	$(DEV)/bin/ruff format --check .
-	$(DEV)/bin/mypy
-	$(DEV)/bin/cfn-lint template.yaml
-	$(SAM)/bin/sam validate
-	$(SAM)/bin/sam validate --lint
+CHECK := $(addprefix check-,checkov mypy sam-lint sam cfn-lint ruff format bandit bandit-tools)
+.PHONY: $(CHECK)
 
-test: check build ## Run every check and test
+# One line for each check that passes. They run beside one another, and all of them whatever the first says.
+check: setup
+	@$(MAKE) --silent --no-print-directory --keep-going -j4 $(CHECK)
+
+check-ruff:
+	scripts/quietly "ruff check" $(DEV)/bin/ruff check .
+check-format:
+	scripts/quietly "ruff format" $(DEV)/bin/ruff format --check .
+check-mypy:
+	scripts/quietly mypy $(DEV)/bin/mypy
+check-cfn-lint:
+	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint template.yaml monitoring/dashboard.yaml
+check-sam:
+	scripts/quietly "sam validate" $(SAM)/bin/sam validate
+check-sam-lint:
+	scripts/quietly "sam validate lint" $(SAM)/bin/sam validate --lint
+# What runs on Lambda is held to everything that bandit knows; tools on a developer's machine to what is grave.
+check-bandit:
+	scripts/quietly bandit $(CHECKS)/bin/bandit --quiet --configfile pyproject.toml --recursive layers functions
+check-bandit-tools:
+	scripts/quietly "bandit, tools" $(CHECKS)/bin/bandit --quiet --configfile pyproject.toml -ll --recursive local scripts benchmarks
+# Without the key of a service that it would send its findings to.
+check-checkov:
+	mkdir -p .aws-sam && scripts/quietly transform $(DEV)/bin/python scripts/transform.py .aws-sam/transformed.json
+	scripts/quietly checkov env -u BC_API_KEY $(CHECKS)/bin/checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
+
+test: check build $(RUNTIME)/.done ## Run every check and test
 	$(DEV)/bin/python -m pytest
 
 bench: build ## Measure speed and size, as ratios against peers in the same run
 	@$(DEV)/bin/python -m benchmarks
+
+bench-pacing: build ## Drain bursts under the provider's limits, ours and a naive peer (about half an hour)
+	@$(DEV)/bin/python -m benchmarks.pacing
+
+dashboard: build ## Draw docs/dashboard.png from a run on this machine (five minutes)
+	@$(DEV)/bin/python -m local.dashboard
 
 ARGS ?= list
 dlq: setup ## List the dead-letter queue of a deployed stack, or put messages back (ARGS="redrive --all")
@@ -58,4 +94,4 @@ lock: ## Lock the newest versions of all packages, with hashes
 	@scripts/lock
 
 clean: ## Remove everything that was made
-	rm -rf $(DEV) $(SAM) $(MINISTACK) .aws-sam .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(DEV) $(SAM) $(CHECKS) $(MINISTACK) $(RUNTIME) .aws-sam .hypothesis .mypy_cache .pytest_cache .ruff_cache

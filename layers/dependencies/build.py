@@ -3,25 +3,30 @@
 One layer serves both architectures because CPython looks for a native module under its platform's own file name
 (``_core.cpython-313-aarch64-linux-gnu.so``): the same build can be deployed to either, and runs on a laptop too.
 
-Usage: ``python build.py TARGET`` puts ``TARGET/python``.
+The same lock gives the same bytes, whoever builds it, where and when (docs/decisions.md).
+
+Usage: ``python build.py TARGET`` puts ``TARGET/python`` and ``TARGET/wheels.sha256``, the wheels that are in it.
 """
 
 from __future__ import annotations
 
 import filecmp
+import json
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 HERE = Path(__file__).parent
 MACHINES = ("aarch64", "x86_64")
 
 # botocore describes 400 services in 25 MB; the functions use these. One that needs another service adds it here.
 SERVICES = frozenset({"dynamodb", "secretsmanager", "sqs"})
-BALLAST = ("bin", "boto3/examples", "**/examples-1.json*", "**/__pycache__")
+# RECORD lists what pip installed rather than what is left, with hashes of scripts that name the Python they came from.
+BALLAST = ("bin", "boto3/examples", "**/examples-1.json*", "**/__pycache__", "*.dist-info/RECORD")
 
 
 def main(target: Path) -> None:
@@ -34,6 +39,8 @@ def main(target: Path) -> None:
             builds.append(install(Path(scratch, "host"), []))
         for build in builds:
             merge(build, python)
+        wheels = {wheel for build in builds for wheel in read_wheels(build)}
+        Path(target, "wheels.sha256").write_text("".join(sorted(wheels, key=lambda wheel: wheel.split()[1])), "utf-8")
     remove_ballast(python)
     compile_all(target)
 
@@ -48,8 +55,23 @@ def install(target: Path, options: list[str]) -> Path:
     """Install the locked packages into a folder."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     locked = ["--require-hashes", f"--requirement={HERE / 'requirements.txt'}", f"--target={target}"]
-    subprocess.run([*pip, *options, *locked], check=True)  # noqa: S603 - our own arguments
+    report = f"--report={report_of(target)}"
+    subprocess.run([*pip, *options, *locked, report], check=True)  # noqa: S603 # nosec B603 # our own arguments
     return target
+
+
+def report_of(build: Path) -> Path:
+    """Return where pip says what it put into a folder."""
+    return build.with_suffix(".json")
+
+
+def read_wheels(build: Path) -> list[str]:
+    """Return the wheels of a build, each as a line that ``sha256sum --check`` reads."""
+    downloads = [package["download_info"] for package in json.loads(report_of(build).read_text("utf-8"))["install"]]
+    return [
+        f"{download['archive_info']['hashes']['sha256']}  {unquote(Path(urlsplit(download['url']).path).name)}\n"
+        for download in downloads
+    ]
 
 
 def merge(build: Path, target: Path) -> None:
@@ -83,7 +105,8 @@ def compile_all(target: Path) -> None:
     files are not checked against their sources' times, which packaging changes.
     """
     options = ["-q", "-j0", "--invalidation-mode=unchecked-hash", "-s", str(target), "-p", "/opt"]
-    subprocess.run([sys.executable, "-m", "compileall", *options, str(target / "python")], check=True)  # noqa: S603
+    command = [sys.executable, "-m", "compileall", *options, str(target / "python")]
+    subprocess.run(command, check=True)  # noqa: S603 # nosec B603 # our own arguments
 
 
 if __name__ == "__main__":

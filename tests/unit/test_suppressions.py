@@ -1,0 +1,67 @@
+"""What is suppressed of the security checks: each with a reason beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from scripts.transform import transformed
+
+PROJECT = Path(__file__).parents[2]
+CHECKOV = PROJECT / ".checkov.yaml"
+# What bandit looks at.
+FOLDERS = ("layers", "functions", "local", "scripts", "benchmarks")
+
+# A reason says something about the case; fewer words than this do not.
+FEWEST_WORDS = 8
+
+
+def suppressed(resources: dict[str, dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    """Return what is suppressed for each resource."""
+    return {
+        name: resource["Metadata"]["checkov"]["skip"]
+        for name, resource in resources.items()
+        if "checkov" in resource.get("Metadata", {})
+    }
+
+
+SUPPRESSED = suppressed(yaml_parse((PROJECT / "template.yaml").read_text("utf-8"))["Resources"])
+
+
+@pytest.mark.parametrize("name", SUPPRESSED)
+def test_check_of_a_resource_is_suppressed_for_a_reason(name: str) -> None:
+    for skip in SUPPRESSED[name]:
+        assert re.fullmatch(r"CKV2?_AWS_\d+", skip["id"])
+        assert len(skip["comment"].split()) >= FEWEST_WORDS, skip
+
+
+def test_suppressions_are_there_where_checkov_looks() -> None:
+    assert suppressed(transformed()["Resources"]) == SUPPRESSED
+
+
+def test_check_of_all_is_suppressed_for_a_reason() -> None:
+    # Given the lines of the list, and the comment above each
+    lines = CHECKOV.read_text("utf-8").partition("skip-check:\n")[2].splitlines()
+    reason: list[str] = []
+    reasons: dict[str, list[str]] = {}
+    for line in lines:
+        if line.lstrip().startswith("#"):
+            reason += line.split()[1:]
+        else:
+            reasons[line.removeprefix("  - ")], reason = reason, []
+
+    # Then they are all that checkov reads, and each says why
+    assert list(reasons) == yaml_parse(CHECKOV.read_text("utf-8"))["skip-check"]
+    assert [check for check, words in reasons.items() if len(words) < FEWEST_WORDS] == []
+
+
+def test_line_is_kept_from_bandit_for_a_reason() -> None:
+    paths = [path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py")]
+    lines = [line for path in paths for line in path.read_text("utf-8").splitlines() if "nosec" in line]
+
+    # The numbers of the checks, so that all others still look at it, and why.
+    assert [line for line in lines if not re.search(r"# nosec B\d{3}( B\d{3})* # \w+ \w+", line)] == []
