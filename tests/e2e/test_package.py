@@ -1,0 +1,83 @@
+"""`sam package`: what a deployment uploads, and what the Serverless Application Repository is given."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samtranslator.yaml_helper import yaml_parse
+
+from local.deploy import BUILD
+
+if TYPE_CHECKING:
+    from local.stack import LocalStack
+
+ROOT = Path(__file__).parents[2]
+SAM = ROOT / ".venv-sam" / "bin" / "sam"
+BUCKET = "cube-sms-releases"
+
+
+def package(stack: LocalStack, output: Path) -> dict[str, Any]:
+    """Package the build into a bucket of the local AWS, and return the template that comes of it."""
+    s3 = stack.aws.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": stack.aws.url,
+        "AWS_DEFAULT_REGION": s3.meta.region_name,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "SAM_CLI_TELEMETRY": "0",
+    }
+    template = BUILD / "template.yaml"
+    command = [
+        str(SAM),
+        "package",
+        "--template-file",
+        str(template),
+        "--s3-bucket",
+        BUCKET,
+        "--output-template-file",
+        str(output),
+    ]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    packaged: dict[str, Any] = yaml_parse(output.read_text("utf-8"))
+    return packaged
+
+
+def uploaded(stack: LocalStack, url: str) -> bytes:
+    """Return what is at an address of the bucket."""
+    key = url.removeprefix(f"s3://{BUCKET}/")
+    content: bytes = stack.aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    return content
+
+
+def test_everything_a_release_needs_is_uploaded(stack: LocalStack, tmp_path: Path) -> None:
+    # When the build is packaged
+    packaged = package(stack, tmp_path / "packaged.yaml")
+
+    # Then the code of every function and layer is there, as it was built
+    code = {
+        name: resource["Properties"].get("CodeUri") or resource["Properties"]["ContentUri"]
+        for name, resource in packaged["Resources"].items()
+        if resource["Type"] in ("AWS::Serverless::Function", "AWS::Serverless::LayerVersion")
+    }
+    assert {name for name in code if name.endswith("Function")} == {
+        "SendFromQueueFunction",
+        "SendFromApiFunction",
+        "ShowMessageFunction",
+    }
+    for name, url in code.items():
+        with zipfile.ZipFile(io.BytesIO(uploaded(stack, url))) as archive:
+            files = {member.filename for member in archive.infolist() if not member.is_dir()}
+        built = {path.relative_to(BUILD / name).as_posix() for path in (BUILD / name).rglob("*") if path.is_file()}
+        assert files == built, name
+
+    # And so are the licence and the README that the Serverless Application Repository shows
+    application = packaged["Metadata"]["AWS::ServerlessRepo::Application"]
+    assert uploaded(stack, application["LicenseUrl"]) == (ROOT / "LICENSE").read_bytes()
+    assert uploaded(stack, application["ReadmeUrl"]) == (ROOT / "README.md").read_bytes()

@@ -1,0 +1,116 @@
+"""A deployed stack that changes: what a release and a smoke test do with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from local.stack import STACK_NAME, LocalStack
+from tests.e2e.test_send import a_device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = ("SendFromQueueFunctionName", "SendFromApiFunctionName")
+
+
+@pytest.fixture
+def released() -> Iterator[LocalStack]:
+    with LocalStack(is_limited=False) as stack:
+        yield stack
+
+
+def run(stack: LocalStack, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of the release against the local stack."""
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": stack.aws.url,
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    command = [sys.executable, f"scripts/{script}.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def live(stack: LocalStack, function: str) -> dict[str, Any]:
+    """Return the configuration of the version that queue and API call."""
+    functions: Any = stack.aws.client("lambda")
+    name = stack.outputs[function]
+    configuration: dict[str, Any] = functions.get_function_configuration(FunctionName=name, Qualifier="live")
+    return configuration
+
+
+def change(stack: LocalStack, **parameters: str) -> str:
+    """Create a change set that gives parameters other values, and return its name."""
+    cloudformation = stack.aws.client("cloudformation")
+    (described,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    values = {given["ParameterKey"]: given["ParameterValue"] for given in described["Parameters"]} | parameters
+    cloudformation.create_change_set(
+        StackName=STACK_NAME,
+        ChangeSetName="release",
+        UsePreviousTemplate=True,
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    cloudformation.get_waiter("change_set_create_complete").wait(
+        StackName=STACK_NAME, ChangeSetName="release", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    return "release"
+
+
+def test_a_changed_parameter_reaches_what_is_called(released: LocalStack) -> None:
+    # Given a deployed stack, and a change set for another value of a parameter
+    before = {function: live(released, function)["Version"] for function in FUNCTIONS}
+    change_set = change(released, MaxAttempts="3")
+
+    # When it is shown, and executed
+    shown = run(released, "change_set", "--stack", STACK_NAME, "show", change_set)
+    executed = run(released, "change_set", "--stack", STACK_NAME, "execute", change_set)
+
+    # Then the functions were named, and what queue and API call is a new version with that value
+    assert shown.returncode == 0, shown.stderr
+    assert "| SendFromQueueFunction | AWS::Lambda::Function |" in shown.stdout
+    assert executed.returncode == 0, executed.stdout + executed.stderr
+    for function in FUNCTIONS:
+        configuration = live(released, function)
+        assert configuration["Environment"]["Variables"]["MAX_ATTEMPTS"] == "3"
+        assert configuration["Version"] != before[function]
+        # And the version before is still there to go back to
+        functions: Any = released.aws.client("lambda")
+        name = released.outputs[function]
+        assert functions.get_function_configuration(FunctionName=name, Qualifier=before[function])
+
+
+def test_the_smoke_test_follows_two_messages(stack: LocalStack) -> None:
+    # Given a device
+    device, api = a_device(), stack.api_url
+
+    # When the smoke test is run
+    done = run(stack, "smoke_test", "--device", device, "--api-url", api)
+
+    # Then it has sent one message at once, one through the queue, and none a second time
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(": ")[2] for line in done.stdout.splitlines()] == [
+        "SENT at once, and not again when the call was repeated",
+        "SENT from the queue",
+    ]
+    assert len(stack.cube.requests(device)) == 2
+
+
+def test_the_smoke_test_fails_where_a_message_is_not_sent(stack: LocalStack) -> None:
+    # Given a device that Cube does not answer for
+    device = a_device()
+    stack.cube.configure(device_faults={device: "status:400"})
+
+    # When the smoke test is run
+    done = run(stack, "smoke_test", "--device", device, "--api-url", stack.api_url)
+
+    # Then it fails, and says what became of the message
+    assert done.returncode == 1
+    assert "HTTP 422 instead of 200" in done.stderr

@@ -1,0 +1,283 @@
+"""What a release is made from: samconfig.toml, the workflows, the functions' versions, and the metadata."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from cube_sms import __version__
+
+ROOT = Path(__file__).parents[2]
+SAMCONFIG: dict[str, Any] = tomllib.loads((ROOT / "samconfig.toml").read_text("utf-8"))
+# The workflows' `on:` is a boolean to YAML 1.1.
+WORKFLOWS: dict[str, Any] = {
+    path.name: yaml.safe_load(path.read_text("utf-8")) for path in sorted((ROOT / ".github/workflows").glob("*.yml"))
+}
+JOBS = {(name, job): body for name, workflow in WORKFLOWS.items() for job, body in workflow["jobs"].items()}
+STEPS = [(f"{name}:{job}", step) for (name, job), body in JOBS.items() for step in body.get("steps", [])]
+
+# Properties of a function that are not part of a version, or that SAM makes a version of when they change.
+NOT_VERSIONED = {
+    "AutoPublishAlias",
+    "AutoPublishAliasAllProperties",
+    "DeploymentPreference",
+    "Events",
+    "ReservedConcurrentExecutions",
+    "VersionDescription",
+}
+
+
+class NoManagedPolicies:
+    def load(self) -> dict[str, str]:
+        return {}
+
+
+@pytest.fixture(autouse=True)
+def _region(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The transform asks botocore for the region it is for.
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+
+def template() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))
+    return parsed
+
+
+def transformed(source: dict[str, Any], **parameters: str) -> dict[str, Any]:
+    """Return the resources that SAM makes of a template that is packaged."""
+    for resource in source["Resources"].values():
+        for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+            if not resource["Properties"][code].startswith("s3://"):
+                resource["Properties"][code] = f"s3://bucket/{resource['Properties'][code]}"
+    resources: dict[str, Any] = transform(source, parameters, NoManagedPolicies())["Resources"]
+    return resources
+
+
+def of_type(resources: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {name: resource for name, resource in resources.items() if resource["Type"] == kind}
+
+
+def parameters_in(node: Any, source: dict[str, Any]) -> set[str]:
+    """Return the parameters whose values go into a part of a template, those of its conditions too."""
+    found: set[str] = set()
+    if isinstance(node, list):
+        return found.union(*(parameters_in(item, source) for item in node))
+    if not isinstance(node, dict):
+        return found
+    for key, value in node.items():
+        if key == "Ref" and value in source["Parameters"]:
+            found.add(value)
+        elif key == "Fn::Sub":
+            text, variables = (value, {}) if isinstance(value, str) else value
+            found |= set(re.findall(r"\$\{(\w+)\}", text)) & source["Parameters"].keys()
+            found |= parameters_in(variables, source)
+        else:
+            if key == "Fn::If":
+                found |= parameters_in(source["Conditions"][value[0]], source)
+            found |= parameters_in(value, source)
+    return found
+
+
+@pytest.mark.parametrize("environment", ["uat", "prod"])
+def test_an_environment_sets_parameters_that_the_template_has(environment: str) -> None:
+    # Given an environment of samconfig.toml, and the template's parameters
+    settings = SAMCONFIG[environment]["deploy"]["parameters"]
+    declared = template()["Parameters"]
+
+    # When its parameters are read
+    overrides = dict(override.split("=", 1) for override in settings["parameter_overrides"])
+
+    # Then the template has them, and allows these values
+    assert overrides.keys() <= declared.keys()
+    assert {"CubeBaseUrl", "DeploymentType"} <= overrides.keys()
+    for name, value in overrides.items():
+        assert re.search(declared[name].get("AllowedPattern", ""), value)
+        assert value in declared[name].get("AllowedValues", [value])
+
+
+def test_environments_are_stacks_of_their_own_and_prod_asks_first() -> None:
+    # Given samconfig.toml
+    names = {
+        environment: SAMCONFIG[environment]["global"]["parameters"]["stack_name"]
+        for environment in SAMCONFIG
+        if environment != "version"
+    }
+    deploys = {environment: SAMCONFIG[environment]["deploy"]["parameters"] for environment in names}
+
+    # Then no two share a stack, an unchanged stack is no failure, and prod changes after a question
+    assert len(set(names.values())) == len(names)
+    assert all(deploy["fail_on_empty_changeset"] is False for deploy in deploys.values())
+    assert all(deploy["resolve_s3"] and deploy["capabilities"] == "CAPABILITY_IAM" for deploy in deploys.values())
+    assert deploys["prod"]["confirm_changeset"] is True
+    assert all(f"environment={name}" in deploys[name]["tags"] for name in ("uat", "prod"))
+
+
+@pytest.mark.parametrize(("where", "step"), STEPS, ids=[where for where, _ in STEPS])
+def test_an_action_is_pinned_and_a_script_holds_no_expression(where: str, step: dict[str, Any]) -> None:
+    # Then a tag that is moved changes nothing, and no value from outside becomes a part of a script
+    if "uses" in step:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]), where
+    else:
+        assert "${{" not in step["run"], where
+
+
+def test_workflows_may_do_no_more_than_they_need() -> None:
+    # Then no workflow has permissions, and a job has those of reading the code, or of asking for credentials
+    assert all(workflow["permissions"] == {} for workflow in WORKFLOWS.values())
+    for (_, job), body in JOBS.items():
+        expected = {"id-token": "write"} if "environment" in body else {"contents": "read"}
+        assert body["permissions"] == expected, job
+
+
+def test_a_release_has_no_key_that_lasts() -> None:
+    # Given the workflows' text
+    text = "".join(path.read_text("utf-8") for path in (ROOT / ".github/workflows").glob("*.yml"))
+
+    # Then there is no secret in it, and whoever calls AWS has a role of its environment
+    assert "secrets." not in text
+    assert not re.search(r"AKIA|ASIA|aws-secret-access-key|AWS_SECRET_ACCESS_KEY", text)
+    for (_, job), body in JOBS.items():
+        roles = [step["with"] for step in body.get("steps", []) if "configure-aws" in step.get("uses", "")]
+        expected = {"role-to-assume": "${{ vars.AWS_ROLE_ARN }}", "aws-region": "${{ vars.AWS_REGION }}"}
+        assert roles == ([expected] if "environment" in body else []), job
+
+
+def test_a_release_goes_through_uat_and_an_approval() -> None:
+    # Given the workflow of a release
+    release = WORKFLOWS["release.yml"]
+    jobs = release["jobs"]
+
+    # Then nothing is deployed unchecked, all get one build, and prod executes what was shown
+    assert {name: job.get("needs") for name, job in jobs.items()} == {
+        "check": None,
+        "build": "check",
+        "uat": "build",
+        "plan": "uat",
+        "prod": "plan",
+    }
+    assert [job.get("environment") for job in jobs.values()] == [None, None, "uat", "prod-plan", "prod"]
+    assert release["concurrency"] == {"group": "release", "cancel-in-progress": False}
+    assert [name for name, job in jobs.items() if "make build" in str(job)] == ["build"]
+    assert "--no-execute-changeset" in str(jobs["plan"])
+    assert "change_set.py --stack cube-sms-prod execute" in str(jobs["prod"])
+    # Without it a `sam deploy` that fails would be taken for one that had nothing to do.
+    assert release["defaults"]["run"]["shell"] == "bash"
+
+
+def test_the_applications_metadata_is_whole() -> None:
+    # Given what the Serverless Application Repository is told
+    application = template()["Metadata"]["AWS::ServerlessRepo::Application"]
+
+    # Then nothing is missing, the version is the code's, and its files are there
+    assert application["SemanticVersion"] == __version__
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == __version__
+    assert re.fullmatch(r"[A-Za-z0-9-]{1,140}", application["Name"])
+    assert re.fullmatch(r"[a-z0-9](?:[a-z0-9]|-(?!-)){0,125}[a-z0-9]", application["Author"])
+    assert 0 < len(application["Description"]) <= 256
+    assert application["SpdxLicenseId"] == "MIT"
+    assert "MIT License" in (ROOT / application["LicenseUrl"]).read_text("utf-8")
+    assert (ROOT / application["ReadmeUrl"]).is_file()
+    assert 0 < len(application["Labels"]) <= 10
+    assert all(re.fullmatch(r"[A-Za-z0-9+\-_:/@]{1,127}", label) for label in application["Labels"])
+    assert application["HomePageUrl"].startswith("https://")
+    assert application["SourceCodeUrl"].startswith("https://")
+
+
+def test_everything_calls_the_alias() -> None:
+    # Given what SAM makes of the template
+    resources = transformed(template())
+    functions, aliases = of_type(resources, "AWS::Lambda::Function"), of_type(resources, "AWS::Lambda::Alias")
+
+    # Then each function has one, and queue and API know no other name
+    assert {alias["Properties"]["FunctionName"]["Ref"] for alias in aliases.values()} == functions.keys()
+    mapping, *more = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+    assert not more
+    assert mapping["Properties"]["FunctionName"]["Ref"] in aliases
+    permissions = of_type(resources, "AWS::Lambda::Permission").values()
+    assert all(permission["Properties"]["FunctionName"]["Ref"] in aliases for permission in permissions)
+    called = re.findall(r"functions/\$\{([^}]+)\}/invocations", str(resources["Api"]))
+    assert set(called) <= aliases.keys()
+    assert len(called) == 2
+
+
+def test_a_change_in_a_layer_is_a_new_version() -> None:
+    # Given the template, and one with other code in a layer
+    changed = template()
+    changed["Resources"]["CubeLayer"]["Properties"]["ContentUri"] = "s3://bucket/other"
+
+    # When SAM transforms both
+    before, after = transformed(template()), transformed(changed)
+
+    # Then every function has a version of its own
+    versions = of_type(before, "AWS::Lambda::Version").keys(), of_type(after, "AWS::Lambda::Version").keys()
+    assert [len(names) for names in versions] == [3, 3]
+    assert not versions[0] & versions[1]
+
+
+def test_a_parameter_of_a_function_is_in_the_description_of_its_version() -> None:
+    # Given the functions, with what they have in common
+    source = template()
+    for name, function in of_type(source["Resources"], "AWS::Serverless::Function").items():
+        properties = {**source["Globals"]["Function"], **function["Properties"]}
+
+        # When the parameters are gathered that a version is made of
+        versioned = {key: value for key, value in properties.items() if key not in NOT_VERSIONED}
+        used = parameters_in(versioned, source)
+
+        # Then the description of the version has each, and so changes with it, and has no other
+        assert parameters_in(properties["VersionDescription"], source) == used, name
+        assert used, name
+
+
+def test_the_description_of_a_version_is_short_enough() -> None:
+    # Given the longest values that are likely: of every choice the longest, and 2 subnets in a security group
+    source = template()
+    likely = {
+        "VpcSubnetIds": "0123456789abcdef0,0123456789abcdef0",
+        "VpcSecurityGroupIds": "0123456789abcdef0",
+    }
+    text, _ = source["Resources"]["SendFromApiFunction"]["Properties"]["VersionDescription"]["Fn::Sub"]
+    likely |= {"Subnets": likely["VpcSubnetIds"], "Groups": likely["VpcSecurityGroupIds"]}
+
+    def longest(name: str) -> str:
+        declared = source["Parameters"].get(name, {})
+        values = [declared.get("Default", ""), *declared.get("AllowedValues", [])]
+        return likely.get(name) or max((str(value) for value in values), key=len)
+
+    # When they are put together
+    description = re.sub(r"\$\{(\w+)\}", lambda match: longest(match[1]), text)
+
+    # Then Lambda takes it
+    assert len(description) <= 256 - 20
+
+
+def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
+    # When SAM transforms the template for releases at once, and for gradual ones
+    at_once = transformed(template())
+    gradual = transformed(template(), DeploymentType="Canary10Percent5Minutes")
+
+    # Then CodeDeploy has a part in the latter alone, looks at an alarm for each function, and has no role of SAM's
+    assert not [name for name, resource in at_once.items() if "CodeDeploy" in resource["Type"]]
+    assert all("UpdatePolicy" not in alias for alias in of_type(at_once, "AWS::Lambda::Alias").values())
+    groups = of_type(gradual, "AWS::CodeDeploy::DeploymentGroup").values()
+    alarms = [group["Properties"]["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups]
+    assert sorted(alarms) == ["SendFromApiErrorsAlarm", "SendFromQueueErrorsAlarm", "ShowMessageErrorsAlarm"]
+    assert gradual.keys() >= set(alarms)
+    assert all("UpdatePolicy" in alias for alias in of_type(gradual, "AWS::Lambda::Alias").values())
+    assert all("ReleaseRole" in str(group["Properties"]["ServiceRoleArn"]) for group in groups)
+    assert "CodeDeployServiceRole" not in gradual
+
+
+def test_every_gradual_type_is_known_to_be_one() -> None:
+    # Then what the parameter allows is what the mapping knows
+    source = template()
+    types = source["Mappings"]["DeploymentTypes"]
+    assert types.keys() == set(source["Parameters"]["DeploymentType"]["AllowedValues"])
+    assert {name for name, facts in types.items() if facts["IsGradual"] == "false"} == {"AllAtOnce"}
