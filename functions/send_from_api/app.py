@@ -16,12 +16,12 @@ from cube_sms.aws import AWS_CONFIG
 from cube_sms.replies import Reply, problem, reply_to_error
 from cube_sms.sending import Sender
 from cube_sms.settings import Settings
-from cube_sms.telemetry import Telemetry
+from cube_sms.telemetry import SERVICE, Telemetry
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-telemetry = Telemetry()
+telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 app = APIGatewayRestResolver()
 
 

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cube_sms.errors import Fault, InvalidRequestError
+from cube_sms.sending import Outcome
+from cube_sms.states import State
+from cube_sms.telemetry import Telemetry
 from tests.integration.wire import FAILURE, Wire, answer
-from tests.support import ACCESS_CODE, SECRET, Context, Printed, load_event, queue_event
+from tests.support import ACCESS_CODE, SECRET, Context, Printed, load_event, queue_event, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +29,7 @@ UNITS = {
     "MessagesInvalid": "Count",
     "DuplicatesSuppressed": "Count",
     "CubeThrottled": "Count",
+    "CubeAuthenticationFailed": "Count",
     "StaleCredentials": "Count",
     "CubeLatency": "Milliseconds",
     "GateWait": "Milliseconds",
@@ -43,7 +48,9 @@ def assert_valid(metrics: list[dict[str, Any]]) -> None:
         assert isinstance(each["_aws"]["Timestamp"], int)
         (directive,) = each["_aws"]["CloudWatchMetrics"]
         assert directive["Namespace"] == "CubeSms"
-        assert [sorted(dimensions) for dimensions in directive["Dimensions"]] == [["Account", "service"]]
+        # What belongs to an account belongs to all accounts too.
+        totals = [] if each["Account"] in ("all", "unknown") else [["service"]]
+        assert [sorted(dimensions) for dimensions in directive["Dimensions"]] == [["Account", "service"], *totals]
         units = {metric["Name"]: metric["Unit"] for metric in directive["Metrics"]}
         assert units
         assert units.items() <= UNITS.items()
@@ -125,6 +132,39 @@ def test_metrics_of_the_api(cube: CubeSimulator, gateway: Deployment, printed: C
         assert (output.values(metric), len(output.values("CubeLatency"))) == ([1], 1)
     gateway.call(load_event("api-post-invalid"))
     assert printed().values("MessagesInvalid", "unknown") == [1]
+
+
+def test_credentials_are_counted_as_refused_when_fresh_ones_are(
+    cube: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
+) -> None:
+    # Given a message whose credentials are refused once, as after a rotation, and one whose credentials stay refused
+    cube.configure(device_faults={device(1): "status:401*1", device(2): "status:403"})
+    # When
+    gateway.consume(queue_event({"deviceId": device(1), "content": "text"}))
+    rotated = printed()
+    gateway.consume(queue_event({"deviceId": device(2), "content": "text"}))
+    gateway.post({"deviceId": device(2), "content": "text"})
+    refused = printed()
+    # Then
+    assert rotated.values("CubeAuthenticationFailed") == []
+    assert refused.values("CubeAuthenticationFailed") == [1, 1]
+    assert_valid(refused.metrics)
+
+
+def test_deployments_are_told_apart_by_their_service(capsys: pytest.CaptureFixture[str]) -> None:
+    # Given what another deployment of the same AWS account calls itself
+    telemetry = Telemetry("cube-sms-staging")
+    # When something is told, when cold, then warm
+    for _ in range(2):
+        telemetry.failed(InvalidRequestError([Fault("deviceId", "is missing")]), "id")
+        telemetry.sent(send_request(), Outcome(state=State.SENT), "id")
+        telemetry.flush()
+        # Then both dimension sets and the logs carry its name
+        output = Printed.parse(capsys.readouterr().out)
+        assert [each["service"] for each in output.metrics + output.logs] == ["cube-sms-staging"] * 4
+        (sent,) = (each for each in output.metrics if "MessagesSent" in each)
+        (directive,) = sent["_aws"]["CloudWatchMetrics"]
+        assert directive["Dimensions"] == [["Account", "service"], ["service"]]
 
 
 def test_invocation_without_anything_to_tell_prints_no_metrics(

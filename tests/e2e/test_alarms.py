@@ -1,0 +1,156 @@
+"""What alarms and dashboard watch, against what the deployed functions emit in a run that has everything happen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from local.cloudwatch import Metric, Query, emitted, lines
+from local.stack import STACK_NAME, LocalStack, wait_until
+from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, always, route
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+
+PARAMETERS = {"MaxAttempts": "2", "SecretMaxAge": "10", "CubeReadTimeout": "2"}
+EVERYTHING = {
+    "MessagesSent",
+    "MessagesRejected",
+    "MessagesFailed",
+    "MessagesExpired",
+    "MessagesUnknown",
+    "MessagesRetried",
+    "MessagesInvalid",
+    "DuplicatesSuppressed",
+    "CubeLatency",
+    "CubeThrottled",
+    "CubeAuthenticationFailed",
+    "GateWait",
+    "GateClosed",
+    "QuotaUsed",
+    "QueueAge",
+    "StaleCredentials",
+}
+
+
+class Run(NamedTuple):
+    """What a run left behind."""
+
+    metrics: set[Metric]
+    log: list[dict[str, Any]]
+    stack: LocalStack
+
+
+def request(**fields: str) -> str:
+    return json.dumps({"deviceId": f"8931{uuid4().int % 10**16:016d}", "content": "text", **fields})
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Let everything happen that there is a metric for."""
+    devices = {fault: f"8931{number:016d}" for number, fault in enumerate(("lost", "status:500", "status:403"))}
+    with AwsProxy() as proxy, LocalStack(PARAMETERS) as stack:
+        proxy.upstream = stack.aws.url
+        route(stack, proxy, "SECRETS_MANAGER")
+        stack.cube.configure(device_faults={device: fault for fault, device in devices.items()})
+        # Used up, refused, invalid, expired, unknown, and sent from the queue, one of them twice
+        stack.enqueue(request(deviceId=devices["status:500"]))
+        stack.enqueue(request(deviceId=devices["status:403"]))
+        stack.enqueue(request(content=""))
+        stack.enqueue(request(expiresAt="2020-01-01T00:00:00Z"))
+        stack.enqueue(request(deviceId=devices["lost"], delivery="at-most-once"))
+        twice = request(requestId="twice")
+        assert stack.call_api("POST", "/messages", twice).status == 200
+        stack.enqueue(twice)
+        stack.cube.configure(next_faults=["rejected"])
+        wait_until("a rejection", lambda: _call(stack) == 422)
+        # Sent while Secrets Manager is away, by functions whose credentials are too old
+        with proxy.applying(Rule("GetSecretValue", always(INTERNAL_ERROR))):
+            wait_until("stale credentials", lambda: _call(stack) and "StaleCredentials" in _names(stack))
+        # Throttled, which closes the gate
+        stack.cube.configure(next_faults=["status:429"])
+        wait_until("a closed gate", lambda: _call(stack) and "GateClosed" in _names(stack))
+        wait_until("every metric", lambda: _names(stack) >= EVERYTHING)
+        yield Run(set(emitted(stack.metrics())), stack.outcomes(), stack)
+
+
+def _call(stack: LocalStack) -> int:
+    return stack.call_api("POST", "/messages", request()).status
+
+
+def _names(stack: LocalStack) -> set[str]:
+    return {metric.name for metric in emitted(stack.metrics())}
+
+
+def _watched(alarm: dict[str, Any]) -> list[Metric]:
+    """Return the metrics of ours that an alarm of the template is about."""
+    queries = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query]
+    return [
+        Metric(
+            each["Namespace"],
+            each["MetricName"],
+            frozenset(
+                (
+                    dimension["Name"],
+                    STACK_NAME if dimension["Value"] == {"Ref": "AWS::StackName"} else dimension["Value"],
+                )
+                for dimension in each["Dimensions"]
+            ),
+        )
+        for each in queries or [alarm]
+        if each["Namespace"] == "CubeSms"
+    ]
+
+
+def test_every_alarm_watches_metrics_that_are_emitted(run: Run) -> None:
+    # Given the alarms of the template
+    resources = yaml_parse(TEMPLATE.read_text("utf-8"))["Resources"].items()
+    alarms = {name: each["Properties"] for name, each in resources if each["Type"] == "AWS::CloudWatch::Alarm"}
+    watched = {name: _watched(alarm) for name, alarm in alarms.items()}
+    assert sum(map(len, watched.values())) == 9
+    # Then each metric of ours was emitted, with these very dimensions
+    assert {name: missing for name, each in watched.items() if (missing := set(each) - run.metrics)} == {}
+
+
+def test_alarms_are_deployed_with_the_names_of_what_they_watch(run: Run) -> None:
+    alarms = run.stack.aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    found = {alarm["AlarmName"]: {each["Name"]: each["Value"] for each in alarm["Dimensions"]} for alarm in alarms}
+    queue = run.stack.outputs["SendQueueUrl"].rpartition("/")[2]
+    assert found[f"{STACK_NAME}-oldest-message"] == {"QueueName": queue}
+    dead_letters = run.stack.outputs["DeadLetterQueueUrl"].rpartition("/")[2]
+    assert found[f"{STACK_NAME}-dead-letters"] == {"QueueName": dead_letters}
+    function = run.stack.outputs["SendFromQueueFunctionName"]
+    assert found[f"{STACK_NAME}-send-from-queue-errors"] == {"FunctionName": function}
+    assert found[f"{STACK_NAME}-quota"] == {"service": STACK_NAME, "Account": "all"}
+
+
+def test_dashboard_shows_what_is_emitted(run: Run) -> None:
+    # Given the dashboard as it is deployed
+    cloudwatch = run.stack.aws.client("cloudwatch")
+    body = cloudwatch.get_dashboard(DashboardName=run.stack.outputs["DashboardName"])["DashboardBody"]
+    widgets = json.loads(body)["widgets"]
+    # Then every metric of ours in it was emitted, and every metric that is emitted is in it
+    shown = {line.metric for widget in widgets if widget["type"] == "metric" for line in lines(widget) if line.metric}
+    ours = {metric for metric in shown if metric.namespace == "CubeSms"}
+    assert ours - run.metrics == set()
+    assert {metric.name for metric in ours} == EVERYTHING
+    # And those of AWS are about the functions and queues there are
+    functions = run.stack.aws.client("lambda").list_functions()["Functions"]
+    queues = run.stack.sqs.list_queues()["QueueUrls"]
+    names = {each["FunctionName"] for each in functions} | {url.rpartition("/")[2] for url in queues}
+    assert {value for metric in shown - ours for _, value in metric.dimensions} <= names
+    # And the queries count fields that are logged, in groups there are
+    (query,) = (widget["properties"]["query"] for widget in widgets if widget["type"] == "log")
+    rows = Query.parse(query).counts(run.log)
+    assert {state for state, *_ in rows} == {"RETRYING", "REJECTED", "FAILED", "UNKNOWN"}
+    assert {"CubeOutcomeUnknown: HTTP 500", "CubeAuthenticationError: HTTP 403"} <= {error for _, _, error, _ in rows}
+    assert any(code for _, code, *_ in rows)
+    for output in ("SendFromQueueLogGroup", "SendFromApiLogGroup"):
+        assert f"SOURCE '{run.stack.outputs[output]}'" in query
