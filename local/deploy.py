@@ -46,11 +46,17 @@ def deploy(aws: MiniStack, stack_name: str, parameters: Mapping[str, str], *, bu
     _upload(aws, template, build)
     # The managed policies that SAM would look up are none of ours: every function has its own role.
     transformed = transform(template, dict(parameters), _NoManagedPolicies())
-    transformed["Resources"] = _with_numbers(transformed["Resources"], _numbers(transformed, parameters))
+    numbers = _numbers(transformed, parameters)
+    transformed["Resources"] = {
+        name: _with_numbers(resource, numbers)
+        for name, resource in transformed["Resources"].items()
+        if not _is_metric_math(resource)
+    }
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(
         StackName=stack_name,
-        TemplateBody=json.dumps(transformed),
+        # Longer than a template may be that is not in a bucket.
+        TemplateURL=_put_template(aws, stack_name, json.dumps(transformed)),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_IAM"],
     )
@@ -78,6 +84,11 @@ def _with_numbers(value: Any, numbers: Mapping[str, int]) -> Any:
     return {key: item if key == "Environment" else _with_numbers(item, numbers) for key, item in value.items()}
 
 
+def _is_metric_math(resource: Mapping[str, Any]) -> bool:
+    # MiniStack takes alarms on one metric alone.
+    return resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
+
+
 class _NoManagedPolicies:
     def load(self) -> dict[str, str]:
         return {}
@@ -91,6 +102,15 @@ def _upload(aws: MiniStack, template: dict[str, Any], build: Path) -> None:
             key = f"{logical_id}.zip"
             s3.put_object(Bucket=BUCKET, Key=key, Body=_zipped(build / resource["Properties"][code]))
             resource["Properties"][code] = f"s3://{BUCKET}/{key}"
+        elif resource["Type"] == "AWS::CloudFormation::Stack":
+            nested = build / resource["Properties"]["TemplateURL"]
+            resource["Properties"]["TemplateURL"] = _put_template(aws, logical_id, nested.read_text("utf-8"))
+
+
+def _put_template(aws: MiniStack, name: str, text: str) -> str:
+    key = f"{name}.template"
+    aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=text.encode())
+    return f"{aws.url}/{BUCKET}/{key}"
 
 
 def _zipped(folder: Path) -> bytes:

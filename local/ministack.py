@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -43,7 +44,7 @@ class MiniStack:
     port : int
         Port on 127.0.0.1, 0 for a free one.
     authenticate : bool
-        Whether the policies of IAM are enforced.
+        Whether the policies of IAM are enforced. It is served over TLS then, which some of them ask for.
 
     Examples
     --------
@@ -56,9 +57,11 @@ class MiniStack:
         if not EXECUTABLE.exists():
             raise FileNotFoundError(f"{EXECUTABLE} is missing: run `make setup`")
         self.port = port or _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if authenticate else 'http'}://127.0.0.1:{self.port}"
         self._scratch = tempfile.TemporaryDirectory(prefix="cube-sms-")
         self.log_file = Path(self._scratch.name, "ministack.log")
+        self.ca_file = str(Path(self._scratch.name, "ministack-tls", "server.crt")) if authenticate else None
+        """The certificate that vouches for it, made when it starts; None where it is not served over TLS."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": self._scratch.name,
@@ -70,6 +73,7 @@ class MiniStack:
             "LAMBDA_EXECUTOR": "local",
             "S3_DATA_DIR": str(Path(self._scratch.name, "s3")),
             "AUTH": str(authenticate).lower(),
+            "USE_SSL": str(authenticate).lower(),
         }
         with self.log_file.open("w") as log:
             self._process = subprocess.Popen(
@@ -102,6 +106,7 @@ class MiniStack:
             region_name=REGION,
             aws_access_key_id="test",
             aws_secret_access_key="test",  # noqa: S106 - of the local AWS
+            verify=self.ca_file,
             config=Config(retries={"mode": "standard", "total_max_attempts": 5}, **config),
         )
 
@@ -117,19 +122,21 @@ class MiniStack:
             except ProcessLookupError:
                 break
             try:
-                self._process.wait(timeout=5)
+                self._process.wait(timeout=2)
             except subprocess.TimeoutExpired:
                 continue
         self._process.wait()
         self._scratch.cleanup()
 
     def _wait_until_ready(self, timeout: float) -> None:
+        url = f"{self.url}/_ministack/health"
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise RuntimeError(f"MiniStack did not start:\n{self.log()}")
             try:
-                with urllib.request.urlopen(f"{self.url}/_ministack/health", timeout=5):  # noqa: S310 - loopback
+                context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
+                with urllib.request.urlopen(url, timeout=5, context=context):  # noqa: S310 # nosec B310 # on loopback
                     return
             except OSError:
                 time.sleep(0.1)

@@ -66,6 +66,10 @@ class LocalStack:
         Port of the local AWS on 127.0.0.1, 0 for a free one.
     is_limited : bool
         Whether the provider has its limits, and the deployment keeps to them.
+    authenticate : bool
+        Whether the policies of IAM are enforced, and TLS with them.
+    aws : MiniStack, optional
+        Where to deploy it, which stays up; a local AWS of its own by default.
     **simulator
         Options of the provider's simulator.
     """
@@ -76,6 +80,8 @@ class LocalStack:
         *,
         port: int = 0,
         is_limited: bool = True,
+        authenticate: bool = False,
+        aws: MiniStack | None = None,
         **simulator: Any,
     ) -> None:
         if not is_limited:
@@ -84,12 +90,12 @@ class LocalStack:
         with ExitStack() as stack:
             account = f"{ACCESS_CODE}={SECRET}"
             self.cube = stack.enter_context(CubeSimulator(**{"account": account, **simulator}))
-            self.aws = stack.enter_context(MiniStack(port=port))
+            self.aws = aws or stack.enter_context(MiniStack(port=port, authenticate=authenticate))
             self.cube_url = f"{self.cube.url}/cube/v4"
             self.outputs = deploy(self.aws, STACK_NAME, {"CubeBaseUrl": self.cube_url, **(parameters or {})})
             self.sqs = self.aws.client("sqs")
             self.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
-            self._http = urllib3.PoolManager(retries=False, timeout=60)
+            self._http = urllib3.PoolManager(retries=False, timeout=60, ca_certs=self.aws.ca_file)
             stack.callback(self._http.clear)
             self._resources = stack.pop_all()
 
@@ -109,6 +115,13 @@ class LocalStack:
     def api_url(self) -> str:
         """The REST API's base URL on this machine."""
         return f"{self.aws.url}/restapis/{self.outputs['ApiId']}/v1/_user_request_"
+
+    def physical_id(self, logical_id: str) -> str:
+        """Return what a resource of the template is called."""
+        resources = self.aws.client("cloudformation").describe_stack_resources(
+            StackName=STACK_NAME, LogicalResourceId=logical_id
+        )
+        return str(resources["StackResources"][0]["PhysicalResourceId"])
 
     def put_credentials(self, accounts: Mapping[str, Mapping[str, str]]) -> None:
         """Store the accounts' credentials."""

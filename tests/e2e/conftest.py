@@ -14,8 +14,22 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[LocalStack]:
+def open_stack() -> Iterator[LocalStack]:
+    """Return a stack whose functions may do everything."""
     with LocalStack(is_limited=False) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def stack(open_stack: LocalStack) -> LocalStack:
+    """Return the stack of all tests that need none of their own."""
+    return open_stack
+
+
+@pytest.fixture(scope="session")
+def guarded_stack() -> Iterator[LocalStack]:
+    """Return a stack whose functions may do what their roles allow and nothing else, patient with the provider."""
+    with LocalStack({"MaxAttempts": "50"}, is_limited=False, authenticate=True) as stack:
         yield stack
 
 

@@ -21,9 +21,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def impatient_stack() -> Iterator[LocalStack]:
-    with LocalStack({"MaxAttempts": "1"}, is_limited=False) as stack:
+@pytest.fixture(scope="module", params=[False, True], ids=["stack", "guarded_stack"])
+def impatient_stack(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
+    with LocalStack({"MaxAttempts": "1"}, is_limited=False, authenticate=request.param) as stack:
         yield stack
 
 
@@ -34,6 +34,7 @@ def dlq(stack: LocalStack, *arguments: str) -> str:
         "AWS_DEFAULT_REGION": "eu-central-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
+        **({"AWS_CA_BUNDLE": stack.aws.ca_file} if stack.aws.ca_file else {}),
     }
     command = [sys.executable, "scripts/dlq.py", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout

@@ -7,10 +7,19 @@ import time
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import pytest
+
 from local.stack import SECRET, wait_until
 
 if TYPE_CHECKING:
     from local.stack import LocalStack
+
+
+@pytest.fixture(params=["open_stack", "guarded_stack"])
+def stack(request: pytest.FixtureRequest) -> LocalStack:
+    """Return a stack that enforces no policy, and one that enforces all."""
+    chosen: LocalStack = request.getfixturevalue(request.param)
+    return chosen
 
 
 def a_device() -> str:
@@ -138,6 +147,15 @@ def test_the_api_queues_for_callers_that_do_not_wait(stack: LocalStack) -> None:
     wait_for_states(stack, answer.body["requestId"], ["SENT"])
 
 
+def test_the_api_shows_what_became_of_a_message(stack: LocalStack) -> None:
+    request_id = f"shown-{uuid4()}"
+    stack.call_api("POST", "/messages", send_request(a_device()), Idempotency_Key=request_id)
+
+    answer = stack.call_api("GET", f"/messages/{request_id}")
+
+    assert (answer.status, answer.body["state"]) == (200, "SENT")
+
+
 def test_the_api_names_every_fault_of_an_invalid_request(stack: LocalStack) -> None:
     answer = stack.call_api("POST", "/messages", '{"deviceId": "?", "messageType": "text", "content": "x"}')
 
@@ -205,5 +223,5 @@ def test_metrics_are_emitted_for_every_outcome(stack: LocalStack) -> None:
     emf = wait_until("metrics", sent)[0]
     (directive,) = emf["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "CubeSms"
-    assert [sorted(dimensions) for dimensions in directive["Dimensions"]] == [["Account", "service"]]
+    assert [sorted(dimensions) for dimensions in directive["Dimensions"]] == [["Account", "service"], ["service"]]
     assert (emf["service"], emf["Account"], emf["MessagesSent"]) == ("cube-sms", "default", [1.0])

@@ -215,7 +215,7 @@ def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.Monk
     assert transformed["Rules"] == RULES
     resources = transformed["Resources"].values()
     deployed = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::Lambda::Function"]
-    assert len(deployed) == 2
+    assert len(deployed) == 3
     for function in deployed:
         variables = function["Environment"]["Variables"]
         assert variables["CUBE_MAX_QPS"] == {"Ref": "CubeMaxQps"}
@@ -227,8 +227,11 @@ def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.Monk
 
 
 def test_network_permissions_are_given_in_a_vpc_alone() -> None:
-    roles = [role for role in TEMPLATE["Resources"].values() if role["Type"] == "AWS::IAM::Role"]
+    resources = TEMPLATE["Resources"]
+    functions = [function for function in resources.values() if function["Type"] == "AWS::Serverless::Function"]
+    roles = [resources[function["Properties"]["Role"]["Fn::GetAtt"][0]] for function in functions]
 
+    assert roles
     assert all("ec2:CreateNetworkInterface" in str(role) for role in roles)
     assert not any("ec2:" in str(outside_of_vpc(role)) for role in roles)
 

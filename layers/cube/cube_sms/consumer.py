@@ -112,7 +112,7 @@ class QueueConsumer:
         Yields
         ------
         Consumed
-            One for each record, in no certain order.
+            One for each record.
         """
         needed = self._sender.longest_send + RESERVED_SECONDS
         waiting = list(records)
@@ -128,7 +128,7 @@ class QueueConsumer:
                         yield consumed
             self._put_back(waiting, 0.0)
         except GateClosedError as closed:
-            self._put_back(waiting, closed.until - self._clock())
+            self._put_back(waiting, max(1.0, closed.until - self._clock()))
         finally:
             self._sender.rest()
         for record in waiting:
@@ -164,7 +164,7 @@ class QueueConsumer:
     def _identity(self, record: Mapping[str, Any]) -> str:
         try:
             return self._parse(record).message_id
-        except (InvalidRequestError, KeyError):
+        except Exception:  # noqa: BLE001 - whatever is wrong with it is found out when its turn comes
             return f"invalid {record['messageId']}"
 
     def _parse(self, record: Mapping[str, Any]) -> SendRequest:

@@ -1,0 +1,290 @@
+"""Each permission of each function is needed: without it something fails that a caller or an operator notices."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.stack import ACCESS_CODE, SECRET, wait_until
+from tests.e2e.aws_proxy import change_environment
+from tests.e2e.test_send import a_device, dead_letter, send_request, states
+from tests.e2e.verdicts import set_visibility_timeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from local.stack import LocalStack
+
+LOCAL_MD = Path(__file__).parents[2] / "docs" / "local.md"
+
+ROLES = ("SendFromQueueRole", "SendFromApiRole", "ShowMessageRole")
+
+# How long the queue hides a message here whose worker could not say when to try again; six minutes as deployed.
+VISIBILITY_TIMEOUT = 3
+
+
+class Permission(NamedTuple):
+    """An action that a statement of a role allows."""
+
+    role: str
+    sid: str
+    action: str
+
+
+# What MiniStack does itself or not at all, whatever a role says: it writes functions' logs and polls queues in nobody's
+# name, and keeps no traces.
+NOT_ENFORCED = {
+    *(
+        Permission(role, "WriteLogs", f"logs:{action}")
+        for role in ROLES
+        for action in ("CreateLogStream", "PutLogEvents")
+    ),
+    *(
+        Permission(role, "WriteTraces", f"xray:{action}")
+        for role in ROLES
+        for action in ("PutTraceSegments", "PutTelemetryRecords")
+    ),
+    *(
+        Permission("SendFromQueueRole", "ConsumeSendQueue", f"sqs:{action}")
+        for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def stack(guarded_stack: LocalStack) -> Iterator[LocalStack]:
+    set_visibility_timeout(guarded_stack, VISIBILITY_TIMEOUT)
+    yield guarded_stack
+    set_visibility_timeout(guarded_stack, 360)
+    # Their credentials have been changed, and other tests count POSTs.
+    change_environment(guarded_stack, RESTARTED_AFTER=__name__)
+
+
+def statements(stack: LocalStack, role: str) -> list[dict[str, Any]]:
+    """Return the statements of a role as deployed, in the one policy it has."""
+    iam, name = stack.aws.client("iam"), stack.physical_id(role)
+    (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
+    found: list[dict[str, Any]] = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]["Statement"]
+    return found
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    return [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+
+
+@contextmanager
+def without(stack: LocalStack, *permissions: Permission) -> Iterator[None]:
+    """Withdraw permissions for as long as this context. The local AWS knows of it at once."""
+    before = {role: statements(stack, role) for role in {permission.role for permission in permissions}}
+    try:
+        for role, found in before.items():
+            left = [
+                {**statement, "Action": kept}
+                for statement in found
+                if (kept := [a for a in actions(statement) if Permission(role, statement["Sid"], a) not in permissions])
+            ]
+            put_statements(stack, role, left)
+        yield
+    finally:
+        for role, found in before.items():
+            put_statements(stack, role, found)
+
+
+def put_statements(stack: LocalStack, role: str, kept: list[dict[str, Any]]) -> None:
+    iam, name = stack.aws.client("iam"), stack.physical_id(role)
+    (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    document = json.dumps({"Version": "2012-10-17", "Statement": kept})
+    iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document)
+
+
+type Withdrawn = Callable[[], AbstractContextManager[None]]
+type Probe = Callable[[LocalStack, Withdrawn], None]
+
+
+def wait_until_sent_once(stack: LocalStack, device: str, request_id: str) -> None:
+    wait_until(f"{request_id} to be sent", lambda: states(stack, request_id)[-1:] == ["SENT"])
+    assert sum(post["accepted"] for post in stack.cube.requests(device)) == 1
+
+
+def wait_for_an_error(stack: LocalStack, message_id: str) -> None:
+    def logged() -> bool:
+        return any(
+            entry["correlation_id"] == message_id and entry["message"] == "unexpected error"
+            for entry in stack.outcomes()
+        )
+
+    wait_until(f"an error about {message_id}", logged)
+
+
+@contextmanager
+def rotated(stack: LocalStack) -> Iterator[None]:
+    """Give the account another secret, so that the functions have to read it, and its first one in the end."""
+    secret = f"secret-{uuid4()}"
+    stack.cube.configure(accounts={ACCESS_CODE: secret})
+    stack.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": secret}})
+    try:
+        yield
+    finally:
+        stack.cube.configure(accounts={ACCESS_CODE: SECRET})
+        stack.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
+
+
+def nothing_from_the_queue_is_posted(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    device, request_id = a_device(), f"unrecorded-{uuid4()}"
+    with withdrawn():
+        stack.enqueue(send_request(device, requestId=request_id))
+        wait_until("it to be put off", lambda: states(stack, request_id)[:1] == ["RETRYING"])
+        assert stack.cube.requests(device) == []
+    wait_until_sent_once(stack, device, request_id)
+
+
+def a_retry_has_no_time_of_its_own(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    device, request_id = a_device(), f"impatient-{uuid4()}"
+    stack.cube.configure(device_faults={device: "status:503*1"})
+    with withdrawn():
+        wait_for_an_error(stack, stack.enqueue(send_request(device, requestId=request_id)))
+    wait_until_sent_once(stack, device, request_id)
+
+
+def there_is_no_dead_letter(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    request_id = f"invalid-{uuid4()}"
+    with withdrawn():
+        wait_for_an_error(stack, stack.enqueue(send_request("not-an-iccid", requestId=request_id)))
+        assert [letter for letter in stack.dead_letters() if letter.get("requestId") == request_id] == []
+    assert dead_letter(stack, request_id)["reason"] == "InvalidRequest"
+
+
+def the_queue_function_has_no_credentials(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    device, request_id = a_device(), f"unsigned-{uuid4()}"
+    with rotated(stack):
+        with withdrawn():
+            stack.enqueue(send_request(device, requestId=request_id))
+            wait_until("it to be put off", lambda: states(stack, request_id)[:1] == ["RETRYING"])
+            assert not any(post["accepted"] for post in stack.cube.requests(device))
+        wait_until_sent_once(stack, device, request_id)
+
+
+def the_api_sends_nothing(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    device, key = a_device(), f"unrecorded-{uuid4()}"
+    with withdrawn():
+        assert stack.call_api("POST", "/messages", send_request(device), Idempotency_Key=key).status == 503
+        assert stack.cube.requests(device) == []
+    assert stack.call_api("POST", "/messages", send_request(device), Idempotency_Key=key).status == 200
+
+
+def the_api_queues_nothing(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    device, key = a_device(), f"unqueued-{uuid4()}"
+    headers = {"Prefer": "respond-async", "Idempotency_Key": key}
+    with withdrawn():
+        assert stack.call_api("POST", "/messages", send_request(device), **headers).status >= 500
+    assert stack.call_api("POST", "/messages", send_request(device), **headers).status == 202
+    wait_until_sent_once(stack, device, key)
+
+
+def the_api_has_no_credentials(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    device, key = a_device(), f"unsigned-{uuid4()}"
+
+    def status() -> int:
+        return stack.call_api("POST", "/messages", send_request(device), Idempotency_Key=key).status
+
+    with rotated(stack):
+        with withdrawn():
+            assert status() in (502, 503)
+        # It asks Secrets Manager again after some seconds.
+        wait_until("the API to send", lambda: status() == 200)
+
+
+def the_api_shows_nothing(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    key = f"unshown-{uuid4()}"
+    stack.call_api("POST", "/messages", send_request(a_device()), Idempotency_Key=key)
+    with withdrawn():
+        assert stack.call_api("GET", f"/messages/{key}").status == 503
+    assert stack.call_api("GET", f"/messages/{key}").body["state"] == "SENT"
+
+
+NEEDED: dict[Permission, Probe] = {
+    Permission("SendFromQueueRole", "ConsumeSendQueue", "sqs:ChangeMessageVisibility"): a_retry_has_no_time_of_its_own,
+    Permission("SendFromQueueRole", "WriteRecords", "dynamodb:UpdateItem"): nothing_from_the_queue_is_posted,
+    Permission("SendFromQueueRole", "PutDeadLetters", "sqs:SendMessage"): there_is_no_dead_letter,
+    Permission(
+        "SendFromQueueRole", "ReadCredentials", "secretsmanager:GetSecretValue"
+    ): the_queue_function_has_no_credentials,
+    Permission("SendFromApiRole", "WriteRecords", "dynamodb:UpdateItem"): the_api_sends_nothing,
+    Permission("SendFromApiRole", "PutOnSendQueue", "sqs:SendMessage"): the_api_queues_nothing,
+    Permission("SendFromApiRole", "ReadCredentials", "secretsmanager:GetSecretValue"): the_api_has_no_credentials,
+    Permission("ShowMessageRole", "ReadRecords", "dynamodb:GetItem"): the_api_shows_nothing,
+}
+
+
+@pytest.mark.parametrize("permission", NEEDED, ids=lambda permission: f"{permission.role}-{permission.action}")
+def test_without_this_permission(stack: LocalStack, permission: Permission) -> None:
+    # What fails without it, and works again with it, is in the probe
+    NEEDED[permission](stack, lambda: without(stack, permission))
+
+
+def test_every_permission_is_needed_or_not_enforced_here(stack: LocalStack) -> None:
+    deployed = {
+        Permission(role, statement["Sid"], action)
+        for role in ROLES
+        for statement in statements(stack, role)
+        for action in actions(statement)
+    }
+
+    assert deployed == NEEDED.keys() | NOT_ENFORCED
+
+
+def test_what_is_not_enforced_here_is_so_and_is_told() -> None:
+    told = LOCAL_MD.read_text()
+
+    assert [permission for permission in NOT_ENFORCED if f"`{permission.action}`" not in told] == []
+
+
+def test_what_is_not_enforced_here_is_not_missed(stack: LocalStack) -> None:
+    # Given roles without all that the local AWS does not ask for
+    device, request_id = a_device(), f"unasked-{uuid4()}"
+    with without(stack, *NOT_ENFORCED):
+        # When a message is sent, and shown
+        stack.enqueue(send_request(device, requestId=request_id))
+        answer = stack.call_api("POST", "/messages", send_request(a_device()))
+        shown = stack.call_api("GET", f"/messages/{answer.body['requestId']}")
+
+        # Then nothing is missed. Where this fails, the local AWS has begun to ask: it belongs to what is needed
+        assert (answer.status, shown.status) == (200, 200)
+        wait_until_sent_once(stack, device, request_id)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_statement_is_about_resources_of_the_stack(stack: LocalStack, role: str) -> None:
+    resources = stack.aws.client("cloudformation").describe_stack_resources(StackName="cube-sms")["StackResources"]
+    # A queue's id is its URL.
+    names = {resource["PhysicalResourceId"].rpartition("://")[2].rpartition("0/")[2] for resource in resources}
+
+    for statement in statements(stack, role):
+        # X-Ray has no resources.
+        if statement["Sid"] != "WriteTraces":
+            arn = statement["Resource"]
+            assert isinstance(arn, str)
+            named = arn.split(":", 5)[5].removesuffix(":*").removeprefix("table/")
+            named = named.removeprefix("log-group:").removeprefix("secret:")
+            assert named in names or named.rpartition("-")[0] in names
+
+
+def test_a_queue_takes_nothing_over_plain_http(stack: LocalStack) -> None:
+    # Given a sender with every permission, whose connection is not encrypted as far as the local AWS knows
+    sqs = stack.aws.client("sqs")
+    sqs.meta.events.register(
+        "before-sign.sqs", lambda request, **_: request.headers.add_header("X-Forwarded-Proto", "http")
+    )
+
+    for queue in ("SendQueueUrl", "DeadLetterQueueUrl"):
+        # When it sends a message, then it is refused
+        with pytest.raises(ClientError, match="AccessDenied"):
+            sqs.send_message(QueueUrl=stack.outputs[queue], MessageBody="{}")

@@ -1,0 +1,240 @@
+"""The project's own rules for its template: what every function, queue, role, parameter and output has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from scripts.transform import transformed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
+RESOURCES: dict[str, dict[str, Any]] = SOURCE["Resources"]
+# What may stand between a parameter's declaration and its use.
+LIVE_SECTIONS = ("Globals", "Conditions", "Resources", "Outputs")
+
+# Actions of IAM that know no resource to restrict them to, after AWS's Service Authorization Reference.
+ACTIONS_WITHOUT_RESOURCES = {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+}
+
+
+def of_type(resources: dict[str, dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
+
+
+FUNCTIONS = of_type(RESOURCES, "AWS::Serverless::Function")
+QUEUES = of_type(RESOURCES, "AWS::SQS::Queue")
+
+
+@pytest.fixture(scope="module")
+def deployed() -> dict[str, dict[str, Any]]:
+    """The resources as CloudFormation sees them."""
+    resources: dict[str, dict[str, Any]] = transformed()["Resources"]
+    return resources
+
+
+def walk(node: Any) -> Iterator[Any]:
+    """Yield a part of the template, and every part of it."""
+    yield node
+    if isinstance(node, dict | list):
+        for item in node.values() if isinstance(node, dict) else node:
+            yield from walk(item)
+
+
+def given(node: Any, true: set[str]) -> Any:
+    """Return what is left of a part of the template where these conditions are true, and all others are not."""
+    if isinstance(node, list):
+        return [given(item, true) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "Fn::If" in node:
+        condition, yes, no = node["Fn::If"]
+        return given(yes if condition in true else no, true)
+    items = {name: given(item, true) for name, item in node.items()}
+    return {name: item for name, item in items.items() if item != {"Ref": "AWS::NoValue"}}
+
+
+def target(reference: Any) -> str:
+    """Return the logical id that a `Ref` or `GetAtt` names."""
+    return str(reference["Ref"] if "Ref" in reference else reference["Fn::GetAtt"][0])
+
+
+def names_used(node: Any) -> set[str]:
+    """Return every name that a part of the template refers to."""
+    parts = list(walk(node))
+    references = {part["Ref"] for part in parts if isinstance(part, dict) and "Ref" in part}
+    substituted = [name for part in parts if isinstance(part, str) for name in re.findall(r"\$\{([A-Za-z]+)", part)]
+    return references | set(substituted)
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+# ── Functions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_has_what_it_is_run_and_watched_by(name: str, deployed: dict[str, dict[str, Any]]) -> None:
+    function = deployed[name]["Properties"]
+
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert 0 < function["Timeout"] <= 60
+    assert function["MemorySize"] == {"Ref": "MemorySize"}
+    assert function["Description"]
+    assert deployed[target(function["LoggingConfig"]["LogGroup"])]["Type"] == "AWS::Logs::LogGroup"
+    assert deployed[target(function["Role"])]["Type"] == "AWS::IAM::Role"
+
+
+@pytest.mark.parametrize("owned", [("LoggingConfig", "LogGroup"), ("Role",)], ids=lambda path: path[-1])
+def test_function_shares_neither_logs_nor_role(owned: tuple[str, ...], deployed: dict[str, dict[str, Any]]) -> None:
+    owners = []
+    for function in of_type(deployed, "AWS::Lambda::Function").values():
+        value: Any = function
+        for key in owned:
+            value = value[key]
+        owners.append(target(value))
+
+    assert len(set(owners)) == len(owners) >= len(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_nothing_that_a_function_fails_at_is_lost(name: str) -> None:
+    # Given what invokes it
+    events = FUNCTIONS[name]["Events"].values()
+
+    # Then a caller learns of a failure, or a message is received again and ends on a dead-letter queue
+    assert events
+    for event in events:
+        assert event["Type"] in ("Api", "SQS")
+        if event["Type"] == "SQS":
+            assert "RedrivePolicy" in QUEUES[target(event["Properties"]["Queue"])]
+            assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_message_stays_invisible_for_six_timeouts_of_its_function(name: str) -> None:
+    for event in FUNCTIONS[name]["Events"].values():
+        if event["Type"] == "SQS":
+            queue = QUEUES[target(event["Properties"]["Queue"])]
+            assert queue["VisibilityTimeout"] >= 6 * FUNCTIONS[name]["Timeout"]
+
+
+def test_api_function_gives_up_before_api_gateway_does() -> None:
+    for function in FUNCTIONS.values():
+        if any(event["Type"] == "Api" for event in function["Events"].values()):
+            assert function["Timeout"] <= 29
+
+
+def test_log_group_has_a_retention() -> None:
+    groups = of_type(RESOURCES, "AWS::Logs::LogGroup")
+
+    assert groups
+    assert {name for name, group in groups.items() if "RetentionInDays" not in group} == set()
+
+
+# ── Permissions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_permission_names_its_actions_and_resources(deployed: dict[str, dict[str, Any]]) -> None:
+    # Given every statement that allows a role something
+    allowed = [
+        part
+        for role in of_type(deployed, "AWS::IAM::Role").values()
+        for part in walk(role["Policies"])
+        if isinstance(part, dict) and part.get("Effect") == "Allow"
+    ]
+
+    # Then it names each action, and a resource but where there is none to name
+    assert len(allowed) > len(FUNCTIONS)
+    for statement in allowed:
+        actions = as_list(statement["Action"])
+        assert not [action for action in actions if "*" in action], statement
+        if "*" in as_list(statement["Resource"]):
+            assert set(actions) <= ACTIONS_WITHOUT_RESOURCES, statement
+
+
+def test_action_without_resources_is_still_allowed_somewhere(deployed: dict[str, dict[str, Any]]) -> None:
+    assert set(walk_strings(deployed)) >= ACTIONS_WITHOUT_RESOURCES
+
+
+def walk_strings(node: Any) -> Iterator[str]:
+    return (part for part in walk(node) if isinstance(part, str))
+
+
+def test_no_role_has_a_managed_policy(deployed: dict[str, dict[str, Any]]) -> None:
+    # AWS changes them, and they allow more than these functions do.
+    assert not [name for name, role in of_type(deployed, "AWS::IAM::Role").items() if "ManagedPolicyArns" in role]
+
+
+def test_no_partition_is_written_down() -> None:
+    # China and GovCloud have others. A parameter's pattern and its example are for people.
+    written = [text for section in LIVE_SECTIONS for text in walk_strings(SOURCE[section]) if "arn:aws" in text]
+    assert written == []
+
+
+# ── Queues ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("conditions", [set(), {"HasKmsKey"}], ids=["key of AWS", "own key"])
+@pytest.mark.parametrize("name", QUEUES)
+def test_queue_is_encrypted(name: str, conditions: set[str]) -> None:
+    queue = given(QUEUES[name], conditions)
+    assert ("KmsMasterKeyId" in queue) is not (queue.get("SqsManagedSseEnabled") is True)
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_queue_has_a_dead_letter_queue_or_is_one(name: str) -> None:
+    dead_letters = {
+        queue: target(properties["RedrivePolicy"]["deadLetterTargetArn"])
+        for queue, properties in QUEUES.items()
+        if "RedrivePolicy" in properties
+    }
+
+    assert (name in dead_letters) is not (name in dead_letters.values())
+    # A dead letter keeps its age, so its queue keeps it no less long.
+    if name in dead_letters:
+        retention = "MessageRetentionPeriod"
+        assert QUEUES[dead_letters[name]][retention] >= QUEUES[name][retention]
+
+
+# ── Parameters, conditions, outputs ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", SOURCE["Parameters"])
+def test_parameter_is_described_and_used(name: str) -> None:
+    parameter = SOURCE["Parameters"][name]
+
+    assert parameter["Description"].endswith(".")
+    assert "ConstraintDescription" in parameter or "AllowedPattern" not in parameter
+    assert name in names_used([SOURCE[section] for section in LIVE_SECTIONS])
+
+
+def test_parameter_has_a_place_on_the_console() -> None:
+    groups = SOURCE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    placed = [name for group in groups for name in group["Parameters"]]
+
+    assert sorted(placed) == sorted(SOURCE["Parameters"])
+
+
+def test_condition_is_used() -> None:
+    parts = [part for part in walk([SOURCE[section] for section in LIVE_SECTIONS]) if isinstance(part, dict)]
+    used = {part["Fn::If"][0] for part in parts if "Fn::If" in part}
+    used |= {part["Condition"] for part in parts if isinstance(part.get("Condition"), str)}
+
+    assert used == SOURCE["Conditions"].keys()
+
+
+@pytest.mark.parametrize("name", SOURCE["Outputs"])
+def test_output_is_described(name: str) -> None:
+    assert SOURCE["Outputs"][name]["Description"].endswith(".")
