@@ -66,6 +66,10 @@ def environment(function: str = QUEUE_FUNCTION, *, on_lambda: bool = False, cube
         # Fetched once: what is measured is a warm function.
         "SECRET_MAX_AGE": "86400",
         "POWERTOOLS_LOG_LEVEL": "INFO",
+        # Not paced: what is measured is the work, and not the waiting.
+        "CUBE_MAX_QPS": "0",
+        "CUBE_DAILY_QUOTA": "0",
+        "CUBE_MAX_CONNECTIONS": "0",
     }
     if on_lambda:
         variables |= {

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cube_sms.dead_letters import ATTEMPTS_USED_UP, INVALID_REQUEST, DeadLetterQueue
+from cube_sms.dead_letters import ATTEMPTS_USED_UP, CONFLICT, INVALID_REQUEST, DeadLetterQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +127,25 @@ def test_message_that_dies_again_tells_of_its_last_death(
         "detail": "HTTP 503",
         "attempts": "8",
     }
+
+
+def test_letter_of_a_message_that_dies_again_holds_nothing_of_the_earlier_one(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    # Given a message that was redriven after its attempts were used up
+    earlier = {"attempts": "8", "lastCode": "9429", "failedClaim": "4f1a", "reason": ATTEMPTS_USED_UP, "trace": "1-2"}
+    again = record(**{name: string(value) for name, value in earlier.items()})
+
+    dead_letters.put(again, request_id="order-1", reason=CONFLICT)
+
+    assert values(received(sqs, queue_url)) == {"requestId": "order-1", "reason": "Conflict", "trace": "1-2"}
+
+
+def test_attributes_of_these_names_are_the_senders_before_the_first_letter(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    dead_letters.put(record(attempts=string("mine")), request_id="order-1", reason=CONFLICT)
+    assert values(received(sqs, queue_url))["attempts"] == "mine"
 
 
 def test_more_attributes_than_sqs_takes_are_dropped_but_never_the_reason(

@@ -18,6 +18,9 @@ INVALID_REQUEST = "InvalidRequest"
 CONFLICT = "Conflict"
 ATTEMPTS_USED_UP = "AttemptsUsedUp"
 
+# The attributes of a letter.
+OWN = frozenset({REQUEST_ID, FAILED_CLAIM, "reason", "detail", "attempts", "lastCode"})
+
 MAX_ATTRIBUTES = 10
 MAX_VALUE_LENGTH = 1024
 
@@ -62,8 +65,11 @@ class DeadLetterQueue:
                     "DataType": "Number" if isinstance(value, int) else "String",
                     "StringValue": text,
                 }
-        for name, original in record.get("messageAttributes", {}).items():
-            if len(attributes) < MAX_ATTRIBUTES and name not in attributes:
+        kept = record.get("messageAttributes", {})
+        # Those of an earlier letter say nothing of this one.
+        old = OWN if "reason" in kept else frozenset()
+        for name, original in kept.items():
+            if len(attributes) < MAX_ATTRIBUTES and name not in attributes and name not in old:
                 attributes[name] = _as_sent(original)
         self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=record["body"], MessageAttributes=attributes)
 
