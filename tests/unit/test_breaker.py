@@ -13,12 +13,11 @@ from cube_sms.breaker import (
     MOST_RETRY_AFTER,
     PROBE_MARGIN,
     PROBING_SECONDS,
-    REMEMBERED_SECONDS,
     THROTTLED_SECONDS,
     UNAVAILABLE_SECONDS,
 )
 from cube_sms.errors import GateClosedError
-from cube_sms.gate_item import GATE_KEY
+from cube_sms.gate_item import GATE_KEY, REMEMBERED_SECONDS
 from tests.unit.gate_table import (
     LONGEST_POST,
     accepted,

@@ -12,9 +12,8 @@ from botocore.stub import Stubber
 
 from benchmarks.gate_model import OneItemTable
 from cube_sms.errors import GateClosedError, RecordsUnavailableError
-from cube_sms.gate_item import GATE_KEY
+from cube_sms.gate_item import GATE_KEY, REMEMBERED_SECONDS
 from cube_sms.lanes import HANDOVER, MIN_SLACK, WINDOW
-from cube_sms.quota import REMEMBERED_SECONDS
 from tests.unit.gate_table import DAY, NEXT_DAY, accepted, gate, item_of, post, take
 from tests.unit.records_table import TABLE, answer_lost
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .errors import CubeError, CubeOutcomeUnknown, CubeThrottled, CubeUnavailable, GateClosedError
+from .gate_item import REMEMBERED_SECONDS
 from .updates import ConditionalUpdate
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ MOST_RETRY_AFTER = 86_400.0
 # the time of a POST.
 PROBING_SECONDS = 1.0
 PROBE_MARGIN = 5.0
-
-# Seconds after which a worker that remembers the gate as closed looks again: somebody may have opened it by hand.
-REMEMBERED_SECONDS = 10.0
 
 
 class Breaker:

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import batched, chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,7 +18,7 @@ from .models import parse_send_request
 from .states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_sqs import SQSClient
 
@@ -68,6 +68,18 @@ class Consumed:
     fault: Exception | None = None
     dead_letter_reason: str | None = None
     acknowledged: bool = False
+
+
+class _Parsed(NamedTuple):
+    record: Mapping[str, Any]
+    request: SendRequest | Exception
+
+    @property
+    def identity(self) -> str:
+        """What the records of one message share."""
+        if isinstance(self.request, Exception):
+            return f"invalid {self.record['messageId']}"
+        return self.request.message_id
 
 
 class QueueConsumer:
@@ -145,37 +157,36 @@ class QueueConsumer:
         self, records: Sequence[Mapping[str, Any]], deadline: float, is_in_time: Callable[[], bool]
     ) -> Iterator[tuple[Mapping[str, Any], Consumed | None]]:
         """Consume records in turns, those of one message one after the other; None for those there was no time for."""
-        turns: dict[str, list[Mapping[str, Any]]] = {}
+        turns: dict[str, list[_Parsed]] = {}
         for record in records:
-            turns.setdefault(self._identity(record), []).append(record)
+            parsed = self._parse(record)
+            turns.setdefault(parsed.identity, []).append(parsed)
 
-        def consume(turn: list[Mapping[str, Any]]) -> list[Consumed | None]:
-            return [self._consume(record, deadline) if is_in_time() else None for record in turn]
+        def consume(turn: list[_Parsed]) -> list[Consumed | None]:
+            return [self._consume(parsed, deadline) if is_in_time() else None for parsed in turn]
 
+        in_turns = [parsed.record for turn in turns.values() for parsed in turn]
         if len(turns) == 1:
-            results: Iterable[list[Consumed | None]] = map(consume, turns.values())
-            yield from zip(records, chain.from_iterable(results), strict=True)
+            yield from zip(in_turns, chain.from_iterable(map(consume, turns.values())), strict=True)
             return
         # One more than there are connections: while it waits for one, its message is claimed already.
         with ThreadPoolExecutor(self._settings.queue_send_concurrency + 1) as pool:
-            results = pool.map(consume, turns.values())
-            yield from zip(chain.from_iterable(turns.values()), chain.from_iterable(results), strict=True)
+            yield from zip(in_turns, chain.from_iterable(pool.map(consume, turns.values())), strict=True)
 
-    def _identity(self, record: Mapping[str, Any]) -> str:
+    def _parse(self, record: Mapping[str, Any]) -> _Parsed:
         try:
-            return self._parse(record).message_id
-        except Exception:  # noqa: BLE001 - whatever is wrong with it is found out when its turn comes
-            return f"invalid {record['messageId']}"
+            request = parse_send_request(
+                record["body"].encode("utf-8", "surrogatepass"),
+                request_id=_attribute(record, REQUEST_ID),
+                max_content_length=self._settings.max_content_length,
+            ).identified(record["messageId"])
+        except Exception as error:  # noqa: BLE001 - dealt with when the record's turn comes
+            return _Parsed(record, error)
+        return _Parsed(record, request)
 
-    def _parse(self, record: Mapping[str, Any]) -> SendRequest:
-        return parse_send_request(
-            record["body"].encode("utf-8", "surrogatepass"),
-            request_id=_attribute(record, REQUEST_ID),
-            max_content_length=self._settings.max_content_length,
-        ).identified(record["messageId"])
-
-    def _consume(self, record: Mapping[str, Any], deadline: float) -> Consumed:
+    def _consume(self, parsed: _Parsed, deadline: float) -> Consumed:
         now = self._clock()
+        record = parsed.record
         attributes = record.get("attributes", {})
         consumed = Consumed(
             record_id=record["messageId"],
@@ -184,14 +195,17 @@ class QueueConsumer:
         )
         # Whatever goes wrong with one message is that message's affair: it stays in the queue and the batch goes on.
         try:
-            self._send(record, consumed, deadline)
+            self._send(parsed, consumed, deadline)
         except Exception as error:  # noqa: BLE001
             consumed.fault = error
         return consumed
 
-    def _send(self, record: Mapping[str, Any], consumed: Consumed, deadline: float) -> None:
+    def _send(self, parsed: _Parsed, consumed: Consumed, deadline: float) -> None:
+        record, request = parsed
         try:
-            request = consumed.request = self._parse(record)
+            if isinstance(request, Exception):
+                raise request
+            consumed.request = request
             restart = _attribute(record, FAILED_CLAIM)
             consumed.outcome = self._sender.send(request, restart=restart, deadline=deadline)
         except (InvalidRequestError, RequestConflictError) as error:

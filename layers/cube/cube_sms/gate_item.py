@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from .aws import update_item
 from .errors import RecordsUnavailableError
 
 if TYPE_CHECKING:
@@ -17,6 +16,10 @@ if TYPE_CHECKING:
 
 # In the table of records, whose keys are "<account>#<requestId>": no account is without a name.
 GATE_KEY = "#gate"
+
+# Seconds after which a worker that remembers it as closed, or the quota as spent, looks again: somebody may have opened
+# it by hand, or raised the quota.
+REMEMBERED_SECONDS = 10.0
 
 FIRST_WRITE_SECONDS = 0.2
 
@@ -68,21 +71,7 @@ class GateItem:
             Where DynamoDB is away.
         """
         started = self._clock()
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key={"messageId": {"S": GATE_KEY}},
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **update.expressions(),
-            )
-            item: Any = answer["Attributes"]
-            is_written = True
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            item = error.response.get("Item", {})
-            is_written = False
-        except (BotoCoreError, ClientError) as error:
-            raise RecordsUnavailableError(error) from error
+        item, is_written = update_item(self._client, self._table, GATE_KEY, **update.expressions())
         self._values = {name: next(iter(typed.values())) for name, typed in item.items()}
         self._seen_at = self._clock()
         self.write_time += (self._seen_at - started - self.write_time) * NEWEST_SHARE

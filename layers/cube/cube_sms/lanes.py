@@ -222,7 +222,7 @@ def plan(
         for index, lane in enumerate(lanes)
         if starts[index] <= now and (is_fresh or worker.is_passing or now - lane.free_at > UNSEEN_SECONDS)
     }
-    chosen = _choose(layout, lanes, worker, wanted, before, idle, now)
+    chosen = _choose(layout, lanes, worker, wanted, before, starts, idle, now)
     heap = [(starts[index], order, index) for order, index in enumerate(chosen)]
     heapify(heap)
     planned: dict[int, list[float]] = {}
@@ -281,11 +281,11 @@ def _choose(
     worker: Worker,
     wanted: int,
     before: Mapping[int, Sequence[float]],
+    starts: Mapping[int, float],
     idle: Set[int],
     now: float,
 ) -> list[int]:
     """Return the lanes to use: as many as the worker's connections can, without taking more than its share."""
-    starts = {index: max(now, next_query(layout, queries)) for index, queries in before.items()}
     useful = wanted
     if worker.post_time:
         useful = min(wanted, math.ceil(worker.connections / worker.post_time * WINDOW))

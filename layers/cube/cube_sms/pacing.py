@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .client import CubeAnswer
     from .errors import CubeError, GateReason
-    from .lanes import Grant
+    from .lanes import Grant, Plan
 
 # Seconds for which what a write has brought is taken for the present.
 FRESH_SECONDS = 0.1
@@ -334,9 +334,10 @@ class Gate:
         update = ConditionalUpdate()
         is_probe = self._breaker.begin(update)
         wanted = self._daily.cut(1 if is_probe else wanted)
-        grants = self._plan(wanted, latest) if self._layout.count else []
-        if grants:
-            wanted = sum(grant.uses for grant in grants)
+        grants: list[Grant] = []
+        if self._layout.count:
+            planned = self._plan(wanted, latest)
+            grants, wanted = planned.grants, planned.uses
         texts = {grant.index: str(Lane(grant.free_at, self._name, self._is_passing)) for grant in grants}
         for index, text in texts.items():
             update.require(update.equal(_lane(index), self._item.get(_lane(index))))
@@ -368,7 +369,7 @@ class Gate:
         older, latest = queries[: -2 * self._layout.uses], queries[-2 * self._layout.uses :]
         return [query for query in older if not query.is_settled] + latest
 
-    def _plan(self, wanted: int, latest: float) -> list[Grant]:
+    def _plan(self, wanted: int, latest: float) -> Plan:
         now = self._clock()
         lanes = [self._seen_lane(index) for index in range(self._layout.count)]
         queries = {index: [query.at for query in hold.queries] for index, hold in self._holds.items()}
@@ -383,7 +384,7 @@ class Gate:
         if not planned.grants:
             until = planned.starts_at
             raise GateClosedError("busy", until if until <= latest_today else max(until, self._daily.next_begins_at))
-        return planned.grants
+        return planned
 
     def _seen_lane(self, index: int) -> Lane:
         text = self._item.get(_lane(index))

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from .errors import GateClosedError
+from .gate_item import REMEMBERED_SECONDS
 from .lanes import HANDOVER
 
 if TYPE_CHECKING:
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from .updates import ConditionalUpdate
 
 DAY = 86_400
-
-# Seconds after which a quota that is remembered as spent is looked at again: a deployment may have raised it.
-REMEMBERED_SECONDS = 10.0
 
 
 class DailyQuota:

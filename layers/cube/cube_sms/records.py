@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .aws import update_item
 from .errors import RecordsUnavailableError, RequestConflictError
 from .states import State
 
@@ -318,25 +319,18 @@ class RecordStore:
     def _update(
         self, message_id: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
     ) -> tuple[Record, bool]:
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key={"messageId": {"S": message_id}},
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeNames={"#state": "state", "#owner": "owner", **names},
-                ExpressionAttributeValues={name: _attribute(value) for name, value in values.items()},
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException as error:
-            item: Any = error.response.get("Item")
-            if not item:
-                raise RecordsUnavailableError(f"the record of {message_id} has been deleted") from error
-            return _record(item), False
-        except (BotoCoreError, ClientError) as error:
-            raise RecordsUnavailableError(error) from error
-        return _record(answer["Attributes"]), True
+        item, is_written = update_item(
+            self._client,
+            self._table,
+            message_id,
+            UpdateExpression=update,
+            ConditionExpression=condition,
+            ExpressionAttributeNames={"#state": "state", "#owner": "owner", **names},
+            ExpressionAttributeValues={name: _attribute(value) for name, value in values.items()},
+        )
+        if not item:
+            raise RecordsUnavailableError(f"the record of {message_id} has been deleted")
+        return _record(item), is_written
 
 
 def _hash_of(request: SendRequest) -> str:
