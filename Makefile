@@ -71,7 +71,7 @@ check-bandit-tools:
 	scripts/quietly "bandit, tools" $(CHECKS)/bin/bandit --quiet --configfile pyproject.toml -ll --recursive local scripts benchmarks
 # Without the key of a service that it would send its findings to.
 check-checkov:
-	mkdir -p .aws-sam && scripts/quietly transform $(DEV)/bin/python scripts/transform.py .aws-sam/transformed.json
+	mkdir -p .aws-sam && scripts/quietly transform $(DEV)/bin/python -m local.transform .aws-sam/transformed.json
 	scripts/quietly checkov env -u BC_API_KEY $(CHECKS)/bin/checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
 
 test: check build $(RUNTIME)/.done ## Run every check and test

@@ -8,8 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
+
+from local.transform import transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +45,7 @@ def deploy(aws: MiniStack, stack_name: str, parameters: Mapping[str, str], *, bu
     """
     template = yaml_parse((build / "template.yaml").read_text())
     _upload(aws, template, build)
-    # The managed policies that SAM would look up are none of ours: every function has its own role.
-    transformed = transform(template, dict(parameters), _NoManagedPolicies())
+    transformed = transform(template, parameters)
     numbers = _numbers(transformed, parameters)
     transformed["Resources"] = {
         name: _with_numbers(resource, numbers)
@@ -87,11 +87,6 @@ def _with_numbers(value: Any, numbers: Mapping[str, int]) -> Any:
 def _is_metric_math(resource: Mapping[str, Any]) -> bool:
     # MiniStack takes alarms on one metric alone.
     return resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
-
-
-class _NoManagedPolicies:
-    def load(self) -> dict[str, str]:
-        return {}
 
 
 def _upload(aws: MiniStack, template: dict[str, Any], build: Path) -> None:

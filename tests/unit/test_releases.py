@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
 from cube_sms import __version__
+from local.transform import transform
 
 ROOT = Path(__file__).parents[2]
 SAMCONFIG: dict[str, Any] = tomllib.loads((ROOT / "samconfig.toml").read_text("utf-8"))
@@ -34,11 +34,6 @@ NOT_VERSIONED = {
 }
 
 
-class NoManagedPolicies:
-    def load(self) -> dict[str, str]:
-        return {}
-
-
 @pytest.fixture(autouse=True)
 def _region(monkeypatch: pytest.MonkeyPatch) -> None:
     # The transform asks botocore for the region it is for.
@@ -52,11 +47,7 @@ def template() -> dict[str, Any]:
 
 def transformed(source: dict[str, Any], **parameters: str) -> dict[str, Any]:
     """Return the resources that SAM makes of a template that is packaged."""
-    for resource in source["Resources"].values():
-        for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
-            if not resource["Properties"][code].startswith("s3://"):
-                resource["Properties"][code] = f"s3://bucket/{resource['Properties'][code]}"
-    resources: dict[str, Any] = transform(source, parameters, NoManagedPolicies())["Resources"]
+    resources: dict[str, Any] = transform(source, parameters)["Resources"]
     return resources
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from scripts.transform import transformed
+from local.transform import template_as_deployed
 
 PROJECT = Path(__file__).parents[2]
 CHECKOV = PROJECT / ".checkov.yaml"
@@ -40,7 +40,7 @@ def test_check_of_a_resource_is_suppressed_for_a_reason(name: str) -> None:
 
 
 def test_suppressions_are_there_where_checkov_looks() -> None:
-    assert suppressed(transformed()["Resources"]) == SUPPRESSED
+    assert suppressed(template_as_deployed()["Resources"]) == SUPPRESSED
 
 
 def test_check_of_all_is_suppressed_for_a_reason() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
+
+from local.transform import transform
 
 TEMPLATE: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
@@ -204,12 +205,9 @@ def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.Monk
     # Given the template as it is deployed
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     template: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
-    for resource in template["Resources"].values():
-        for code in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
-            resource["Properties"][code] = "s3://bucket/key"
 
     # When it is transformed
-    transformed = transform(template, {}, NoManagedPolicies())
+    transformed = transform(template)
 
     # Then the rules are in it, and every function knows the limits
     assert transformed["Rules"] == RULES
@@ -234,8 +232,3 @@ def test_network_permissions_are_given_in_a_vpc_alone() -> None:
     assert roles
     assert all("ec2:CreateNetworkInterface" in str(role) for role in roles)
     assert not any("ec2:" in str(outside_of_vpc(role)) for role in roles)
-
-
-class NoManagedPolicies:
-    def load(self) -> dict[str, str]:
-        return {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from scripts.transform import transformed
+from local.transform import template_as_deployed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ QUEUES = of_type(RESOURCES, "AWS::SQS::Queue")
 @pytest.fixture(scope="module")
 def deployed() -> dict[str, dict[str, Any]]:
     """The resources as CloudFormation sees them."""
-    resources: dict[str, dict[str, Any]] = transformed()["Resources"]
+    resources: dict[str, dict[str, Any]] = template_as_deployed()["Resources"]
     return resources
 
 
