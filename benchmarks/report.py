@@ -141,7 +141,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def markdown(sections: Sequence[Section]) -> str:
     """Return the page: the table, the machine, and each measurement with its method and breakdowns."""
     rows = [row for section in sections for row in section.rows]
-    parts = [_INTRODUCTION, table(HEADER, rows), f"Machine: {_machine()}."]
+    parts = [_INTRODUCTION, table(HEADER, rows), f"Machine: {machine()}."]
     for section in sections:
         parts += [f"## {section.title}", section.method.strip(), *section.details]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -153,7 +153,8 @@ def _digits(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Return what was measured on."""
     system = f"{platform.system()} {platform.machine()}"
     return f"{_processor()}, {os.cpu_count()} cores, {system}, CPython {platform.python_version()}"
 

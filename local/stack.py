@@ -15,11 +15,12 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from local.cube_simulator import CubeSimulator
-from local.deploy import deploy
+from local.deploy import BUILD, deploy
 from local.ministack import REGION, MiniStack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from types import TracebackType
 
 STACK_NAME = "cube-sms"
@@ -70,6 +71,8 @@ class LocalStack:
         Whether the policies of IAM are enforced, and TLS with them.
     aws : MiniStack, optional
         Where to deploy it, which stays up; a local AWS of its own by default.
+    build : Path
+        What `sam build` made.
     **simulator
         Options of the provider's simulator.
     """
@@ -82,6 +85,7 @@ class LocalStack:
         is_limited: bool = True,
         authenticate: bool = False,
         aws: MiniStack | None = None,
+        build: Path = BUILD,
         **simulator: Any,
     ) -> None:
         if not is_limited:
@@ -92,7 +96,8 @@ class LocalStack:
             self.cube = stack.enter_context(CubeSimulator(**{"account": account, **simulator}))
             self.aws = aws or stack.enter_context(MiniStack(port=port, authenticate=authenticate))
             self.cube_url = f"{self.cube.url}/cube/v4"
-            self.outputs = deploy(self.aws, STACK_NAME, {"CubeBaseUrl": self.cube_url, **(parameters or {})})
+            parameters = {"CubeBaseUrl": self.cube_url, **(parameters or {})}
+            self.outputs = deploy(self.aws, STACK_NAME, parameters, build=build)
             self.sqs = self.aws.client("sqs")
             self.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
             self._http = urllib3.PoolManager(retries=False, timeout=60, ca_certs=self.aws.ca_file)

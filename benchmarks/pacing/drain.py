@@ -7,32 +7,19 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from local.stack import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from local.cube_simulator import CubeSimulator
-    from local.ministack import MiniStack
-    from local.stack import HttpAnswer
+    from local.stack import LocalStack
 
 _SQS_BATCH = 10
 _WARM_UP_SECONDS = 120.0
 _SECOND = 1.1
 _DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
-
-
-class Stack(Protocol):
-    """What a run needs of a deployed gateway."""
-
-    cube: CubeSimulator
-    aws: MiniStack
-    outputs: dict[str, str]
-
-    def call_api(self, method: str, path: str, body: str | None = None) -> HttpAnswer:
-        """Call the REST API."""
 
 
 class ApiCall(NamedTuple):
@@ -84,12 +71,12 @@ class Run:
     dead: Sequence[str]
 
 
-def drain(stack: Stack, messages: int, *, invocations: int, api_every: float, limit: float) -> Run:
+def drain(stack: LocalStack, messages: int, *, invocations: int, api_every: float, limit: float) -> Run:
     """Drain a burst.
 
     Parameters
     ----------
-    stack : Stack
+    stack : LocalStack
         The gateway.
     messages : int
         Size of the burst.
@@ -129,7 +116,7 @@ def drain(stack: Stack, messages: int, *, invocations: int, api_every: float, li
     )
 
 
-def _warm_up(stack: Stack, sqs: Any, queue: str, invocations: int) -> None:
+def _warm_up(stack: LocalStack, sqs: Any, queue: str, invocations: int) -> None:
     """Start every worker, under no limit of the provider's, and forget it."""
     limits = {"qps": 0, "connections": 0}
     restored = {name: value for name, value in stack.cube.configure().items() if name in limits}
@@ -145,7 +132,7 @@ def _warm_up(stack: Stack, sqs: Any, queue: str, invocations: int) -> None:
 
 
 @contextmanager
-def _paused(stack: Stack) -> Iterator[None]:
+def _paused(stack: LocalStack) -> Iterator[None]:
     functions = stack.aws.client("lambda")
     name = stack.outputs["SendFromQueueFunctionName"]
     (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
@@ -155,7 +142,7 @@ def _paused(stack: Stack) -> Iterator[None]:
 
 
 @contextmanager
-def _calling(stack: Stack, calls: list[ApiCall], every: float) -> Iterator[None]:
+def _calling(stack: LocalStack, calls: list[ApiCall], every: float) -> Iterator[None]:
     stopped = threading.Event()
 
     def call() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.pacing.results import PEER_INVOCATIONS
-from benchmarks.report import MISSED, _machine, table
+from benchmarks.report import MISSED, machine, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -105,7 +105,7 @@ def page(results: Sequence[Result], calls: str, limit: float) -> str:
         peer=PEER_INVOCATIONS,
         limit=limit,
     )
-    parts = [_INTRODUCTION, table(HEADER, rows(results)), f"Machine: {_machine()}.", "## The gate", calls, method]
+    parts = [_INTRODUCTION, table(HEADER, rows(results)), f"Machine: {machine()}.", "## The gate", calls, method]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmarks.pacing.cases import split_parameters
 from benchmarks.pacing.drain import drain
 from benchmarks.pacing.figures import figures
-from benchmarks.pacing.naive.stack import NaiveStack
+from benchmarks.pacing.naive.stack import naive_stack
 from local.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -69,6 +69,6 @@ def measure_ceiling(case: Case, messages: int) -> Figures:
 
 def measure_peer(case: Case, messages: int, limit: float) -> Figures:
     """Return the figures of the naive peer, cut off after so many seconds."""
-    with NaiveStack(**case.simulator) as stack:
+    with naive_stack(**case.simulator) as stack:
         run = drain(stack, messages, invocations=PEER_INVOCATIONS, api_every=case.api_every, limit=limit)
     return figures(run, optimum=case.peer_optimum, invocations=PEER_INVOCATIONS)
