@@ -1,12 +1,13 @@
 # `make demo` and `make test` set up everything they need. Each environment is locked and made anew when its lock changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build local demo test check bench bench-pacing dashboard dlq lock clean
+.PHONY: help setup build local demo test check bench bench-pacing dashboard dlq replay schemas lock clean
 
 DEV := .venv
 SAM := .venv-sam
 CHECKS := .venv-checks
 MINISTACK := .venv-ministack
+BENCH := .venv-bench
 RUNTIME := .runtime
 
 # `sam build` wants a python3.13 on PATH, and `sam validate` a region.
@@ -24,6 +25,7 @@ $(DEV)/.done: requirements/dev.txt layers/dependencies/requirements.txt
 $(SAM)/.done: requirements/sam.txt
 $(CHECKS)/.done: requirements/checks.txt
 $(MINISTACK)/.done: requirements/ministack.txt
+$(BENCH)/.done: requirements/bench.txt
 %/.done:
 	python=$$(scripts/find-python) && echo "Installing $< into $*" && rm -rf $* && "$$python" -m venv $*
 	$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
@@ -59,7 +61,7 @@ check-format:
 check-mypy:
 	scripts/quietly mypy $(DEV)/bin/mypy
 check-cfn-lint:
-	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint template.yaml monitoring/dashboard.yaml
+	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint template.yaml monitoring/dashboard.yaml schemas/registry.yaml
 check-sam:
 	scripts/quietly "sam validate" $(SAM)/bin/sam validate
 check-sam-lint:
@@ -77,7 +79,7 @@ check-checkov:
 test: check build $(RUNTIME)/.done ## Run every check and test
 	$(DEV)/bin/python -m pytest
 
-bench: build ## Measure speed and size, as ratios against peers in the same run
+bench: build $(BENCH)/.done $(RUNTIME)/.done ## Measure speed, memory, size and cost beside peers in the same run (ten minutes)
 	@$(DEV)/bin/python -m benchmarks
 
 bench-pacing: build ## Drain bursts under the provider's limits, ours and a naive peer (about half an hour)
@@ -90,8 +92,14 @@ ARGS ?= list
 dlq: setup ## List the dead-letter queue of a deployed stack, or put messages back (ARGS="redrive --all")
 	@$(DEV)/bin/python scripts/dlq.py $(ARGS)
 
+replay: setup ## List outcome events that were given up, or publish them (ARGS="replay")
+	@$(DEV)/bin/python scripts/replay_outcomes.py $(ARGS)
+
+schemas: setup ## Write docs/*.schema.json and schemas/registry.yaml anew, from the code
+	@PYTHONPATH=layers/cube $(DEV)/bin/python scripts/schemas.py
+
 lock: ## Lock the newest versions of all packages, with hashes
 	@scripts/lock
 
 clean: ## Remove everything that was made
-	rm -rf $(DEV) $(SAM) $(CHECKS) $(MINISTACK) $(RUNTIME) .aws-sam .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(DEV) $(SAM) $(CHECKS) $(MINISTACK) $(BENCH) $(RUNTIME) .aws-sam .hypothesis .mypy_cache .pytest_cache .ruff_cache

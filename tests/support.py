@@ -63,6 +63,7 @@ def create_messages_table(dynamodb: DynamoDBClient, name: str) -> None:
         AttributeDefinitions=[{"AttributeName": "messageId", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "messageId", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )
 
 

@@ -49,11 +49,14 @@ class InvalidRequestError(FaultsError):
         The faults, at least one.
     request_id : str, optional
         The request's own id, where that much of it is valid.
+    task_token : str, optional
+        Its task token, likewise.
     """
 
-    def __init__(self, faults: list[Fault], request_id: str | None = None) -> None:
+    def __init__(self, faults: list[Fault], request_id: str | None = None, task_token: str | None = None) -> None:
         super().__init__(faults)
         self.request_id = request_id
+        self.task_token = task_token
 
 
 class SettingsError(FaultsError):

@@ -67,6 +67,14 @@ Delivery = Annotated[
         "is unknown"
     ),
 ]
+TaskToken = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2048,
+        description="1 to 2048 characters: the token of a Step Functions task that waits for the outcome",
+    ),
+]
 
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -90,6 +98,9 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Not sent after this time.
     delivery : {"at-least-once", "at-most-once"}
         What to do when the outcome of an attempt is unknown.
+    task_token : str, optional
+        Of a Step Functions task that waits for the outcome. It is no part of the request itself: a task that is tried
+        again has another one.
     """
 
     device_id: DeviceId
@@ -100,6 +111,7 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     account: Account = DEFAULT_ACCOUNT
     expires_at: ExpiresAt | UnsetType = UNSET
     delivery: Delivery = "at-least-once"
+    task_token: TaskToken | UnsetType = UNSET
 
     def identified(self, request_id: str) -> SendRequest:
         """Return this request under the given id, or itself where it has one."""
@@ -166,16 +178,17 @@ of the SIM; kontent: is not a field of a send request; content: exactly one of c
     try:
         request = _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        faults, own_id = _faults_of_fields(body, max_content_length)
+        faults, valid = _faults_of_fields(body, max_content_length)
+        own_id, task_token = valid.get("requestId"), valid.get("taskToken")
     else:
         faults = _content_faults(request, max_content_length)
-        own_id = request.request_id or None
+        own_id, task_token = request.request_id or None, request.task_token or None
     if request_id is not None:
         id_faults = _request_id_faults(request_id, own_id)
         faults += id_faults
         own_id = own_id or (None if id_faults else request_id)
     if faults:
-        raise InvalidRequestError(faults, own_id)
+        raise InvalidRequestError(faults, own_id, task_token)
     return request.identified(own_id) if own_id else request
 
 
@@ -191,16 +204,16 @@ def _content_faults(request: SendRequest, max_length: int) -> list[Fault]:
     return item_faults("smsContentList", request.sms_content_list or [], request.message_type, max_length)
 
 
-def _faults_of_fields(body: bytes, max_length: int) -> tuple[list[Fault], str | None]:
+def _faults_of_fields(body: bytes, max_length: int) -> tuple[list[Fault], dict[str, Any]]:
     # msgspec stops at the first fault; this goes on, field by field, once it is known that there is one.
     try:
         fields = msgspec.json.decode(body)
     except UnicodeDecodeError:
-        return [Fault("$", "is not UTF-8")], None
+        return [Fault("$", "is not UTF-8")], {}
     except (msgspec.DecodeError, RecursionError):
-        return [Fault("$", "is not JSON")], None
+        return [Fault("$", "is not JSON")], {}
     if not isinstance(fields, dict):
-        return [Fault("$", "must be a JSON object")], None
+        return [Fault("$", "must be a JSON object")], {}
     faults = []
     valid: dict[str, Any] = {"messageType": "Text"}
     for name, field in _FIELDS.items():
@@ -219,7 +232,7 @@ def _faults_of_fields(body: bytes, max_length: int) -> tuple[list[Fault], str | 
     if "smsContentList" in valid:
         faults += item_faults("smsContentList", valid["smsContentList"], valid.get("messageType"), max_length)
     # What fails as a whole and passes field by field gives a field twice, once wrong.
-    return faults or [Fault("$", "gives a field more than once")], valid.get("requestId")
+    return faults or [Fault("$", "gives a field more than once")], valid
 
 
 def _converted(value: Any, annotation: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,6 +57,8 @@ class Record:
         Whether it was claimed again after a POST whose outcome is unknown.
     code, message, reason : str, optional
         The provider's words in its last answer, and ours for what went wrong.
+    task_tokens : frozenset of str
+        Of the Step Functions tasks that wait for the outcome.
     """
 
     message_id: str
@@ -73,6 +75,30 @@ class Record:
     code: str | None = None
     message: str | None = None
     reason: str | None = None
+    task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @property
+    def account(self) -> str:
+        """Whose message it is."""
+        return self.message_id.partition("#")[0]
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """What callers and consumers of events see of it, as JSON members."""
+        account, _, request_id = self.message_id.partition("#")
+        return {
+            "requestId": request_id,
+            "account": account,
+            "deviceId": self.device_id,
+            "state": self.state,
+            "attempts": self.attempts,
+            "possiblyDuplicated": self.possibly_duplicated,
+            "code": self.code,
+            "message": self.message,
+            "reason": self.reason,
+            "createdAt": self.created_at,
+            "updatedAt": self.updated_at,
+        }
 
 
 class Claim(NamedTuple):
@@ -118,6 +144,15 @@ _INTO_SENDING = {
     # Its attempts were used up, and somebody has put it back onto the queue.
     State.FAILED: _Transition(_SEEN, ":one", "if_not_exists(unsettled, :false)", {":false": False}),
 }
+
+# Keys of items that leave word of requests which were not accepted: no account is without a name.
+REFUSED_KEY = "#refused#"
+
+# Longer than the stream of the table tells of it.
+_REFUSAL_SECONDS = 2 * 86400
+
+# A request may have more faults than an item or a task has room for.
+_REFUSAL_LENGTH = 1024
 
 # A claim that another one forestalls is tried again on what that left.
 _TRIES = 3
@@ -178,7 +213,7 @@ class RecordStore:
             Where DynamoDB is away. A claim that it wrote all the same lapses.
         """
         owner = uuid.uuid4().hex
-        request_hash = _hash_of(request)
+        request_hash = hash_of(request)
         seen: Record | None = None
         for _ in range(_TRIES):
             record, is_written = self._write_claim(request, request_hash, owner, seen)
@@ -191,7 +226,7 @@ class RecordStore:
             if is_lapsed and request.delivery == "at-most-once":
                 record = self.finish(record, State.UNKNOWN, by=owner, reason="its worker died", unsettled=True)
                 if record.owner == owner:
-                    return Claim(record, has_ended=True)
+                    return Claim(self._awaited(record, request), has_ended=True)
                 # The worker was only late, and has recorded its outcome just now.
                 seen = None
             elif is_lapsed or (record.state is State.FAILED and record.owner == restart):
@@ -200,7 +235,43 @@ class RecordStore:
                 seen = None
             else:
                 break
-        return Claim(record)
+        return Claim(self._awaited(record, request))
+
+    def refuse(self, request_id: str, task_token: str, *, reason: str, detail: str) -> None:
+        """Leave word for a Step Functions task that waits for a request which is not accepted: one write.
+
+        Such a request has no record, and may have the id of one that has.
+
+        Parameters
+        ----------
+        request_id : str
+            The request's id.
+        task_token : str
+            The task's token.
+        reason : str
+            Why, in one word such as ``InvalidRequest``.
+        detail : str
+            What is wrong; no more of it is kept than a dead letter has.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        values = {
+            ":reason": reason,
+            ":detail": detail[:_REFUSAL_LENGTH],
+            ":tokens": frozenset({task_token}),
+            ":ttl": int(self._clock() + _REFUSAL_SECONDS),
+        }
+        update_item(
+            self._client,
+            self._table,
+            REFUSED_KEY + request_id,
+            UpdateExpression="SET reason = :reason, detail = :detail, taskTokens = :tokens, #ttl = :ttl",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={name: _attribute(value) for name, value in values.items()},
+        )
 
     def finish(
         self,
@@ -288,7 +359,21 @@ class RecordStore:
             )
         except (BotoCoreError, ClientError) as error:
             raise RecordsUnavailableError(error) from error
-        return _record(answer["Item"]) if "Item" in answer else None
+        return read_record(answer["Item"]) if "Item" in answer else None
+
+    def _awaited(self, record: Record, request: SendRequest) -> Record:
+        """Return a record; a final one with the request's task token, which nothing else would answer any more."""
+        token = request.task_token
+        if not token or not record.state.is_final or token in record.task_tokens:
+            return record
+        record, _ = self._update(
+            record.message_id,
+            "ADD taskTokens :tokens",
+            "#state = :state AND #owner = :owner",
+            {},
+            {":tokens": frozenset({token}), ":state": record.state, ":owner": record.owner},
+        )
+        return record
 
     def _write_claim(
         self, request: SendRequest, request_hash: str, owner: str, seen: Record | None
@@ -299,7 +384,8 @@ class RecordStore:
             request.message_id,
             f"SET #state = :sending, attempts = {into.attempts}, requestHash = :hash, deviceId = :device,"
             " createdAt = if_not_exists(createdAt, :now), updatedAt = :now, leaseUntil = :lease, #owner = :owner,"
-            f" #ttl = :ttl, unsettled = {into.unsettled}, possiblyDuplicated = {into.unsettled}",
+            f" #ttl = :ttl, unsettled = {into.unsettled}, possiblyDuplicated = {into.unsettled}"
+            + (" ADD taskTokens :tokens" if request.task_token else ""),
             into.condition,
             {"#ttl": "ttl"},
             {
@@ -312,6 +398,7 @@ class RecordStore:
                 ":owner": owner,
                 ":ttl": int(now + self._retention),
                 **into.values,
+                **({":tokens": frozenset({request.task_token})} if request.task_token else {}),
                 **({":seen_owner": seen.owner, ":seen_state": seen.state} if seen else {}),
             },
         )
@@ -330,14 +417,28 @@ class RecordStore:
         )
         if not item:
             raise RecordsUnavailableError(f"the record of {message_id} has been deleted")
-        return _record(item), is_written
+        return read_record(item), is_written
 
 
-def _hash_of(request: SendRequest) -> str:
+def hash_of(request: SendRequest) -> str:
+    """Return what tells a request from another one under the same id.
+
+    Parameters
+    ----------
+    request : SendRequest
+        The request.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal digits.
+    """
     # The id is the record's key. A field left out and the same field with its default are one, and so is a time in two
     # time zones.
     expires_at = request.expires_at.astimezone(UTC) if request.expires_at else msgspec.UNSET
-    content = msgspec.json.encode(msgspec.structs.replace(request, request_id=msgspec.UNSET, expires_at=expires_at))
+    content = msgspec.json.encode(
+        msgspec.structs.replace(request, request_id=msgspec.UNSET, expires_at=expires_at, task_token=msgspec.UNSET)
+    )
     return hashlib.sha256(content).hexdigest()
 
 
@@ -353,10 +454,24 @@ def _attribute(value: object) -> dict[str, Any]:
             return {"BOOL": value}
         case int() | float():
             return {"N": str(value)}
+        case frozenset():
+            return {"SS": list(value)}
     return {"S": str(value)}
 
 
-def _record(item: Mapping[str, Any]) -> Record:
+def read_record(item: Mapping[str, Any]) -> Record:
+    """Return the record in an item of the table.
+
+    Parameters
+    ----------
+    item : Mapping[str, Any]
+        The item, in DynamoDB's types.
+
+    Returns
+    -------
+    Record
+        The record.
+    """
     values = {name: next(iter(typed.values())) for name, typed in item.items() if "NULL" not in typed}
     return Record(
         message_id=values["messageId"],
@@ -373,4 +488,5 @@ def _record(item: Mapping[str, Any]) -> Record:
         code=values.get("code"),
         message=values.get("message"),
         reason=values.get("reason"),
+        task_tokens=frozenset(values.get("taskTokens", ())),
     )

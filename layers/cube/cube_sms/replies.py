@@ -181,21 +181,7 @@ def reply_to_record(record: Record) -> Reply:
     Reply
         200 with what is known of the message.
     """
-    account, _, request_id = record.message_id.partition("#")
-    body = {
-        "requestId": request_id,
-        "account": account,
-        "deviceId": record.device_id,
-        "state": record.state,
-        "attempts": record.attempts,
-        "possiblyDuplicated": record.possibly_duplicated,
-        "code": record.code,
-        "message": record.message,
-        "reason": record.reason,
-        "createdAt": record.created_at,
-        "updatedAt": record.updated_at,
-    }
-    return Reply(200, body)
+    return Reply(200, record.members)
 
 
 def _identity(request: SendRequest) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, NewType, Self, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NewType, Self, get_args, get_origin
+
+import msgspec
 
 from .connection import parse_base_url
 from .errors import Fault, SettingsError
@@ -16,8 +17,7 @@ Limit = NewType("Limit", int)
 """A limit of the provider; 0 for none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a deployment can set. Each field is the environment variable of the same name in capitals.
 
     Parameters
@@ -51,6 +51,8 @@ class Settings:
         Seconds the credentials are kept before they are fetched again.
     record_retention_days : int
         Days a record is kept after its last claim.
+    event_bus : str
+        Name or ARN of the bus that outcome events go to.
     """
 
     cube_base_url: str
@@ -70,6 +72,7 @@ class Settings:
     queue_send_concurrency: int = 1
     secret_max_age: float = 300.0
     record_retention_days: int = 30
+    event_bus: str = "default"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -90,20 +93,19 @@ class Settings:
         SettingsError
             With every variable that is missing or wrong.
         """
-        types = get_type_hints(cls)
         values: dict[str, Any] = {}
         faults = []
-        for field in fields(cls):
+        for field in msgspec.structs.fields(cls):
             name = field.name.upper()
             text = environment.get(name, "").strip()
             if text:
                 try:
-                    values[field.name] = _parse(text, types[field.name])
+                    values[field.name] = _parse(text, field.type)
                     if field.name == "cube_base_url":
                         parse_base_url(text)
                 except ValueError as error:
                     faults.append(Fault(name, str(error)))
-            elif field.default is MISSING:
+            elif field.required:
                 faults.append(Fault(name, "is required"))
         if faults:
             raise SettingsError(faults)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .consumer import Consumed
     from .models import SendRequest
     from .pacing import GateStatus
+    from .publisher import Published
     from .sending import Outcome
 
 NAMESPACE = "CubeSms"
@@ -34,6 +36,9 @@ ALL_ACCOUNTS = "all"
 
 # The Account dimension of what belongs to no account that exists: a metric for each name a caller thinks of would cost.
 UNKNOWN_ACCOUNT = "unknown"
+
+# What CloudWatch takes of one metric in one object.
+MAX_VALUES = 100
 
 _NOT_ACCOUNTS = {ALL_ACCOUNTS, UNKNOWN_ACCOUNT}
 
@@ -63,8 +68,8 @@ class Telemetry:
     """
 
     def __init__(self, service: str = SERVICE) -> None:
-        # msgspec's encoder takes a third of the time of Python's.
-        self.logger = Logger(service=service, location=None, json_serializer=_json)
+        # msgspec's encoder takes a third of the time of Python's; and no text of ours is JSON, which Powertools tries.
+        self.logger = Logger(service=service, location=None, json_serializer=_json, json_deserializer=str)
         self._service = service
         self._emitters: dict[str, EphemeralMetrics] = {}
         self._metrics: defaultdict[str, defaultdict[tuple[str, MetricUnit], list[float]]]
@@ -73,6 +78,8 @@ class Telemetry:
     def consumed(self, consumed: Consumed) -> None:
         """Report what became of a message from the queue."""
         details = {"receives": consumed.receives, "dead_letter_reason": consumed.dead_letter_reason}
+        if consumed.forwarded and consumed.request:
+            self._log("info", "message forwarded to its group", consumed.record_id, **_identity(consumed.request))
         if consumed.outcome and consumed.request:
             self.sent(consumed.request, consumed.outcome, consumed.record_id, **details)
             if consumed.outcome.state.is_final and not consumed.outcome.is_from_record:
@@ -133,6 +140,24 @@ class Telemetry:
         else:
             self._log("info", "message queued", correlation_id, **_identity(posted.request))
 
+    def published(self, published: Published) -> None:
+        """Report what became of a record of the stream."""
+        ended = published.ended
+        if published.error:
+            message_id = ended.detail.get("messageId") if ended else None
+            self._log("error", "not published", published.sequence_number, message_id=message_id, error=published.error)
+            self._add(ALL_ACCOUNTS, "EventsFailed", MetricUnit.Count, 1)
+        elif ended and published.published_at:
+            account = ended.detail["account"]
+            ended_at = datetime.fromisoformat(ended.detail["updatedAt"]).timestamp()
+            self._add(account, "EventsPublished", MetricUnit.Count, 1)
+            self._add(account, "EventLag", MetricUnit.Milliseconds, round((published.published_at - ended_at) * 1000))
+        if published.answered:
+            self._add(ALL_ACCOUNTS, "TasksAnswered", MetricUnit.Count, published.answered)
+        if published.unanswered:
+            self._log("warning", "task not answered", published.sequence_number, errors=published.unanswered)
+            self._add(ALL_ACCOUNTS, "TasksUnanswered", MetricUnit.Count, len(published.unanswered))
+
     def failed(self, error: Exception, correlation_id: str, **details: Any) -> None:
         """Report a request that could not be dealt with.
 
@@ -158,13 +183,17 @@ class Telemetry:
         gathered, self._metrics = self._metrics, defaultdict(lambda: defaultdict(list))
         for account, metrics in gathered.items():
             emitter = self._emitter(account)
-            # Powertools forgets these when it is flushed.
-            emitter.dimension_sets[:] = [] if account in _NOT_ACCOUNTS else [{"service": self._service}]
-            for (name, unit), values in metrics.items():
-                for value in [sum(values)] if unit is MetricUnit.Count else values:
-                    emitter.add_metric(name, unit, value)
-            # Powertools emits a hundred values at a time by itself, and may have emitted all.
-            if emitter.metric_set:
+            emitted = {
+                name: (unit, [sum(values)] if unit is MetricUnit.Count else values)
+                for (name, unit), values in metrics.items()
+            }
+            for start in range(0, max(len(values) for _, values in emitted.values()), MAX_VALUES):
+                # Powertools forgets these when it is flushed.
+                emitter.dimension_sets[:] = [] if account in _NOT_ACCOUNTS else [{"service": self._service}]
+                # Its `add_metric` looks at all values of a metric for each that it adds.
+                for name, (unit, values) in emitted.items():
+                    if chunk := values[start : start + MAX_VALUES]:
+                        emitter.metric_set[name] = {"Unit": unit.value, "StorageResolution": 60, "Value": chunk}
                 emitter.flush_metrics()
 
     def _emitter(self, account: str) -> EphemeralMetrics:

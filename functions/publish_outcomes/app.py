@@ -1,0 +1,52 @@
+"""Lambda handler: publish what became of messages, from the stream of the table of records."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from cube_sms.aws import AWS_CONFIG
+from cube_sms.publisher import OutcomePublisher
+from cube_sms.settings import Settings
+from cube_sms.telemetry import SERVICE, Telemetry
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_stepfunctions import SFNClient
+
+telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
+
+
+@cache
+def publisher() -> OutcomePublisher:
+    """Make the publisher, once for each execution environment."""
+    settings = Settings.from_environment(os.environ)
+    return OutcomePublisher(boto3.client("events", config=AWS_CONFIG), step_functions, settings.event_bus)
+
+
+@cache
+def step_functions() -> SFNClient:
+    """Make the client that few deployments need."""
+    return boto3.client("stepfunctions", config=AWS_CONFIG)
+
+
+@telemetry.logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Answer Lambda's DynamoDB event with the first record that has to come again."""
+    failures = []
+    try:
+        for published in publisher().publish(event["Records"]):
+            telemetry.published(published)
+            if published.comes_again:
+                failures.append({"itemIdentifier": published.sequence_number})
+    finally:
+        telemetry.flush()
+    return {"batchItemFailures": failures[:1]}
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    # Lambda gives the time before the first event for free, and with it more CPU than the function has.
+    publisher()

@@ -1,0 +1,226 @@
+"""Write the schemas of requests and events anew: docs/*.schema.json, and schemas/registry.yaml for EventBridge.
+
+Usage: ``make schemas``. The JSON Schemas are for validating. The registry's are OpenAPI, as AWS's own are: code is made
+of them.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from cube_sms.models import send_request_schema
+from cube_sms.outcome_events import SOURCE
+from cube_sms.request_events import DETAIL_TYPE
+from cube_sms.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROJECT = Path(__file__).parents[1]
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+OUTCOMES = {f"SMS {state.title()}": state for state in State if state.is_final}
+
+
+class Outcome(msgspec.Struct, rename="camel"):
+    """The detail of an outcome event. It may get further members."""
+
+    event_id: Annotated[
+        str,
+        Meta(
+            description="The same however often the event is delivered; another one where a failed message ends anew."
+        ),
+    ]
+    message_id: Annotated[str, Meta(description="<account>#<requestId>: the message, across accounts.")]
+    request_id: Annotated[str, Meta(description="The id that the sender gave, or that the request was given.")]
+    account: Annotated[str, Meta(description="Whose credentials were used.")]
+    device_id: Annotated[str, Meta(description="Where it went, usually the ICCID of the SIM.")]
+    state: Annotated[str, Meta(description="What became of it.")]
+    attempts: Annotated[int, Meta(ge=0, description="POSTs made to the provider.")]
+    possibly_duplicated: Annotated[
+        bool, Meta(description="Whether it was sent again after a POST whose outcome is unknown.")
+    ]
+    code: Annotated[str | None, Meta(description="The provider's code in its last answer.")]
+    message: Annotated[str | None, Meta(description="The provider's message in its last answer.")]
+    reason: Annotated[str | None, Meta(description="What went wrong, where the provider did not say it.")]
+    created_at: Annotated[datetime, Meta(tz=True, description="When it was first taken up.")]
+    updated_at: Annotated[datetime, Meta(tz=True, description="When it ended.")]
+
+
+def outcome_schema(states: list[State]) -> dict[str, Any]:
+    """Return the JSON Schema of the detail of an outcome event in one of these states."""
+    schema: dict[str, Any] = msgspec.json.schema(Outcome)["$defs"]["Outcome"]
+    schema["properties"]["state"]["enum"] = sorted(states)
+    return schema
+
+
+def outcome_event_schema() -> dict[str, Any]:
+    """Return the JSON Schema of an outcome event, as EventBridge delivers it."""
+    detail_types = [
+        {"properties": {"detail-type": {"const": name}, "detail": {"properties": {"state": {"const": state}}}}}
+        for name, state in OUTCOMES.items()
+    ]
+    return {
+        "$schema": DIALECT,
+        "title": "Outcome event",
+        "description": "What became of a message, as EventBridge delivers it. Events may get further members.",
+        **envelope({"enum": list(OUTCOMES)}, {"const": SOURCE}),
+        "oneOf": detail_types,
+        "$defs": {"Detail": outcome_schema(list(OUTCOMES.values()))},
+    }
+
+
+def request_event_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a request event, as EventBridge delivers it."""
+    request = send_request_schema()
+    del request["$schema"]
+    return {
+        "$schema": DIALECT,
+        "title": "Request event",
+        "description": "A send request as EventBridge delivers it, from whatever source. Without a requestId it has the"
+        " id of the event.",
+        **envelope({"const": DETAIL_TYPE}, {"type": "string"}),
+        "$defs": {"Detail": request},
+    }
+
+
+def envelope(detail_type: Mapping[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an event whose detail is defined elsewhere."""
+    properties = {
+        "version": {"type": "string"},
+        "id": {"type": "string"},
+        "detail-type": detail_type,
+        "source": source,
+        "account": {"type": "string", "description": "The AWS account."},
+        "time": {"type": "string", "format": "date-time"},
+        "region": {"type": "string"},
+        "resources": {"type": "array", "items": {"type": "string"}},
+        "detail": {"$ref": "#/$defs/Detail"},
+    }
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def open_api(detail_type: str) -> dict[str, Any]:
+    """Return what the registry has of a detail type: an OpenAPI document with no paths.
+
+    The names in it are EventBridge's: it makes code of a schema that is called ``AWSEvent``.
+    """
+    name = schema_name(detail_type)
+    is_outcome = detail_type in OUTCOMES
+    detail = outcome_schema([OUTCOMES[detail_type]]) if is_outcome else request_event_schema()["$defs"]["Detail"]
+    event = envelope({"type": "string"}, {"type": "string"})
+    event["properties"]["detail"] = {"$ref": f"#/components/schemas/{name}"}
+    event["x-amazon-events-detail-type"] = detail_type
+    if is_outcome:
+        event["x-amazon-events-source"] = SOURCE
+    return {
+        "openapi": "3.0.0",
+        "info": {"version": "1.0.0", "title": name},
+        "paths": {},
+        "components": {"schemas": {"AWSEvent": event, name: _as_open_api(detail)}},
+    }
+
+
+def _as_open_api(schema: Any) -> Any:
+    # OpenAPI 3.0 has no type for null, and what makes code of it wants a type beside each enumeration.
+    if isinstance(schema, list):
+        return [_as_open_api(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: _as_open_api(value) for key, value in schema.items()}
+    if {"type": "null"} in (options := schema.get("anyOf", [])):
+        (other,) = [option for option in options if option != {"type": "null"}]
+        del schema["anyOf"]
+        schema |= {**other, "nullable": True}
+    elif isinstance(types := schema.get("type"), list):
+        (schema["type"],) = set(types) - {"null"}
+        schema["nullable"] = True
+    elif "enum" in schema:
+        schema.setdefault("type", "string")
+    return schema
+
+
+def schema_name(detail_type: str) -> str:
+    """Return what a detail type is called where names have no spaces.
+
+    Examples
+    --------
+    >>> schema_name("SMS Sent")
+    'SMSSent'
+    """
+    return detail_type.replace(" ", "")
+
+
+def registry_template() -> str:
+    """Return the nested template with the registry and a schema for each detail type."""
+    return _REGISTRY + "".join(
+        _SCHEMA.format(
+            name=schema_name(detail_type),
+            # As EventBridge names those that it discovers. Who asks has a source of their own.
+            full_name=f"{SOURCE}@{schema_name(detail_type)}" if detail_type in OUTCOMES else schema_name(detail_type),
+            detail_type=detail_type,
+            content=textwrap.indent(json.dumps(open_api(detail_type), indent=1, ensure_ascii=False), " " * 8),
+        )
+        for detail_type in (DETAIL_TYPE, *OUTCOMES)
+    )
+
+
+_REGISTRY = """\
+# Written by `make schemas`.
+AWSTemplateFormatVersion: "2010-09-09"
+Description: >-
+  The schemas of the events of cube-sms. A template of its own, nested into the application's: it is long, and nothing
+  depends on it.
+
+Parameters:
+  RegistryName:
+    Type: String
+    Description: Name of the registry.
+
+Resources:
+  Registry:
+    Type: AWS::EventSchemas::Registry
+    Properties:
+      RegistryName: !Ref RegistryName
+      Description: Events that cube-sms takes and publishes.
+"""
+
+_SCHEMA = """
+  {name}:
+    Type: AWS::EventSchemas::Schema
+    Properties:
+      RegistryName: !GetAtt Registry.RegistryName
+      SchemaName: {full_name}
+      Description: Events of the detail type "{detail_type}".
+      Type: OpenApi3
+      Content: |
+{content}
+"""
+
+
+def files() -> dict[Path, str]:
+    """Return every file that is made of the schemas, and what it holds."""
+    schemas = {
+        "send-request": send_request_schema(),
+        "request-event": request_event_schema(),
+        "outcome-event": outcome_event_schema(),
+    }
+    return {
+        **{
+            PROJECT / "docs" / f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+            for name, schema in schemas.items()
+        },
+        PROJECT / "schemas" / "registry.yaml": registry_template(),
+    }
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        path.write_text(text, "utf-8")
