@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -133,14 +134,25 @@ class LocalStack:
         secrets = self.aws.client("secretsmanager")
         secrets.put_secret_value(SecretId=self.outputs["CubeSecretId"], SecretString=json.dumps(accounts))
 
-    def enqueue(self, body: str, **attributes: str) -> str:
-        """Put a message onto the send queue, with string attributes, and return its SQS message id."""
+    def enqueue(self, body: str, *, group: str | None = None, **attributes: str) -> str:
+        """Put a message onto the send queue, with string attributes, and return its SQS message id.
+
+        On a FIFO queue it is in the given group, or in that of its device, and no repetition of another one.
+        """
+        url = self.outputs["SendQueueUrl"]
+        order: Any = {}
+        if url.endswith(".fifo"):
+            order = {
+                "MessageGroupId": group or json.loads(body)["deviceId"],
+                "MessageDeduplicationId": str(uuid.uuid4()),
+            }
         answer = self.sqs.send_message(
-            QueueUrl=self.outputs["SendQueueUrl"],
+            QueueUrl=url,
             MessageBody=body,
             MessageAttributes={
                 name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
             },
+            **order,
         )
         return str(answer["MessageId"])
 
@@ -175,8 +187,8 @@ class LocalStack:
         """Return what the functions have printed, line by line."""
         logs = self.aws.client("logs")
         lines = []
-        for output in ("SendFromQueueLogGroup", "SendFromApiLogGroup"):
-            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=self.outputs[output])
+        for group in [value for name, value in self.outputs.items() if name.endswith("LogGroup")]:
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
             lines += [event["message"] for page in pages for event in page["events"]]
         return lines
 

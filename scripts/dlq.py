@@ -3,7 +3,8 @@
 A message keeps its identity: one whose attempts were used up starts over with fresh attempts, one that has been sent in
 the meantime is not sent again.
 
-Usage: ``python scripts/dlq.py [--stack NAME] list``, or ``redrive --all``, ``--reason REASON``, ``--request-id ID``.
+Usage: ``python scripts/dlq.py [--stack NAME] [--queue URL] list``, or ``redrive --all``, ``--reason REASON``,
+``--request-id ID``. Of a FIFO queue it lists ten letters of a device, and SQS shows no more until those are put back.
 boto3's own environment (``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``) says where.
 """
 
@@ -29,7 +30,7 @@ def main() -> None:
     arguments = parse_arguments()
     sqs = boto3.client("sqs")
     outputs = stack_outputs(arguments.stack)
-    dead_letters, send_queue = outputs["DeadLetterQueueUrl"], outputs["SendQueueUrl"]
+    dead_letters, send_queue = arguments.queue or outputs["DeadLetterQueueUrl"], outputs["SendQueueUrl"]
     count = redriven = 0
     kept = []
     for message in receive(sqs, dead_letters):
@@ -38,7 +39,10 @@ def main() -> None:
         if arguments.command == "redrive" and is_chosen(message, arguments):
             # First the one, then the other: between them the message is there twice, which its record allows.
             sqs.send_message(
-                QueueUrl=send_queue, MessageBody=message["Body"], MessageAttributes=attributes_to_send(message)
+                QueueUrl=send_queue,
+                MessageBody=message["Body"],
+                MessageAttributes=attributes_to_send(message),
+                **place(message, send_queue),
             )
             sqs.delete_message(QueueUrl=dead_letters, ReceiptHandle=message["ReceiptHandle"])
             redriven += 1
@@ -53,6 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="List the dead-letter queue, or put messages back.")
     parser.add_argument("--stack", default="cube-sms", help="name of the CloudFormation stack (cube-sms)")
+    parser.add_argument("--queue", help="URL of another dead-letter queue, such as one of an earlier QueueType")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="request id, reason, attempts, last code and detail of each")
     redrive = commands.add_parser("redrive", help="put messages back onto the send queue")
@@ -75,6 +80,7 @@ def receive(sqs: SQSClient, queue_url: str) -> Iterator[MessageTypeDef]:
         QueueUrl=queue_url,
         MaxNumberOfMessages=10,
         MessageAttributeNames=["All"],
+        MessageSystemAttributeNames=["MessageGroupId"],
         VisibilityTimeout=LOOK_SECONDS,
         WaitTimeSeconds=1,
     ).get("Messages"):
@@ -106,6 +112,17 @@ def attributes_to_send(message: MessageTypeDef) -> dict[str, Any]:
         name: {key: value for key, value in attribute.items() if key in known}
         for name, attribute in message.get("MessageAttributes", {}).items()
     }
+
+
+def place(message: MessageTypeDef, queue_url: str) -> dict[str, Any]:
+    """Return what a FIFO queue wants to know: a group, and an id by which it drops the letter that it has already.
+
+    A letter without a group gets one that is no device's: the queue function puts it among the messages of its own.
+    """
+    if not queue_url.endswith(".fifo"):
+        return {}
+    group = message.get("Attributes", {}).get("MessageGroupId", "redriven")
+    return {"MessageGroupId": group, "MessageDeduplicationId": message["MessageId"]}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -37,14 +38,20 @@ MAX_ATTEMPTS = 3
 class Deployment:
     """One deployment. Its first invocation is cold, and so is the one after `configure`."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, cube_url: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, cube_url: str, *, is_fifo: bool = False) -> None:
         self._monkeypatch = monkeypatch
         self.sqs = boto3.client("sqs")
         self.secrets = boto3.client("secretsmanager")
+        suffix = ".fifo" if is_fifo else ""
+        self._send_queue_name = f"cube-sms-send{suffix}"
+        fifo: Any = {"FifoQueue": "true"} if is_fifo else {}
+        more: Any = {"ContentBasedDeduplication": "true", "DeduplicationScope": "messageGroup"} if is_fifo else {}
         self.send_queue = self.sqs.create_queue(
-            QueueName="cube-sms-send", Attributes={"VisibilityTimeout": str(VISIBILITY_TIMEOUT)}
+            QueueName=self._send_queue_name, Attributes={"VisibilityTimeout": str(VISIBILITY_TIMEOUT), **fifo, **more}
         )["QueueUrl"]
-        self.dead_letter_queue = self.sqs.create_queue(QueueName="cube-sms-dead-letters")["QueueUrl"]
+        self.dead_letter_queue = self.sqs.create_queue(QueueName=f"cube-sms-dead-letters{suffix}", Attributes=fifo)[
+            "QueueUrl"
+        ]
         self.dynamodb = boto3.client("dynamodb")
         create_messages_table(self.dynamodb, TABLE)
         self.secrets.create_secret(Name=SECRET_ID, SecretString="{}")
@@ -142,12 +149,14 @@ class Deployment:
         event = copy.deepcopy(event)
         records = {}
         for record in event["Records"]:
+            group = record["attributes"].get("MessageGroupId")
+            order: Any = {"MessageGroupId": group, "MessageDeduplicationId": str(uuid.uuid4())} if group else {}
             attributes: Any = {
                 name: {"DataType": attribute["dataType"], "StringValue": attribute["stringValue"]}
                 for name, attribute in record["messageAttributes"].items()
             }
             sent = self.sqs.send_message(
-                QueueUrl=self.send_queue, MessageBody=record["body"], MessageAttributes=attributes
+                QueueUrl=self.send_queue, MessageBody=record["body"], MessageAttributes=attributes, **order
             )
             record["messageId"] = sent["MessageId"]
             records[sent["MessageId"]] = record
@@ -183,7 +192,7 @@ class Deployment:
     def hidden(self) -> list[float]:
         """Return for how many seconds from now each message on the send queue cannot be received."""
         # SQS tells how many messages are hidden, and not for how long: only the simulated one can be asked that.
-        queue = get_backend("sqs")[AWS_ACCOUNT][REGION].queues["cube-sms-send"]
+        queue = get_backend("sqs")[AWS_ACCOUNT][REGION].queues[self._send_queue_name]
         return [message.visible_at / 1000 - time.time() for message in queue._messages]
 
 

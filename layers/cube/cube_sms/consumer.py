@@ -15,12 +15,18 @@ from .backoff import put_back_spread, retry_delay
 from .dead_letters import ATTEMPTS_USED_UP, CONFLICT, FAILED_CLAIM, INVALID_REQUEST, REQUEST_ID, DeadLetterQueue
 from .errors import GateClosedError, InvalidRequestError, RecordsUnavailableError, RequestConflictError
 from .models import parse_send_request
+from .queues import is_fifo, put_copy
+from .request_events import unwrap
 from .states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        MessageAttributeValueTypeDef,
+    )
 
     from .models import SendRequest
     from .pacing import GateStatus
@@ -58,6 +64,8 @@ class Consumed:
         Why it went to the dead-letter queue, where it did.
     acknowledged : bool
         Whether the message is done with and can be deleted from the queue.
+    forwarded : bool
+        Whether it has been put among the messages of its device, and comes again.
     """
 
     record_id: str
@@ -68,6 +76,7 @@ class Consumed:
     fault: Exception | None = None
     dead_letter_reason: str | None = None
     acknowledged: bool = False
+    forwarded: bool = False
 
 
 class _Parsed(NamedTuple):
@@ -103,6 +112,7 @@ class QueueConsumer:
         self._sender = sender
         self._sqs = sqs
         self._settings = settings
+        self._is_fifo = is_fifo(settings.send_queue_url)
         self._dead_letters = DeadLetterQueue(sqs, settings.dead_letter_queue_url)
         self._clock = clock
 
@@ -127,7 +137,10 @@ class QueueConsumer:
             One for each record.
         """
         needed = self._sender.longest_send + RESERVED_SECONDS
-        waiting = list(records)
+        waiting, staying = list(records), []
+        # The groups of which a message stays: those behind it wait for it.
+        held: set[str] = set()
+        pause = 0.0
         try:
             while waiting and (left := time_left()) >= needed:
                 now = self._clock()
@@ -135,15 +148,20 @@ class QueueConsumer:
                 begun, waiting = waiting[:granted], waiting[granted:]
                 for record, consumed in self._consume_all(begun, now + left, lambda: time_left() >= needed):
                     if consumed is None:
-                        waiting.append(record)
-                    else:
-                        yield consumed
-            self._put_back(waiting, 0.0)
+                        staying.append(record)
+                        continue
+                    if not consumed.acknowledged:
+                        held.add(self._group(record))
+                    yield consumed
+                staying += [record for record in waiting if self._group(record) in held]
+                waiting = [record for record in waiting if self._group(record) not in held]
         except GateClosedError as closed:
-            self._put_back(waiting, max(1.0, closed.until - self._clock()))
+            pause = max(1.0, closed.until - self._clock())
         finally:
             self._sender.rest()
-        for record in waiting:
+        staying += waiting
+        self._put_back(staying, pause, held)
+        for record in staying:
             yield Consumed(record_id=record["messageId"])
 
     def _reserve(self, wanted: int, latest: float) -> int:
@@ -156,14 +174,23 @@ class QueueConsumer:
     def _consume_all(
         self, records: Sequence[Mapping[str, Any]], deadline: float, is_in_time: Callable[[], bool]
     ) -> Iterator[tuple[Mapping[str, Any], Consumed | None]]:
-        """Consume records in turns, those of one message one after the other; None for those there was no time for."""
+        """Consume records in turns, those of one message one after the other, on a FIFO queue those of one group.
+
+        None for those there was no time for, and for those behind one of their group that stays.
+        """
         turns: dict[str, list[_Parsed]] = {}
         for record in records:
             parsed = self._parse(record)
-            turns.setdefault(parsed.identity, []).append(parsed)
+            turns.setdefault(self._group(record) if self._is_fifo else parsed.identity, []).append(parsed)
 
         def consume(turn: list[_Parsed]) -> list[Consumed | None]:
-            return [self._consume(parsed, deadline) if is_in_time() else None for parsed in turn]
+            results: list[Consumed | None] = []
+            is_held = False
+            for parsed in turn:
+                consumed = self._consume(parsed, deadline) if not is_held and is_in_time() else None
+                is_held = self._is_fifo and not (consumed and consumed.acknowledged)
+                results.append(consumed)
+            return results
 
         in_turns = [parsed.record for turn in turns.values() for parsed in turn]
         if len(turns) == 1:
@@ -174,12 +201,16 @@ class QueueConsumer:
             yield from zip(in_turns, chain.from_iterable(pool.map(consume, turns.values())), strict=True)
 
     def _parse(self, record: Mapping[str, Any]) -> _Parsed:
+        own_id = record["messageId"]
         try:
+            body, event_id = unwrap(record["body"].encode("utf-8", "surrogatepass"))
+            own_id = event_id or own_id
             request = parse_send_request(
-                record["body"].encode("utf-8", "surrogatepass"),
-                request_id=_attribute(record, REQUEST_ID),
-                max_content_length=self._settings.max_content_length,
-            ).identified(record["messageId"])
+                body, request_id=_attribute(record, REQUEST_ID), max_content_length=self._settings.max_content_length
+            ).identified(own_id)
+        except InvalidRequestError as error:
+            error.request_id = error.request_id or own_id
+            return _Parsed(record, error)
         except Exception as error:  # noqa: BLE001 - dealt with when the record's turn comes
             return _Parsed(record, error)
         return _Parsed(record, request)
@@ -206,11 +237,18 @@ class QueueConsumer:
             if isinstance(request, Exception):
                 raise request
             consumed.request = request
+            if self._is_fifo and self._group(record) != request.device_id:
+                self._forward(record, request)
+                consumed.forwarded = consumed.acknowledged = True
+                return
             restart = _attribute(record, FAILED_CLAIM)
             consumed.outcome = self._sender.send(request, restart=restart, deadline=deadline)
         except (InvalidRequestError, RequestConflictError) as error:
             reason = INVALID_REQUEST if isinstance(error, InvalidRequestError) else CONFLICT
             request_id = error.request_id or record["messageId"]
+            # A request has it, and so has what is wrong with one.
+            if token := getattr(request, "task_token", None):
+                self._sender.records.refuse(request_id, token, reason=reason, detail=str(error))
             self._dead_letters.put(record, request_id=request_id, reason=reason, detail=str(error))
             consumed.dead_letter_reason = reason
             consumed.acknowledged = True
@@ -245,6 +283,16 @@ class QueueConsumer:
             consumed.dead_letter_reason = ATTEMPTS_USED_UP
         consumed.acknowledged = True
 
+    def _group(self, record: Mapping[str, Any]) -> str:
+        # A standard queue knows groups too, and keeps no order in them.
+        attributes = record.get("attributes", {}) if self._is_fifo else {}
+        return str(attributes.get("MessageGroupId", record["messageId"]))
+
+    def _forward(self, record: Mapping[str, Any], request: SendRequest) -> None:
+        """Put a message that came under another group among those of its device, with the identity it has."""
+        identity: MessageAttributeValueTypeDef = {"DataType": "String", "StringValue": str(request.request_id)}
+        put_copy(self._sqs, self._settings.send_queue_url, record, {REQUEST_ID: identity}, group=request.device_id)
+
     def _hide(self, record: Mapping[str, Any], seconds: float) -> None:
         self._sqs.change_message_visibility(
             QueueUrl=self._settings.send_queue_url,
@@ -252,22 +300,24 @@ class QueueConsumer:
             VisibilityTimeout=_visibility_timeout(seconds),
         )
 
-    def _put_back(self, records: Sequence[Mapping[str, Any]], seconds: float) -> None:
-        for batch in batched(records, SQS_BATCH_SIZE, strict=False):
+    def _put_back(self, records: Sequence[Mapping[str, Any]], seconds: float, held: Collection[str]) -> None:
+        # SQS keeps those behind the first of their group until that one can be received, and so need no time of theirs.
+        waited_for = set(held)
+        entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = []
+        for index, record in enumerate(records):
+            spread = put_back_spread(_receives(record)) if seconds else 0.0
+            pause = 0.0 if self._group(record) in waited_for else seconds + spread
+            waited_for.add(self._group(record))
+            entries.append(
+                {
+                    "Id": str(index),
+                    "ReceiptHandle": record["receiptHandle"],
+                    "VisibilityTimeout": _visibility_timeout(pause),
+                }
+            )
+        for batch in batched(entries, SQS_BATCH_SIZE, strict=False):
             try:
-                self._sqs.change_message_visibility_batch(
-                    QueueUrl=self._settings.send_queue_url,
-                    Entries=[
-                        {
-                            "Id": str(index),
-                            "ReceiptHandle": record["receiptHandle"],
-                            "VisibilityTimeout": _visibility_timeout(
-                                seconds + put_back_spread(_receives(record)) if seconds else 0.0
-                            ),
-                        }
-                        for index, record in enumerate(batch)
-                    ],
-                )
+                self._sqs.change_message_visibility_batch(QueueUrl=self._settings.send_queue_url, Entries=batch)
             except (BotoCoreError, ClientError):
                 # They come back by themselves, when the queue's visibility timeout is over.
                 return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import TYPE_CHECKING, Any
+
+from .queues import put_copy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,6 @@ ATTEMPTS_USED_UP = "AttemptsUsedUp"
 # The attributes of a letter.
 OWN = frozenset({REQUEST_ID, FAILED_CLAIM, "reason", "detail", "attempts", "lastCode"})
 
-MAX_ATTRIBUTES = 10
 MAX_VALUE_LENGTH = 1024
 
 # What SQS refuses in a value, after https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
@@ -65,17 +65,6 @@ class DeadLetterQueue:
                     "DataType": "Number" if isinstance(value, int) else "String",
                     "StringValue": text,
                 }
-        kept = record.get("messageAttributes", {})
         # Those of an earlier letter say nothing of this one.
-        old = OWN if "reason" in kept else frozenset()
-        for name, original in kept.items():
-            if len(attributes) < MAX_ATTRIBUTES and name not in attributes and name not in old:
-                attributes[name] = _as_sent(original)
-        self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=record["body"], MessageAttributes=attributes)
-
-
-def _as_sent(attribute: Mapping[str, Any]) -> MessageAttributeValueTypeDef:
-    # Lambda's events spell attributes in camel case, with binary values in Base64.
-    if (binary := attribute.get("binaryValue")) is not None:
-        return {"DataType": attribute["dataType"], "BinaryValue": base64.b64decode(binary)}
-    return {"DataType": attribute["dataType"], "StringValue": attribute.get("stringValue", "")}
+        old = OWN if "reason" in record.get("messageAttributes", {}) else frozenset()
+        put_copy(self._sqs, self._queue_url, record, attributes, without=old)
