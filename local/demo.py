@@ -5,22 +5,33 @@ Exits with 1 where an outcome is not the expected one. Usage: ``python -m local.
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.stack import LocalStack, wait_until
+from local.workflows import (
+    EventConsumer,
+    Execution,
+    campaign_result,
+    create_send_and_wait,
+    put_request_event,
+    schedule,
+    start_campaign,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EVENTS = Path(__file__).parents[1] / "events"
-UNKNOWN_DEVICE = "89314404000939952299"
+UNKNOWN_DEVICES = ["89314404000939952298", "89314404000939952299"]
 OUTAGE_DEVICE = "89314404000939952250"
 TIMEOUT = 50.0
 
@@ -37,12 +48,15 @@ class Expected:
         The state each ends in, or what the API answers.
     accepted, refused : int
         How many POSTs of each Cube accepts and refuses.
+    told : str
+        The event on the bus that tells of each, empty where there is none.
     """
 
     about: str
     outcome: str
     accepted: int = 1
     refused: int = 0
+    told: str = "SMS Sent"
 
 
 EXPECTED = {
@@ -51,13 +65,26 @@ EXPECTED = {
     "sqs-chinese-text": Expected("a Chinese text", "SENT"),
     "sqs-provider-array": Expected("the provider's own array", "SENT"),
     "sqs-batch": Expected("one of several", "SENT"),
+    "sqs-fifo": Expected("two for each of two devices", "SENT", accepted=2),
     "sqs-duplicate": Expected("the same message twice", "SENT, suppressed"),
-    "sqs-invalid": Expected("not valid", "dead letter: InvalidRequest", accepted=0),
-    "sqs-unknown-device": Expected("a device Cube does not know", "REJECTED", accepted=0, refused=1),
+    "sqs-invalid": Expected("not valid", "dead letter: InvalidRequest", accepted=0, told=""),
+    "sqs-unknown-device": Expected("a device Cube does not know", "REJECTED", 0, 1, "SMS Rejected"),
     "sqs-provider-outage": Expected("Cube is down twice", "RETRYING, RETRYING, SENT", refused=2),
     "api-post-text": Expected("sent at once", "200 SENT"),
     "api-post-async": Expected("queued by the API", "202, SENT"),
-    "api-post-invalid": Expected("not valid", "400", accepted=0),
+    "api-post-invalid": Expected("not valid", "400", accepted=0, told=""),
+    "eventbridge-requested": Expected("from the event bus", "SENT"),
+    "schedule-input": Expected("from EventBridge Scheduler", "SENT"),
+    "send-and-wait-input": Expected("a state machine waits for it", "SUCCEEDED, SENT"),
+    "campaign-input": Expected("a row of a CSV file", "SENT"),
+    "stream-outcomes": Expected("a record of the stream", "published", accepted=0),
+}
+# What differs for one of them, by its request id.
+EXCEPTIONS = {
+    "spring-2026-3": Expected("a row that is not valid", "dead letter: InvalidRequest", accepted=0, told=""),
+    "spring-2026-4": Expected("a device Cube does not know", "REJECTED", 0, 1, "SMS Rejected"),
+    "order-7822-wakeup": Expected("a record of the stream", "published", accepted=0, told="SMS Rejected"),
+    "order-7823-wakeup": Expected("one for a task alone", "published", accepted=0, told=""),
 }
 
 
@@ -66,24 +93,30 @@ class Row:
     """One request of the demo: what was sent, and what became of it."""
 
     event: str
-    expected: Expected
     request_id: str
     device_id: str
     answer: str = ""
+    execution: Execution | None = None
     states: str = ""
+    told: str = ""
     accepted: int = 0
     refused: int = 0
 
     @property
+    def expected(self) -> Expected:
+        """What should become of it."""
+        return EXCEPTIONS.get(self.request_id, EXPECTED[self.event])
+
+    @property
     def outcome(self) -> str:
-        """The API's answer, if it was one, and the states of the message."""
+        """The answer of the API or of a state machine, if there was one, and the states of the message."""
         return ", ".join(filter(None, [self.answer, self.states]))
 
     @property
     def is_as_expected(self) -> bool:
-        """Whether outcome and the provider's books are the expected ones."""
-        expected = self.expected
-        return (self.outcome, self.accepted, self.refused) == (expected.outcome, expected.accepted, expected.refused)
+        """Whether outcome, event and the provider's books are the expected ones."""
+        found = Expected(self.expected.about, self.outcome, self.accepted, self.refused, self.told)
+        return found == self.expected
 
 
 def main() -> int:
@@ -91,45 +124,81 @@ def main() -> int:
     started = time.monotonic()
     print("Starting the stack: MiniStack (local AWS), the deployed application, and a simulator of Cube ...")
     faults = f"{OUTAGE_DEVICE}=status:503*2"
-    with LocalStack(unknown_device=UNKNOWN_DEVICE, fault_device=faults) as stack:
+    with LocalStack({"Campaigns": "true"}, unknown_device=UNKNOWN_DEVICES, fault_device=faults) as stack:
         print(f"Deployed after {time.monotonic() - started:.0f} s. Sending {len(EXPECTED)} events ...\n")
-        rows = [row for event, expected in EXPECTED.items() for row in _send(stack, event, expected)]
+        everything = EventConsumer(stack, {"source": ["cube-sms"]})
+        not_sent = EventConsumer(stack, _load("outcome-pattern"))
+        rows = [row for event in EXPECTED for row in _send(stack, event)]
+        campaign = _load("campaign-input")
         try:
-            wait_until("every outcome", lambda: _is_complete(stack, rows), timeout=TIMEOUT)
+            wait_until("every outcome", lambda: _is_complete(stack, rows, everything), timeout=TIMEOUT)
         except TimeoutError as error:
             print(error)
         _print_outcomes(rows)
+        _print_not_sent(not_sent)
+        is_reported = _print_campaign(stack, campaign["key"], rows)
         _print_metrics(stack.metrics())
         print(f"\n{time.monotonic() - started:.0f} s in all. To look further: `make local` keeps the stack up.")
     unexpected = [row for row in rows if not row.is_as_expected]
     for row in unexpected:
         print(f"NOT AS EXPECTED: {row.event} {row.request_id}: expected {row.expected}, got {row}", file=sys.stderr)
-    return 1 if unexpected else 0
+    return 0 if is_reported and not unexpected else 1
 
 
-def _send(stack: LocalStack, event: str, expected: Expected) -> Iterator[Row]:
-    content = json.loads((EVENTS / f"{event}.json").read_text())
-    seen = set()
-    for record in content.get("Records", []):
+def _load(event: str) -> Any:
+    return json.loads((EVENTS / f"{event}.json").read_text("utf-8"))
+
+
+def _send(stack: LocalStack, event: str) -> Iterator[Row]:
+    content = _load(event)
+    match event:
+        case "eventbridge-requested":
+            detail = json.loads(content["Records"][0]["body"])["detail"]
+            yield Row(event, put_request_event(stack, detail), detail["deviceId"])
+        case "schedule-input":
+            schedule(stack, content, datetime.now(UTC))
+            yield Row(event, content["requestId"], content["deviceId"])
+        case "send-and-wait-input":
+            execution = Execution.start(stack, create_send_and_wait(stack), content)
+            yield Row(event, content["requestId"], content["deviceId"], execution=execution)
+        case "campaign-input":
+            file = (EVENTS / "campaign.csv").read_text("utf-8")
+            start_campaign(stack, file, content)
+            for number, row in enumerate(csv.DictReader(file.splitlines()), start=1):
+                yield Row(event, f"{content['campaign']}-{number}", row["deviceId"])
+        case "stream-outcomes":
+            function = stack.outputs["PublishOutcomesFunctionName"]
+            answer = stack.aws.client("lambda").invoke(FunctionName=function, Payload=json.dumps(content))
+            is_published = json.load(answer["Payload"]) == {"batchItemFailures": []}
+            for change in content["Records"]:
+                request_id = change["dynamodb"]["Keys"]["messageId"]["S"].rpartition("#")[2]
+                yield Row(event, request_id, "-", answer="published" if is_published else "not published")
+        case _ if "httpMethod" in content:
+            yield _call(stack, event, content)
+        case _:
+            yield from _enqueue(stack, event, content)
+
+
+def _enqueue(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
+    devices = {}
+    for record in content["Records"]:
         request = json.loads(record["body"])
         message_id = stack.enqueue(record["body"])
-        request_id = request.get("requestId", message_id)
-        if request_id not in seen:
-            yield Row(event, expected, request_id, request["deviceId"])
-        seen.add(request_id)
-    if "httpMethod" in content:
-        names = ("Prefer", "Idempotency-Key")
-        headers = {name.replace("-", "_"): content["headers"][name] for name in names if name in content["headers"]}
-        answer = stack.call_api(content["httpMethod"], content["path"], content["body"], **headers)
-        request = json.loads(content["body"])
-        request_id = answer.body.get("requestId") or request.get("requestId", "-")
-        row = Row(event, expected, request_id, str(request.get("deviceId", "-")), answer=str(answer.status))
-        if answer.status == 200:
-            row.answer += f" {answer.body['state']}"
-        yield row
+        devices[request.get("requestId", message_id)] = request["deviceId"]
+    return [Row(event, request_id, device_id) for request_id, device_id in devices.items()]
 
 
-def _is_complete(stack: LocalStack, rows: list[Row]) -> bool:
+def _call(stack: LocalStack, event: str, content: dict[str, Any]) -> Row:
+    names = ("Prefer", "Idempotency-Key")
+    headers = {name.replace("-", "_"): content["headers"][name] for name in names if name in content["headers"]}
+    answer = stack.call_api(content["httpMethod"], content["path"], content["body"], **headers)
+    request = json.loads(content["body"])
+    request_id = answer.body.get("requestId") or request.get("requestId", "-")
+    state = f" {answer.body['state']}" if answer.status == 200 else ""
+    return Row(event, request_id, str(request.get("deviceId", "-")), answer=f"{answer.status}{state}")
+
+
+def _is_complete(stack: LocalStack, rows: list[Row], consumer: EventConsumer) -> bool:
     """Bring the rows up to date, and return whether all is as expected."""
     # Two workers can meet over one message; the second then comes back to it.
     entries = [
@@ -138,10 +207,14 @@ def _is_complete(stack: LocalStack, rows: list[Row]) -> bool:
         if "SendFromQueue" in entry["function_name"] and entry.get("state") != "SENDING"
     ]
     posts = Counter((post["deviceId"], post["accepted"]) for post in stack.cube.requests())
+    events = consumer.events()
     for row in rows:
         states = [_state(entry) for entry in entries if row.request_id == entry.get("request_id")]
         row.states = ", ".join(states)
+        row.told = ", ".join(event["detail-type"] for event in events if row.request_id == event["detail"]["requestId"])
         row.accepted, row.refused = posts[row.device_id, True], posts[row.device_id, False]
+        if row.execution and (ended := row.execution.ended()):
+            row.answer = ended["status"]
     return all(row.is_as_expected for row in rows)
 
 
@@ -152,12 +225,37 @@ def _state(entry: dict[str, Any]) -> str:
 
 
 def _print_outcomes(rows: list[Row]) -> None:
-    table: list[tuple[str, ...]] = [("event", "what", "request", "outcome", "Cube accepted", "refused", "attempts", "")]
+    header = ("event", "what", "request", "outcome", "event on the bus", "Cube accepted", "refused", "attempts", "")
+    table: list[tuple[str, ...]] = [header]
     for row in rows:
         verdict = "ok" if row.is_as_expected else "NOT AS EXPECTED"
         counts = (str(row.accepted), str(row.refused), str(row.accepted + row.refused))
-        table.append((row.event, row.expected.about, row.request_id, row.outcome, *counts, verdict))
+        what = (row.event, row.expected.about, row.request_id, row.outcome, row.told or "-")
+        table.append((*what, *counts, verdict))
     _print_table(table)
+
+
+def _print_not_sent(consumer: EventConsumer) -> None:
+    print("\nOf these events, a rule with the pattern of outcome-pattern.json has put onto another queue:")
+    for event in consumer.events():
+        detail = event["detail"]
+        print(f"  {event['detail-type']}: {detail['requestId']}, code {detail['code']}, eventId {detail['eventId']}")
+
+
+def _print_campaign(stack: LocalStack, key: str, rows: list[Row]) -> bool:
+    """Print the result of the campaign, and return whether it tells what happened."""
+    try:
+        result = wait_until("the campaign's result", lambda: campaign_result(stack, key), timeout=TIMEOUT)
+    except TimeoutError as error:
+        print(error)
+        return False
+    shown = ("deviceId", "site", "requestId", "state", "attempts", "code", "message", "reason")
+    print(f"\nThe result of the campaign, {key.removesuffix('.csv')}.outcomes.csv:")
+    _print_table([shown, *(tuple(row[name][:60] for name in shown) for row in result)])
+    states = {row.request_id: row.states for row in rows if row.event == "campaign-input"}
+    return {row["requestId"]: row["state"] for row in result} == {
+        request_id: "REFUSED" if state.startswith("dead letter") else state for request_id, state in states.items()
+    }
 
 
 def _print_metrics(metrics: list[dict[str, Any]]) -> None:

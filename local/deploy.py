@@ -97,6 +97,10 @@ def _upload(aws: MiniStack, template: dict[str, Any], build: Path) -> None:
             key = f"{logical_id}.zip"
             s3.put_object(Bucket=BUCKET, Key=key, Body=_zipped(build / resource["Properties"][code]))
             resource["Properties"][code] = f"s3://{BUCKET}/{key}"
+        elif resource["Type"] == "AWS::Serverless::StateMachine":
+            definition = build / resource["Properties"]["DefinitionUri"]
+            s3.put_object(Bucket=BUCKET, Key=definition.name, Body=definition.read_bytes())
+            resource["Properties"]["DefinitionUri"] = f"s3://{BUCKET}/{definition.name}"
         elif resource["Type"] == "AWS::CloudFormation::Stack":
             nested = build / resource["Properties"]["TemplateURL"]
             resource["Properties"]["TemplateURL"] = _put_template(aws, logical_id, nested.read_text("utf-8"))

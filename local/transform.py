@@ -36,7 +36,7 @@ def transform(source: dict[str, Any], parameters: Mapping[str, str] | None = Non
         The transformed template.
     """
     for resource in source["Resources"].values():
-        for code in {"CodeUri", "ContentUri"} & resource.get("Properties", {}).keys():
+        for code in {"CodeUri", "ContentUri", "DefinitionUri"} & resource.get("Properties", {}).keys():
             if not resource["Properties"][code].startswith("s3://"):
                 resource["Properties"][code] = f"s3://bucket/{resource['Properties'][code]}"
     # The translator asks boto3 for the region, to tell the partition.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import re
@@ -10,20 +11,30 @@ from uuid import UUID
 
 import pytest
 
+from cube_sms.campaigns import FIELDS
+from cube_sms.models import parse_send_request
+from cube_sms.outcome_events import read_change
+from cube_sms.request_events import unwrap
 from tests.support import EVENTS, load_event
 
 NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
 SQS = [name for name in NAMES if name.startswith("sqs-")]
+FIFO = "sqs-fifo"
 API = [name for name in NAMES if name.startswith("api-")]
+REQUESTED = "eventbridge-requested"
+STREAM = "stream-outcomes"
+# What docs/workflows.md gives to EventBridge, Scheduler and Step Functions.
+REQUESTS = ["schedule-input", "send-and-wait-input"]
+OTHERS = ["campaign-input", "outcome-pattern"]
 
 
 def test_every_event_is_of_a_known_kind() -> None:
     assert SQS
     assert API
-    assert sorted(SQS + API) == NAMES
+    assert sorted([*SQS, *API, REQUESTED, STREAM, *REQUESTS, *OTHERS]) == NAMES
 
 
-@pytest.mark.parametrize("name", SQS)
+@pytest.mark.parametrize("name", [*SQS, REQUESTED])
 def test_sqs_event_is_well_formed(name: str) -> None:
     records = load_event(name)["Records"]
     assert len({UUID(record["messageId"]) for record in records}) == len(records)
@@ -41,7 +52,8 @@ def test_sqs_event_is_well_formed(name: str) -> None:
         }
         assert record["md5OfBody"] == hashlib.md5(record["body"].encode()).hexdigest()
         assert record["eventSource"] == "aws:sqs"
-        assert record["eventSourceARN"] == "arn:aws:sqs:eu-central-1:123456789012:cube-sms-send"
+        suffix = ".fifo" if name == FIFO else ""
+        assert record["eventSourceARN"] == f"arn:aws:sqs:eu-central-1:123456789012:cube-sms-send{suffix}"
         assert record["awsRegion"] == "eu-central-1"
         attributes = record["attributes"]
         assert attributes.keys() == {
@@ -49,10 +61,48 @@ def test_sqs_event_is_well_formed(name: str) -> None:
             "SentTimestamp",
             "SenderId",
             "ApproximateFirstReceiveTimestamp",
+            *(("SequenceNumber", "MessageGroupId", "MessageDeduplicationId") if name == FIFO else ()),
         }
         assert int(attributes["ApproximateFirstReceiveTimestamp"]) >= int(attributes["SentTimestamp"])
         assert ("md5OfMessageAttributes" in record) is bool(record["messageAttributes"])
-        assert "deviceId" in json.loads(record["body"])
+        request, event_id = unwrap(record["body"].encode())
+        assert bool(event_id) is (name == REQUESTED)
+        assert "deviceId" in json.loads(request)
+
+
+def test_stream_event_tells_of_an_event_and_of_tasks() -> None:
+    changes = load_event(STREAM)["Records"]
+    for change in changes:
+        assert ":table/cube-sms-messages/stream/" in change["eventSourceARN"]
+        assert change["dynamodb"]["StreamViewType"] == "NEW_AND_OLD_IMAGES"
+        assert (change["eventName"] == "MODIFY") is ("OldImage" in change["dynamodb"])
+    numbers = [change["dynamodb"]["SequenceNumber"] for change in changes]
+    assert sorted(set(numbers)) == numbers
+    told = [ended for change in changes if (ended := read_change(change))]
+    assert [(ended.outcome, ended.is_news) for ended in told] == [
+        ("Sent", True),
+        ("Rejected", True),
+        ("InvalidRequest", False),
+    ]
+    assert [bool(ended.task_tokens) for ended in told] == [True, False, True]
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_input_of_a_workflow_is_a_send_request(name: str) -> None:
+    request = parse_send_request(json.dumps(load_event(name)).encode())
+    # So that neither a schedule nor a task that is tried again sends a second message
+    assert request.request_id
+
+
+def test_campaign_has_a_file_with_rows_of_every_kind() -> None:
+    data = load_event("campaign-input")
+    assert data.keys() == {"key", "campaign", "content"}
+    with (EVENTS / "campaign.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"deviceId", "content"} <= rows[0].keys() & set(FIELDS)
+    assert rows[0].keys() - set(FIELDS)
+    assert {bool(row["content"]) for row in rows} == {True, False}
+    assert [row["deviceId"].isalnum() for row in rows].count(False) == 1
 
 
 @pytest.mark.parametrize("name", API)
@@ -70,9 +120,10 @@ def test_api_event_is_well_formed(name: str) -> None:
 
 def test_each_device_belongs_to_one_event() -> None:
     seen: dict[str, str] = {}
-    for name in NAMES:
+    for name in [*SQS, *API, REQUESTED, *REQUESTS]:
         event: dict[str, Any] = load_event(name)
-        for body in [record["body"] for record in event.get("Records", [])] or [event["body"]]:
-            device = json.loads(body)["deviceId"].replace("-", "")
+        bodies = [record["body"] for record in event.get("Records", [])] or [event.get("body") or json.dumps(event)]
+        for body in bodies:
+            device = json.loads(unwrap(body.encode())[0])["deviceId"].replace("-", "")
             assert re.fullmatch(r"893144040009399522\d\d", device)
             assert seen.setdefault(device, name) == name

@@ -1,0 +1,45 @@
+"""Lambda handler: write what became of the rows of a campaign, when all of them have ended."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from cube_sms.aws import AWS_CONFIG
+from cube_sms.campaigns import Campaign, CampaignReporter
+from cube_sms.settings import Settings
+from cube_sms.telemetry import SERVICE, Telemetry
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
+
+
+@cache
+def reporter() -> CampaignReporter:
+    """Make the reporter, once for each execution environment."""
+    settings = Settings.from_environment(os.environ)
+    return CampaignReporter(
+        boto3.client("s3", config=AWS_CONFIG),
+        boto3.client("dynamodb", config=AWS_CONFIG),
+        settings.messages_table,
+        max_content_length=settings.max_content_length,
+    )
+
+
+@telemetry.logger.inject_lambda_context
+def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
+    """Answer the state machine with where the result is, and how many rows came to which state."""
+    campaign = Campaign(event["bucket"], event["key"], event["campaign"], event["content"])
+    states = reporter().report(campaign)
+    telemetry.logger.info("campaign reported", extra={"states": states})
+    return {"bucket": campaign.bucket, "key": campaign.result_key, "rows": sum(states.values()), "states": states}
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    # Lambda gives the time before the first event for free, and with it more CPU than the function has.
+    reporter()
