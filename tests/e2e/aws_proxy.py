@@ -167,7 +167,7 @@ def route(stack: LocalStack, proxy: AwsProxy, *services: str, **variables: str) 
 def change_environment(stack: LocalStack, **variables: str) -> None:
     """Change variables of the functions' environment."""
     functions: Any = stack.aws.client("lambda")
-    for output in ("SendFromQueueFunctionName", "SendFromApiFunctionName"):
+    for output in ("SendFromQueueFunctionName", "SendFromApiFunctionName", "PublishOutcomesFunctionName"):
         name = stack.outputs[output]
         environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         functions.update_function_configuration(
@@ -176,7 +176,7 @@ def change_environment(stack: LocalStack, **variables: str) -> None:
         functions.get_waiter("function_updated_v2").wait(
             FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
         )
-        # Queue and API call the published version that the alias names.
+        # Queue, API and stream call the published version that the alias names.
         version = functions.publish_version(FunctionName=name)["Version"]
         for alias in functions.list_aliases(FunctionName=name)["Aliases"]:
             functions.update_alias(FunctionName=name, Name=alias["Name"], FunctionVersion=version)

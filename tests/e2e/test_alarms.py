@@ -12,6 +12,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.cloudwatch import Metric, Query, emitted, lines
 from local.stack import STACK_NAME, LocalStack, wait_until
+from local.workflows import Execution, create_send_and_wait
 from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, always, route
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ EVERYTHING = {
     "QuotaUsed",
     "QueueAge",
     "StaleCredentials",
+    "EventsPublished",
+    "EventsFailed",
+    "EventLag",
+    "TasksAnswered",
+    "TasksUnanswered",
 }
 
 
@@ -58,7 +64,7 @@ def run() -> Iterator[Run]:
     devices = {fault: f"8931{number:016d}" for number, fault in enumerate(("lost", "status:500", "status:403"))}
     with AwsProxy() as proxy, LocalStack(PARAMETERS) as stack:
         proxy.upstream = stack.aws.url
-        route(stack, proxy, "SECRETS_MANAGER")
+        route(stack, proxy, "SECRETS_MANAGER", "EVENTBRIDGE")
         stack.cube.configure(device_faults={device: fault for fault, device in devices.items()})
         # Used up, refused, invalid, expired, unknown, and sent from the queue, one of them twice
         stack.enqueue(request(deviceId=devices["status:500"]))
@@ -74,6 +80,12 @@ def run() -> Iterator[Run]:
         # Sent while Secrets Manager is away, by functions whose credentials are too old
         with proxy.applying(Rule("GetSecretValue", always(INTERNAL_ERROR))):
             wait_until("stale credentials", lambda: _call(stack) and "StaleCredentials" in _names(stack))
+        # Answered and not answered any more, of the workflows that wait, and events while EventBridge is away
+        Execution.start(stack, create_send_and_wait(stack), json.loads(request()))
+        stack.enqueue(request(taskToken="of a task that is over"))
+        wait_until("tasks", lambda: _names(stack) >= {"TasksAnswered", "TasksUnanswered", "EventsPublished"})
+        with proxy.applying(Rule("PutEvents", always(INTERNAL_ERROR))):
+            wait_until("events that fail", lambda: _call(stack) and "EventsFailed" in _names(stack))
         # Throttled, which closes the gate
         stack.cube.configure(next_faults=["status:429"])
         wait_until("a closed gate", lambda: _call(stack) and "GateClosed" in _names(stack))
@@ -128,6 +140,10 @@ def test_alarms_are_deployed_with_the_names_of_what_they_watch(run: Run) -> None
     assert found[f"{STACK_NAME}-dead-letters"] == {"QueueName": dead_letters}
     function = run.stack.outputs["SendFromQueueFunctionName"]
     assert found[f"{STACK_NAME}-send-from-queue-errors"] == {"FunctionName": function}
+    unpublished = run.stack.outputs["UnpublishedQueueUrl"].rpartition("/")[2]
+    assert found[f"{STACK_NAME}-unpublished"] == {"QueueName": unpublished}
+    publisher = run.stack.outputs["PublishOutcomesFunctionName"]
+    assert found[f"{STACK_NAME}-outcome-lag"] == {"FunctionName": publisher}
     assert found[f"{STACK_NAME}-quota"] == {"service": STACK_NAME, "Account": "all"}
 
 
@@ -148,7 +164,7 @@ def test_dashboard_shows_what_is_emitted(run: Run) -> None:
     assert {value for metric in shown - ours for _, value in metric.dimensions} <= names
     # And the queries count fields that are logged, in groups there are
     (query,) = (widget["properties"]["query"] for widget in widgets if widget["type"] == "log")
-    rows = Query.parse(query).counts(run.log)
+    rows = Query.parse(query).counts([line for line in run.log if line["message"] != "not published"])
     assert {state for state, *_ in rows} == {"RETRYING", "REJECTED", "FAILED", "UNKNOWN"}
     assert {"CubeOutcomeUnknown: HTTP 500", "CubeAuthenticationError: HTTP 403"} <= {error for _, _, error, _ in rows}
     assert any(code for _, code, *_ in rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
 SECURITY_MD = ROOT / "docs" / "security.md"
 
-LOGS = ("SendFromQueueLogs", "SendFromApiLogs", "ShowMessageLogs", "ApiLogs")
+LOGS = ("SendFromQueueLogs", "SendFromApiLogs", "ShowMessageLogs", "PublishOutcomesLogs", "ApiLogs")
+QUEUES = ("SendQueue", "DeadLetterQueue", "UndeliveredRequestsQueue", "UnpublishedQueue")
 
 # What each role may have done with the key, and by which service.
 USES = {
@@ -39,6 +41,8 @@ USES = {
         ("kms:GenerateDataKey", "sqs"),
     },
     "ShowMessageRole": {("kms:Decrypt", "dynamodb")},
+    # The table's stream, and the queue that Lambda tells what it gives up.
+    "PublishOutcomesRole": {("kms:Decrypt", "dynamodb"), ("kms:Decrypt", "sqs"), ("kms:GenerateDataKey", "sqs")},
 }
 
 
@@ -48,13 +52,18 @@ def aws() -> Iterator[MiniStack]:
         yield aws
 
 
-@pytest.fixture(scope="module")
-def key(aws: MiniStack) -> str:
-    """Return a key with the policy that the docs tell."""
+def key_policy() -> str:
+    """Return the policy of a key that the docs tell."""
     (policy,) = re.findall(r"key-policy\.json <<EOF\n(.*?)\nEOF\n", SECURITY_MD.read_text(), re.DOTALL)
     for name, value in (("region", REGION), ("account", "000000000000"), ("stack", STACK_NAME)):
         policy = policy.replace(f"${name}", value)
-    return str(aws.client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"])
+    return str(policy)
+
+
+@pytest.fixture(scope="module")
+def key(aws: MiniStack) -> str:
+    """Return a key with the policy that the docs tell."""
+    return str(aws.client("kms").create_key(Policy=key_policy())["KeyMetadata"]["Arn"])
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +101,10 @@ def log_group(stack: LocalStack, logical_id: str) -> dict[str, Any]:
 
 
 def test_everything_that_holds_data_is_encrypted_with_the_key(stack: LocalStack, key: str) -> None:
-    queues = [queue_attributes(stack, logical_id) for logical_id in ("SendQueue", "DeadLetterQueue")]
+    queues = [queue_attributes(stack, logical_id) for logical_id in QUEUES]
     secret = stack.aws.client("secretsmanager").describe_secret(SecretId=stack.physical_id("CubeSecret"))
 
-    assert [(queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) for queue in queues] == [(key, "false")] * 2
+    assert [(queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) for queue in queues] == [(key, "false")] * 4
     assert secret["KmsKeyId"] == key
     assert {log_group(stack, logical_id).get("kmsKeyId") for logical_id in LOGS} == {key}
 
@@ -109,6 +118,17 @@ def test_the_table_is_encrypted_with_the_key() -> None:
     assert condition == "HasKmsKey"
     assert with_key == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": {"Ref": "KmsKeyArn"}}
     assert without_key == {"SSEEnabled": True}
+
+
+def test_the_key_lets_in_the_services_that_have_no_role() -> None:
+    # The local AWS encrypts nothing, so the policy has to do: EventBridge sends to encrypted queues
+    statements = json.loads(key_policy())["Statement"]
+    services = {each["Principal"]["Service"]: each for each in statements if "Service" in each["Principal"]}
+
+    assert services.keys() == {f"logs.{REGION}.amazonaws.com", "events.amazonaws.com"}
+    events = services["events.amazonaws.com"]
+    assert set(events["Action"]) == {"kms:GenerateDataKey", "kms:Decrypt"}
+    assert events["Condition"] == {"StringEquals": {"aws:SourceAccount": "000000000000"}}
 
 
 @pytest.mark.parametrize("role", USES)
@@ -156,14 +176,15 @@ def test_topics_that_are_named_may_send(stack: LocalStack, topics: tuple[str, st
 
 
 def test_dead_letters_are_kept_for_two_weeks(stack: LocalStack) -> None:
-    assert queue_attributes(stack, "DeadLetterQueue")["MessageRetentionPeriod"] == str(14 * 86400)
+    for queue in set(QUEUES) - {"SendQueue"}:
+        assert queue_attributes(stack, queue)["MessageRetentionPeriod"] == str(14 * 86400)
 
 
 def test_what_holds_data_outlives_the_stack(stack: LocalStack) -> None:
     # Given a stack with records and messages, and the names of what it is made of
     names = {
         logical_id: stack.physical_id(logical_id)
-        for logical_id in ("SendQueue", "DeadLetterQueue", "MessagesTable", "CubeSecret", "SendFromQueueFunction")
+        for logical_id in (*QUEUES, "MessagesTable", "CubeSecret", "SendFromQueueFunction")
     }
     cloudformation = stack.aws.client("cloudformation")
 
@@ -180,7 +201,7 @@ def test_what_holds_data_outlives_the_stack(stack: LocalStack) -> None:
     # Then the functions are gone, and messages, records and credentials are there
     with pytest.raises(ClientError, match="ResourceNotFound"):
         stack.aws.client("lambda").get_function(FunctionName=names["SendFromQueueFunction"])
-    for queue in ("SendQueue", "DeadLetterQueue"):
+    for queue in QUEUES:
         stack.sqs.get_queue_attributes(QueueUrl=names[queue], AttributeNames=["QueueArn"])
     records = stack.aws.client("dynamodb").scan(TableName=names["MessagesTable"])
     assert records["Count"] > 0

@@ -56,6 +56,11 @@ def uploaded(stack: LocalStack, url: str) -> bytes:
     return content
 
 
+def properties(template: dict[str, Any]) -> dict[str, Any]:
+    """Return what the resources of a template are made of, without what SAM notes beside it."""
+    return {name: resource["Properties"] for name, resource in template["Resources"].items()}
+
+
 def test_everything_a_release_needs_is_uploaded(stack: LocalStack, tmp_path: Path) -> None:
     # When the build is packaged
     packaged = package(stack, tmp_path / "packaged.yaml")
@@ -66,16 +71,20 @@ def test_everything_a_release_needs_is_uploaded(stack: LocalStack, tmp_path: Pat
         for name, resource in packaged["Resources"].items()
         if resource["Type"] in ("AWS::Serverless::Function", "AWS::Serverless::LayerVersion")
     }
-    assert {name for name in code if name.endswith("Function")} == {
-        "SendFromQueueFunction",
-        "SendFromApiFunction",
-        "ShowMessageFunction",
-    }
+    source = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))["Resources"]
+    functions = {name for name, resource in source.items() if resource["Type"] == "AWS::Serverless::Function"}
+    assert {name for name in code if name.endswith("Function")} == functions
     for name, url in code.items():
         with zipfile.ZipFile(io.BytesIO(uploaded(stack, url))) as archive:
             files = {member.filename for member in archive.infolist() if not member.is_dir()}
         built = {path.relative_to(BUILD / name).as_posix() for path in (BUILD / name).rglob("*") if path.is_file()}
         assert files == built, name
+
+    # And so are the nested templates
+    for name, path in (("Dashboard", "monitoring/dashboard.yaml"), ("EventSchemas", "schemas/registry.yaml")):
+        key = packaged["Resources"][name]["Properties"]["TemplateURL"].rpartition("/")[2]
+        nested = yaml_parse(uploaded(stack, f"s3://{BUCKET}/{key}").decode())
+        assert properties(nested) == properties(yaml_parse((ROOT / path).read_text("utf-8")))
 
     # And so are the licence and the README that the Serverless Application Repository shows
     application = packaged["Metadata"]["AWS::ServerlessRepo::Application"]

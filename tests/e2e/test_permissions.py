@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.stack import ACCESS_CODE, SECRET, wait_until
+from local.workflows import EventConsumer, Execution, create_send_and_wait
 from tests.e2e.aws_proxy import change_environment
 from tests.e2e.test_send import a_device, dead_letter, send_request, states
 from tests.e2e.verdicts import set_visibility_timeout
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 LOCAL_MD = Path(__file__).parents[2] / "docs" / "local.md"
 
-ROLES = ("SendFromQueueRole", "SendFromApiRole", "ShowMessageRole")
+ROLES = ("SendFromQueueRole", "SendFromApiRole", "ShowMessageRole", "PublishOutcomesRole")
 
 # How long the queue hides a message here whose worker could not say when to try again; six minutes as deployed.
 VISIBILITY_TIMEOUT = 3
@@ -38,8 +39,11 @@ class Permission(NamedTuple):
     action: str
 
 
-# What MiniStack does itself or not at all, whatever a role says: it writes functions' logs and polls queues in nobody's
-# name, and keeps no traces.
+# Statements about more than the stack has: X-Ray and ListStreams know no resources, and workflows are anybody's.
+BEYOND_THE_STACK = {"WriteTraces", "ListStreams", "AnswerTasks"}
+
+# What MiniStack does itself or not at all, whatever a role says: in nobody's name it writes functions' logs, polls
+# queues and streams, and tells a queue of what it gives up. It keeps no traces.
 NOT_ENFORCED = {
     *(
         Permission(role, "WriteLogs", f"logs:{action}")
@@ -55,6 +59,12 @@ NOT_ENFORCED = {
         Permission("SendFromQueueRole", "ConsumeSendQueue", f"sqs:{action}")
         for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
     ),
+    *(
+        Permission("PublishOutcomesRole", "ReadStream", f"dynamodb:{action}")
+        for action in ("DescribeStream", "GetRecords", "GetShardIterator")
+    ),
+    Permission("PublishOutcomesRole", "ListStreams", "dynamodb:ListStreams"),
+    Permission("PublishOutcomesRole", "PutUnpublished", "sqs:SendMessage"),
 }
 
 
@@ -210,6 +220,65 @@ def the_api_shows_nothing(stack: LocalStack, withdrawn: Withdrawn) -> None:
     assert stack.call_api("GET", f"/messages/{key}").body["state"] == "SENT"
 
 
+def wait_until_not_published(stack: LocalStack, request_id: str) -> None:
+    def logged() -> bool:
+        return any(
+            entry["message"] == "not published" and entry.get("message_id") == f"default#{request_id}"
+            for entry in stack.outcomes()
+        )
+
+    wait_until(f"{request_id} not to be published", logged)
+
+
+def an_outcome_is_not_published(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    request_id, later = f"unpublished-{uuid4()}", f"published-{uuid4()}"
+    consumer = EventConsumer(stack, {"source": ["cube-sms"]})
+    with withdrawn():
+        stack.enqueue(send_request(a_device(), requestId=request_id))
+        wait_until_not_published(stack, request_id)
+    stack.enqueue(send_request(a_device(), requestId=later))
+    wait_until("an event", lambda: consumer.details(later))
+    assert consumer.details(request_id) == []
+
+
+@contextmanager
+def for_all_resources(stack: LocalStack, role: str, sid: str) -> Iterator[None]:
+    """Have a statement of a role allow for all resources what it allows, for as long as this context.
+
+    AWS asks for tasks with the ARN of their state machine, the local one with none.
+    """
+    before = statements(stack, role)
+    put_statements(
+        stack, role, [{**statement, **({"Resource": "*"} if statement["Sid"] == sid else {})} for statement in before]
+    )
+    try:
+        yield
+    finally:
+        put_statements(stack, role, before)
+
+
+def a_task_is_not_answered(expected: str, **fields: Any) -> Probe:
+    """Return the probe of a workflow that waits on although its message has ended, and should end so."""
+
+    def probe(stack: LocalStack, withdrawn: Withdrawn) -> None:
+        step_functions, workflow = stack.aws.client("stepfunctions"), create_send_and_wait(stack)
+        consumer = EventConsumer(stack, {"source": ["cube-sms"]})
+        request = json.loads(send_request(a_device(), **fields))
+        with for_all_resources(stack, "PublishOutcomesRole", "AnswerTasks"):
+            with withdrawn():
+                waiting = Execution.start(stack, workflow, request)
+                # Tasks are answered before the event is put.
+                wait_until("an event", lambda: consumer.details(waiting.name))
+                assert waiting.ended() is None
+            answered = Execution.start(stack, workflow, request)
+            ended = wait_until("a workflow to go on", answered.ended) or {}
+        assert ended["status"] == expected
+        step_functions.stop_execution(executionArn=waiting.arn)
+        step_functions.delete_state_machine(stateMachineArn=workflow)
+
+    return probe
+
+
 NEEDED: dict[Permission, Probe] = {
     Permission("SendFromQueueRole", "ConsumeSendQueue", "sqs:ChangeMessageVisibility"): a_retry_has_no_time_of_its_own,
     Permission("SendFromQueueRole", "WriteRecords", "dynamodb:UpdateItem"): nothing_from_the_queue_is_posted,
@@ -221,6 +290,11 @@ NEEDED: dict[Permission, Probe] = {
     Permission("SendFromApiRole", "PutOnSendQueue", "sqs:SendMessage"): the_api_queues_nothing,
     Permission("SendFromApiRole", "ReadCredentials", "secretsmanager:GetSecretValue"): the_api_has_no_credentials,
     Permission("ShowMessageRole", "ReadRecords", "dynamodb:GetItem"): the_api_shows_nothing,
+    Permission("PublishOutcomesRole", "PublishOutcomes", "events:PutEvents"): an_outcome_is_not_published,
+    Permission("PublishOutcomesRole", "AnswerTasks", "states:SendTaskSuccess"): a_task_is_not_answered("SUCCEEDED"),
+    Permission("PublishOutcomesRole", "AnswerTasks", "states:SendTaskFailure"): a_task_is_not_answered(
+        "FAILED", expiresAt="2020-01-01T00:00:00Z"
+    ),
 }
 
 
@@ -250,6 +324,7 @@ def test_what_is_not_enforced_here_is_so_and_is_told() -> None:
 def test_what_is_not_enforced_here_is_not_missed(stack: LocalStack) -> None:
     # Given roles without all that the local AWS does not ask for
     device, request_id = a_device(), f"unasked-{uuid4()}"
+    consumer = EventConsumer(stack, {"source": ["cube-sms"]})
     with without(stack, *NOT_ENFORCED):
         # When a message is sent, and shown
         stack.enqueue(send_request(device, requestId=request_id))
@@ -259,6 +334,7 @@ def test_what_is_not_enforced_here_is_not_missed(stack: LocalStack) -> None:
         # Then nothing is missed. Where this fails, the local AWS has begun to ask: it belongs to what is needed
         assert (answer.status, shown.status) == (200, 200)
         wait_until_sent_once(stack, device, request_id)
+        wait_until("an event", lambda: consumer.details(request_id))
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -268,11 +344,11 @@ def test_every_statement_is_about_resources_of_the_stack(stack: LocalStack, role
     names = {resource["PhysicalResourceId"].rpartition("://")[2].rpartition("0/")[2] for resource in resources}
 
     for statement in statements(stack, role):
-        # X-Ray has no resources.
-        if statement["Sid"] != "WriteTraces":
+        if statement["Sid"] not in BEYOND_THE_STACK:
             arn = statement["Resource"]
             assert isinstance(arn, str)
-            named = arn.split(":", 5)[5].removesuffix(":*").removeprefix("table/")
+            named = arn.split(":", 5)[5].removesuffix(":*").removeprefix("table/").partition("/stream/")[0]
+            named = named.removeprefix("event-bus/")
             named = named.removeprefix("log-group:").removeprefix("secret:")
             assert named in names or named.rpartition("-")[0] in names
 
@@ -284,7 +360,7 @@ def test_a_queue_takes_nothing_over_plain_http(stack: LocalStack) -> None:
         "before-sign.sqs", lambda request, **_: request.headers.add_header("X-Forwarded-Proto", "http")
     )
 
-    for queue in ("SendQueueUrl", "DeadLetterQueueUrl"):
+    for queue in ("SendQueueUrl", "DeadLetterQueueUrl", "UndeliveredRequestsQueueUrl", "UnpublishedQueueUrl"):
         # When it sends a message, then it is refused
         with pytest.raises(ClientError, match="AccessDenied"):
             sqs.send_message(QueueUrl=stack.outputs[queue], MessageBody="{}")

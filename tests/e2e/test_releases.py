@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("SendFromQueueFunctionName", "SendFromApiFunctionName")
+FUNCTIONS = ("SendFromQueueFunctionName", "SendFromApiFunctionName", "PublishOutcomesFunctionName")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def run(stack: LocalStack, script: str, *arguments: str) -> subprocess.Completed
 
 
 def live(stack: LocalStack, function: str) -> dict[str, Any]:
-    """Return the configuration of the version that queue and API call."""
+    """Return the configuration of the version that queue, API and stream call."""
     functions: Any = stack.aws.client("lambda")
     name = stack.outputs[function]
     configuration: dict[str, Any] = functions.get_function_configuration(FunctionName=name, Qualifier="live")
@@ -73,7 +73,7 @@ def test_a_changed_parameter_reaches_what_is_called(released: LocalStack) -> Non
     shown = run(released, "change_set", "--stack", STACK_NAME, "show", change_set)
     executed = run(released, "change_set", "--stack", STACK_NAME, "execute", change_set)
 
-    # Then the functions were named, and what queue and API call is a new version with that value
+    # Then the functions were named, and what queue, API and stream call is a new version with that value
     assert shown.returncode == 0, shown.stderr
     assert "| SendFromQueueFunction | AWS::Lambda::Function |" in shown.stdout
     assert executed.returncode == 0, executed.stdout + executed.stderr

@@ -33,7 +33,7 @@ FAILURES = ("rejected", "failed", "expired", "unknown")
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
 AWS_METRICS = {
-    "AWS/Lambda": ({"Errors", "Throttles"}, {"FunctionName"}),
+    "AWS/Lambda": ({"Errors", "Throttles", "IteratorAge"}, {"FunctionName"}),
     "AWS/SQS": (
         {
             "ApproximateAgeOfOldestMessage",
@@ -81,11 +81,26 @@ def test_everything_there_should_be_an_alarm_for_has_one() -> None:
         "quota",
         "unknown-outcomes",
         "failure-ratio",
+        "outcome-lag",
+        "unpublished",
+        "undelivered-requests",
     }
-    functions = [name for name, each in RESOURCES.items() if each["Type"] == "AWS::Serverless::Function"]
+    functions = {name: each for name, each in RESOURCES.items() if each["Type"] == "AWS::Serverless::Function"}
     for watched in ("Errors", "Throttles"):
-        alarms = [alarm for alarm in ALARMS.values() if alarm.get("MetricName") == watched]
-        assert sorted(alarm["Dimensions"][0]["Value"]["Ref"] for alarm in alarms) == sorted(functions)
+        assert sorted(target["Ref"] for target in watched_by(watched)) == sorted(functions)
+    # A function that reads a stream may fall behind, and what nobody takes from a queue is to be seen
+    readers = [
+        name for name, each in functions.items() if "'Type': 'DynamoDB'" in str(each["Properties"].get("Events"))
+    ]
+    assert [target["Ref"] for target in watched_by("IteratorAge")] == readers
+    ends = {name for name, each in RESOURCES.items() if each["Type"] == "AWS::SQS::Queue"} - {"SendQueue"}
+    assert {target["Fn::GetAtt"][0] for target in watched_by("ApproximateNumberOfMessagesVisible")} == ends
+
+
+def watched_by(metric_name: str) -> list[dict[str, Any]]:
+    """Return of what resources there is an alarm on a metric."""
+    alarms = [alarm for alarm in ALARMS.values() if alarm.get("MetricName") == metric_name]
+    return [alarm["Dimensions"][0]["Value"] for alarm in alarms]
 
 
 @each_alarm
@@ -153,11 +168,20 @@ def test_runbook_has_a_page_for_each_alarm_and_leads_nowhere_else() -> None:
 def test_runbook_asks_for_outputs_and_parameters_that_the_stack_has() -> None:
     assert set(re.findall(r"\$\(output (\w+)\)", RUNBOOK)) <= TEMPLATE["Outputs"].keys()
     named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", RUNBOOK))
-    others = {"InvalidRequest", "AttemptsUsedUp", "SettingsError", "AccessDenied", "ResourceNotFound"}
+    others = {
+        "InvalidRequest",
+        "AttemptsUsedUp",
+        "SettingsError",
+        "AccessDenied",
+        "ResourceNotFound",
+        "TasksUnanswered",
+    }
+    others |= {"AccessDeniedException", "ThrottlingException", "InternalFailure"}
+    others |= {"ConnectTimeoutError", "EndpointConnectionError"}
     assert named - others <= TEMPLATE["Parameters"].keys()
     groups = [each["Properties"]["LogGroupName"]["Fn::Sub"] for each in RESOURCES.values() if "Logs" in each["Type"]]
-    for function in ("queue", "api"):
-        assert f"/aws/lambda/${{AWS::StackName}}-send-from-{function}" in groups
+    for function in ("send-from-queue", "send-from-api", "publish-outcomes"):
+        assert f"/aws/lambda/${{AWS::StackName}}-{function}" in groups
 
 
 def test_commands_of_the_runbook_are_ones_there_are() -> None:

@@ -33,6 +33,9 @@ NOT_VERSIONED = {
     "VersionDescription",
 }
 
+# What makes a queue another one, with another URL, wherever a function refers to it.
+QUEUE_IS_REPLACED_FOR = "FifoQueue"
+
 
 @pytest.fixture(autouse=True)
 def _region(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +68,8 @@ def parameters_in(node: Any, source: dict[str, Any]) -> set[str]:
     for key, value in node.items():
         if key == "Ref" and value in source["Parameters"]:
             found.add(value)
+        elif key == "Ref" and source["Resources"].get(value, {}).get("Type") == "AWS::SQS::Queue":
+            found |= parameters_in(source["Resources"][value]["Properties"].get(QUEUE_IS_REPLACED_FOR), source)
         elif key == "Fn::Sub":
             text, variables = (value, {}) if isinstance(value, str) else value
             found |= set(re.findall(r"\$\{(\w+)\}", text)) & source["Parameters"].keys()
@@ -186,11 +191,11 @@ def test_everything_calls_the_alias() -> None:
     resources = transformed(template())
     functions, aliases = of_type(resources, "AWS::Lambda::Function"), of_type(resources, "AWS::Lambda::Alias")
 
-    # Then each function has one, and queue and API know no other name
+    # Then each function has one, and queue, stream and API know no other name
     assert {alias["Properties"]["FunctionName"]["Ref"] for alias in aliases.values()} == functions.keys()
-    mapping, *more = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
-    assert not more
-    assert mapping["Properties"]["FunctionName"]["Ref"] in aliases
+    mappings = of_type(resources, "AWS::Lambda::EventSourceMapping").values()
+    assert len(mappings) == 2
+    assert {mapping["Properties"]["FunctionName"]["Ref"] for mapping in mappings} <= aliases.keys()
     permissions = of_type(resources, "AWS::Lambda::Permission").values()
     assert all(permission["Properties"]["FunctionName"]["Ref"] in aliases for permission in permissions)
     called = re.findall(r"functions/\$\{([^}]+)\}/invocations", str(resources["Api"]))
@@ -208,7 +213,8 @@ def test_a_change_in_a_layer_is_a_new_version() -> None:
 
     # Then every function has a version of its own
     versions = of_type(before, "AWS::Lambda::Version").keys(), of_type(after, "AWS::Lambda::Version").keys()
-    assert [len(names) for names in versions] == [3, 3]
+    functions = of_type(template()["Resources"], "AWS::Serverless::Function")
+    assert [len(names) for names in versions] == [len(functions)] * 2
     assert not versions[0] & versions[1]
 
 
@@ -216,7 +222,8 @@ def test_a_parameter_of_a_function_is_in_the_description_of_its_version() -> Non
     # Given the functions, with what they have in common
     source = template()
     for name, function in of_type(source["Resources"], "AWS::Serverless::Function").items():
-        properties = {**source["Globals"]["Function"], **function["Properties"]}
+        common, own = source["Globals"]["Function"], function["Properties"]
+        properties = {**common, **own, "Environment": [common["Environment"], own.get("Environment")]}
 
         # When the parameters are gathered that a version is made of
         versioned = {key: value for key, value in properties.items() if key not in NOT_VERSIONED}
@@ -227,14 +234,17 @@ def test_a_parameter_of_a_function_is_in_the_description_of_its_version() -> Non
         assert used, name
 
 
-def test_the_description_of_a_version_is_short_enough() -> None:
+@pytest.mark.parametrize("function", of_type(template()["Resources"], "AWS::Serverless::Function"))
+def test_the_description_of_a_version_is_short_enough(function: str) -> None:
     # Given the longest values that are likely: of every choice the longest, and 2 subnets in a security group
     source = template()
+    (longest_name,) = re.findall(r"\{0,(\d+)\}", source["Parameters"]["EventBusName"]["AllowedPattern"])
     likely = {
         "VpcSubnetIds": "0123456789abcdef0,0123456789abcdef0",
         "VpcSecurityGroupIds": "0123456789abcdef0",
+        "EventBusName": "x" * int(longest_name),
     }
-    text, _ = source["Resources"]["SendFromApiFunction"]["Properties"]["VersionDescription"]["Fn::Sub"]
+    text, _ = source["Resources"][function]["Properties"]["VersionDescription"]["Fn::Sub"]
     likely |= {"Subnets": likely["VpcSubnetIds"], "Groups": likely["VpcSecurityGroupIds"]}
 
     def longest(name: str) -> str:
@@ -259,7 +269,8 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
     assert all("UpdatePolicy" not in alias for alias in of_type(at_once, "AWS::Lambda::Alias").values())
     groups = of_type(gradual, "AWS::CodeDeploy::DeploymentGroup").values()
     alarms = [group["Properties"]["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups]
-    assert sorted(alarms) == ["SendFromApiErrorsAlarm", "SendFromQueueErrorsAlarm", "ShowMessageErrorsAlarm"]
+    functions = of_type(template()["Resources"], "AWS::Serverless::Function")
+    assert sorted(alarms) == sorted(name.replace("Function", "ErrorsAlarm") for name in functions)
     assert gradual.keys() >= set(alarms)
     assert all("UpdatePolicy" in alias for alias in of_type(gradual, "AWS::Lambda::Alias").values())
     assert all("ReleaseRole" in str(group["Properties"]["ServiceRoleArn"]) for group in groups)

@@ -23,6 +23,9 @@ LIVE_SECTIONS = ("Globals", "Conditions", "Resources", "Outputs")
 ACTIONS_WITHOUT_RESOURCES = {
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "dynamodb:ListStreams",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSubnets",
 }
@@ -34,6 +37,14 @@ def of_type(resources: dict[str, dict[str, Any]], kind: str) -> dict[str, dict[s
 
 FUNCTIONS = of_type(RESOURCES, "AWS::Serverless::Function")
 QUEUES = of_type(RESOURCES, "AWS::SQS::Queue")
+RULES = of_type(RESOURCES, "AWS::Events::Rule")
+WORKFLOWS = of_type(RESOURCES, "AWS::Serverless::StateMachine")
+
+# Seconds that DynamoDB keeps what a stream tells.
+STREAM_SECONDS = 86400
+
+# Of a queue at whose end nobody reads: the longest that SQS keeps a message.
+LONGEST_RETENTION = 1209600
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +88,16 @@ def names_used(node: Any) -> set[str]:
     return references | set(substituted)
 
 
+def events_of(name: str) -> list[dict[str, Any]]:
+    """Return what invokes a function, but for state machines."""
+    return list(FUNCTIONS[name].get("Events", {}).values())
+
+
+def is_of_a_workflow(name: str) -> bool:
+    """Return whether a state machine invokes a function, by its alias."""
+    return any({"Ref": f"{name}.Alias"} in walk(each["DefinitionSubstitutions"]) for each in WORKFLOWS.values())
+
+
 def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -89,7 +110,7 @@ def test_function_has_what_it_is_run_and_watched_by(name: str, deployed: dict[st
     function = deployed[name]["Properties"]
 
     assert function["TracingConfig"] == {"Mode": "Active"}
-    assert 0 < function["Timeout"] <= 60
+    assert 0 < function["Timeout"] <= (900 if is_of_a_workflow(name) else 60)
     assert function["MemorySize"] == {"Ref": "MemorySize"}
     assert function["Description"]
     assert deployed[target(function["LoggingConfig"]["LogGroup"])]["Type"] == "AWS::Logs::LogGroup"
@@ -111,28 +132,36 @@ def test_function_shares_neither_logs_nor_role(owned: tuple[str, ...], deployed:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_nothing_that_a_function_fails_at_is_lost(name: str) -> None:
     # Given what invokes it
-    events = FUNCTIONS[name]["Events"].values()
+    events = events_of(name)
 
-    # Then a caller learns of a failure, or a message is received again and ends on a dead-letter queue
-    assert events
+    # Then a caller or a workflow learns of a failure, a message is received again and ends on a dead-letter queue, or a
+    # record of a stream is read again and a queue is told where to find it, long before the stream forgets it
+    assert bool(events) is not is_of_a_workflow(name)
     for event in events:
-        assert event["Type"] in ("Api", "SQS")
+        assert event["Type"] in ("Api", "SQS", "DynamoDB")
+        properties = event["Properties"]
+        if event["Type"] != "Api":
+            assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         if event["Type"] == "SQS":
-            assert "RedrivePolicy" in QUEUES[target(event["Properties"]["Queue"])]
-            assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+            assert "RedrivePolicy" in QUEUES[target(properties["Queue"])]
+        if event["Type"] == "DynamoDB":
+            assert properties["StartingPosition"] == "TRIM_HORIZON"
+            assert properties["BisectBatchOnFunctionError"] is True
+            assert properties["MaximumRecordAgeInSeconds"] <= STREAM_SECONDS / 2
+            assert target(properties["DestinationConfig"]["OnFailure"]["Destination"]) in QUEUES
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_message_stays_invisible_for_six_timeouts_of_its_function(name: str) -> None:
-    for event in FUNCTIONS[name]["Events"].values():
+    for event in events_of(name):
         if event["Type"] == "SQS":
             queue = QUEUES[target(event["Properties"]["Queue"])]
             assert queue["VisibilityTimeout"] >= 6 * FUNCTIONS[name]["Timeout"]
 
 
 def test_api_function_gives_up_before_api_gateway_does() -> None:
-    for function in FUNCTIONS.values():
-        if any(event["Type"] == "Api" for event in function["Events"].values()):
+    for name, function in FUNCTIONS.items():
+        if any(event["Type"] == "Api" for event in events_of(name)):
             assert function["Timeout"] <= 29
 
 
@@ -195,17 +224,85 @@ def test_queue_is_encrypted(name: str, conditions: set[str]) -> None:
 
 @pytest.mark.parametrize("name", QUEUES)
 def test_queue_has_a_dead_letter_queue_or_is_one(name: str) -> None:
+    # Given where messages of queues, records of streams and events of rules go that nobody could take
     dead_letters = {
         queue: target(properties["RedrivePolicy"]["deadLetterTargetArn"])
         for queue, properties in QUEUES.items()
         if "RedrivePolicy" in properties
     }
+    parts = [part for part in walk([FUNCTIONS, RULES]) if isinstance(part, dict)]
+    ends = {
+        *dead_letters.values(),
+        *(target(part["OnFailure"]["Destination"]) for part in parts if "OnFailure" in part),
+        *(target(part["DeadLetterConfig"]["Arn"]) for part in parts if "DeadLetterConfig" in part),
+    }
 
-    assert (name in dead_letters) is not (name in dead_letters.values())
-    # A dead letter keeps its age, so its queue keeps it no less long.
-    if name in dead_letters:
-        retention = "MessageRetentionPeriod"
-        assert QUEUES[dead_letters[name]][retention] >= QUEUES[name][retention]
+    # Then a queue has such a place or is one. A dead letter keeps its age, so it is kept no less long there
+    assert (name in dead_letters) is not (name in ends)
+    if name in ends:
+        assert QUEUES[name]["MessageRetentionPeriod"] == LONGEST_RETENTION
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_queue_refuses_plain_http(name: str) -> None:
+    policies = of_type(RESOURCES, "AWS::SQS::QueuePolicy").values()
+
+    # A queue has one policy, and takes the last of several
+    (policy,) = [policy for policy in policies if {"Ref": name} in policy["Queues"]]
+
+    (statement,) = [each for each in policy["PolicyDocument"]["Statement"] if each.get("Effect") == "Deny"]
+    arn = {"Fn::GetAtt": [name, "Arn"]}
+    plain_http = {"Bool": {"aws:SecureTransport": "false"}}
+    assert (statement["Action"], statement["Principal"], statement["Resource"]) == ("sqs:*", "*", arn)
+    assert statement["Condition"] == plain_http
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rule_loses_nothing_and_alone_may_send_to_its_queues(name: str) -> None:
+    for event_target in RULES[name]["Targets"]:
+        # What cannot be delivered goes to a queue of the standard type, which is all that EventBridge takes
+        undelivered = target(event_target["DeadLetterConfig"]["Arn"])
+        assert "FifoQueue" not in QUEUES[undelivered]
+        for queue in (target(event_target["Arn"]), undelivered):
+            # And EventBridge may send to both in the name of this rule, where there is one
+            policies = given(of_type(RESOURCES, "AWS::SQS::QueuePolicy"), {RESOURCES[name]["Condition"]}).values()
+            allowed = [
+                statement
+                for policy in policies
+                if {"Ref": queue} in policy["Queues"]
+                for statement in policy["PolicyDocument"]["Statement"]
+                if isinstance(statement, dict) and statement.get("Effect") == "Allow"
+            ]
+            (statement,) = allowed
+            assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+            assert statement["Action"] == "sqs:SendMessage"
+            assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [name, "Arn"]}}}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_role_may_read_the_stream_and_tell_the_queue(name: str) -> None:
+    statements = [
+        part
+        for part in walk(RESOURCES[target(FUNCTIONS[name]["Role"])]["Properties"]["Policies"])
+        if isinstance(part, dict) and part.get("Effect") == "Allow"
+    ]
+
+    # Given the source that Lambda polls, and where it reports, in the function's name
+    for event in events_of(name):
+        if event["Type"] == "DynamoDB":
+            destination = event["Properties"]["DestinationConfig"]["OnFailure"]["Destination"]
+            needed = {
+                "sqs:SendMessage": destination,
+                **dict.fromkeys(("DescribeStream", "GetRecords", "GetShardIterator"), event["Properties"]["Stream"]),
+            }
+            # Then its role allows that, and for no other resource
+            for action, resource in needed.items():
+                resources = [
+                    each["Resource"]
+                    for each in statements
+                    if {action, f"dynamodb:{action}"} & set(as_list(each["Action"]))
+                ]
+                assert resources == [resource], action
 
 
 # ── Parameters, conditions, outputs ─────────────────────────────────────────────────────────────────────────────────

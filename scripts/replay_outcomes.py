@@ -1,0 +1,235 @@
+"""List which outcomes Lambda has given up publishing, or have them published after all.
+
+The queue of the unpublished says where in the stream of the table each batch stands. The stream keeps it for a day, and
+what it has lost is rebuilt from the records of the table. An event that is published again has the same ``eventId``.
+
+Usage: ``python scripts/replay_outcomes.py [--stack NAME] list``, ``replay``, or ``rebuild --since TIME``. boto3's own
+environment (``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``) says where.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mypy_boto3_sqs import SQSClient
+
+# How long a message that is looked at stays hidden from others, at the most.
+LOOK_SECONDS = 300
+
+# How long DynamoDB keeps what a stream tells.
+STREAM_AGE = timedelta(days=1)
+
+# Records that the function is given at once, as by Lambda, and seconds before it is given those again that it reports.
+BATCH_SIZE = 100
+PAUSES = (1, 5, 15)
+
+FINAL_STATES = ("SENT", "REJECTED", "FAILED", "EXPIRED", "UNKNOWN")
+REFUSED_KEY = "#refused#"
+
+
+class NotPublishedError(Exception):
+    """The function does not publish a record."""
+
+
+class NotInStreamError(Exception):
+    """The stream does not have the records any more."""
+
+
+class Batch(NamedTuple):
+    """Records that Lambda has given up."""
+
+    receipt: str
+    condition: str
+    info: dict[str, Any]
+
+    @property
+    def kept_until(self) -> datetime:
+        """Until when the stream has all of them."""
+        return datetime.fromisoformat(self.info["approximateArrivalOfFirstRecord"]) + STREAM_AGE
+
+
+def main() -> None:
+    """Run the command."""
+    arguments = parse_arguments()
+    outputs = stack_outputs(arguments.stack)
+    function = outputs["PublishOutcomesFunctionName"]
+    if arguments.command == "rebuild":
+        changes = changes_in_table(outputs["MessagesTableName"], arguments.since)
+        try:
+            publish(function, changes)
+        except NotPublishedError as error:
+            sys.exit(str(error))
+        print(f"{len(changes)} outcomes published from the table")
+        return
+    sqs, queue = boto3.client("sqs"), outputs["UnpublishedQueueUrl"]
+    published, kept = 0, []
+    for batch in receive(sqs, queue):
+        fault = replay(function, batch) if arguments.command == "replay" else "not published"
+        print("\t".join(describe(batch, fault or "published")))
+        if fault:
+            kept.append(batch.receipt)
+        else:
+            sqs.delete_message(QueueUrl=queue, ReceiptHandle=batch.receipt)
+            published += 1
+    for receipt in kept:
+        sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)
+    print(f"{published + len(kept)} batches, {published} published")
+    sys.exit(arguments.command == "replay" and len(kept) > 0)
+
+
+def replay(function: str, batch: Batch) -> str | None:
+    """Publish a batch, and return what was in the way."""
+    try:
+        publish(function, changes_in_stream(batch.info))
+    except (NotPublishedError, NotInStreamError) as error:
+        return str(error)
+    return None
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="List which outcomes were not published, or have them published.")
+    parser.add_argument("--stack", default="cube-sms", help="name of the CloudFormation stack (cube-sms)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="why, how many records, from when, and until when the stream has them")
+    commands.add_parser("replay", help="publish what the stream still has, and take it off the queue")
+    rebuild = commands.add_parser("rebuild", help="publish the outcome of every message that has ended since a time")
+    rebuild.add_argument(
+        "--since",
+        required=True,
+        type=moment,
+        metavar="TIME",
+        help="such as 2027-01-31T12:00:00Z; reads the whole table",
+    )
+    return parser.parse_args()
+
+
+def moment(text: str) -> datetime:
+    """Read a time with its offset."""
+    read = datetime.fromisoformat(text)
+    if read.tzinfo is None:
+        raise ValueError("a time without an offset")
+    return read.astimezone(UTC)
+
+
+def stack_outputs(name: str) -> dict[str, str]:
+    """Return the outputs of a stack."""
+    (stack,) = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def receive(sqs: SQSClient, queue_url: str) -> Iterator[Batch]:
+    """Yield what the queue tells, each once."""
+    while messages := sqs.receive_message(
+        QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=LOOK_SECONDS, WaitTimeSeconds=1
+    ).get("Messages"):
+        for message in messages:
+            body = json.loads(message["Body"])
+            yield Batch(message["ReceiptHandle"], body["requestContext"]["condition"], body["DDBStreamBatchInfo"])
+
+
+def describe(batch: Batch, result: str) -> list[str]:
+    """Return what is known of a batch."""
+    info = batch.info
+    return [
+        batch.condition,
+        f"{info['batchSize']} records",
+        f"from {info['approximateArrivalOfFirstRecord']}",
+        f"in the stream until {batch.kept_until:%Y-%m-%dT%H:%M:%SZ}",
+        result,
+    ]
+
+
+def changes_in_stream(info: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the records of a batch, as Lambda gives them to a function."""
+    streams: Any = boto3.client("dynamodbstreams")
+    missing = (streams.exceptions.TrimmedDataAccessException, streams.exceptions.ResourceNotFoundException)
+    first, last = int(info["startSequenceNumber"]), int(info["endSequenceNumber"])
+    found: list[dict[str, Any]] = []
+    try:
+        iterator = streams.get_shard_iterator(
+            StreamArn=info["streamArn"],
+            ShardId=info["shardId"],
+            ShardIteratorType="AT_SEQUENCE_NUMBER",
+            SequenceNumber=info["startSequenceNumber"],
+        )["ShardIterator"]
+        # A shard that is closed ends without another iterator. An empty page is no end.
+        while iterator and (not found or sequence_number(found[-1]) < last):
+            page = streams.get_records(ShardIterator=iterator)
+            found += page["Records"]
+            iterator = page.get("NextShardIterator")
+    except missing:
+        raise NotInStreamError("not in the stream any more: rebuild it from the table") from None
+    return [change for change in found if first <= sequence_number(change) <= last]
+
+
+def sequence_number(change: dict[str, Any]) -> int:
+    """Return where in its shard a record stands."""
+    return int(change["dynamodb"]["SequenceNumber"])
+
+
+def changes_in_table(table: str, since: datetime) -> list[dict[str, Any]]:
+    """Return records of a stream, as they would be had every message ended now that has ended since a time.
+
+    What is left of requests that were refused is among them: their tasks may still wait.
+    """
+    states = {f":{state.lower()}": {"S": state} for state in FINAL_STATES}
+    pages = (
+        boto3.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=table,
+            FilterExpression=f"#state IN ({', '.join(states)}) AND updatedAt >= :since"
+            " OR begins_with(messageId, :refused)",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues={
+                **states,
+                ":since": {"S": since.isoformat(timespec="milliseconds").replace("+00:00", "Z")},
+                ":refused": {"S": REFUSED_KEY},
+            },
+        )
+    )
+    items: list[dict[str, Any]] = [dict(item) for page in pages for item in page["Items"]]
+    items.sort(key=lambda item: item.get("updatedAt", {"S": ""})["S"])
+    return [
+        {"dynamodb": {"SequenceNumber": str(n), "Keys": {"messageId": item["messageId"]}, "NewImage": item}}
+        for n, item in enumerate(items, 1)
+    ]
+
+
+def publish(function: str, changes: Iterable[dict[str, Any]]) -> None:
+    """Give records to the function in their order, and again what it reports."""
+    functions: Any = boto3.client("lambda")
+    for batch in batched(changes, BATCH_SIZE, strict=False):
+        waiting = list(batch)
+        for pause in (*PAUSES, None):
+            answer = functions.invoke(
+                FunctionName=function,
+                Qualifier="live",
+                Payload=json.dumps({"Records": waiting}, default=datetime.timestamp),
+            )
+            result = json.loads(answer["Payload"].read())
+            if "FunctionError" in answer:
+                raise NotPublishedError(f"the function broke off: {result.get('errorMessage', result)}")
+            failed = [failure["itemIdentifier"] for failure in result["batchItemFailures"]]
+            if not failed:
+                break
+            waiting = waiting[[change["dynamodb"]["SequenceNumber"] for change in waiting].index(failed[0]) :]
+            if pause is None:
+                raise NotPublishedError(f"not published from record {failed[0]} on: the function's log says why")
+            time.sleep(pause)
+
+
+if __name__ == "__main__":
+    main()

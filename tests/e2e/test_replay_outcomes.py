@@ -1,0 +1,204 @@
+"""Events that were given up, as an operator has them published or sent after all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from local.stack import LocalStack, wait_until
+from local.workflows import EventConsumer
+from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Proxied, Rule, always, route
+from tests.e2e.test_send import a_device, send_request, states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def proxied_events() -> Iterator[Proxied]:
+    """Return a stack whose functions talk to EventBridge through a proxy."""
+    with AwsProxy() as proxy, LocalStack(is_limited=False) as stack:
+        proxy.upstream = stack.aws.url
+        route(stack, proxy, "EVENTBRIDGE")
+        yield Proxied(stack, proxy)
+
+
+def replay(stack: LocalStack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the operator's command for outcomes."""
+    return run(stack, "replay_outcomes", *arguments)
+
+
+def run(stack: LocalStack, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the operator's against the local stack."""
+    environment = os.environ | {
+        "AWS_ENDPOINT_URL": stack.aws.url,
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    command = [sys.executable, f"scripts/{script}.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def unpublished(stack: LocalStack) -> int:
+    attributes = stack.sqs.get_queue_attributes(
+        QueueUrl=stack.outputs["UnpublishedQueueUrl"],
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )["Attributes"]
+    return sum(int(value) for value in attributes.values())
+
+
+def a_lost_event(proxied: Proxied, **fields: Any) -> str:
+    """Send a message while EventBridge is away, and return its id. The local stream does not try again."""
+    stack, request_id = proxied.stack, f"lost-{uuid4()}"
+
+    def is_reported() -> bool:
+        return any(
+            entry["message"] == "not published" and entry.get("message_id") == f"default#{request_id}"
+            for entry in stack.outcomes()
+        )
+
+    with proxied.proxy.applying(Rule("PutEvents", always(INTERNAL_ERROR))):
+        stack.enqueue(send_request(a_device(), requestId=request_id, **fields))
+        wait_until("it to be reported", is_reported)
+    assert states(stack, request_id) == ["SENT"]
+    return request_id
+
+
+def give_up(stack: LocalStack, *request_ids: str, condition: str = "RecordAgeExceeded") -> None:
+    """Tell the queue of the final records of messages, as Lambda does of a batch that it gives up."""
+    streams: Any = stack.aws.client("dynamodbstreams")
+    (arn,) = [each["StreamArn"] for each in streams.list_streams()["Streams"]]
+    (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+    iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
+    records = streams.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
+    wanted = {f"default#{request_id}" for request_id in request_ids}
+    batch = [
+        record["dynamodb"]
+        for record in records
+        if record["dynamodb"]["Keys"]["messageId"]["S"] in wanted
+        and record["dynamodb"]["NewImage"]["state"]["S"] == "SENT"
+    ]
+    assert len(batch) == len(wanted)
+    tell(stack, arn, shard["ShardId"], batch[0]["SequenceNumber"], batch[-1]["SequenceNumber"], condition)
+
+
+def tell(stack: LocalStack, arn: str, shard: str, first: str, last: str, condition: str) -> None:
+    """Put onto the queue what Lambda says of records that it gives up."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    invocation = {
+        "requestContext": {
+            "requestId": str(uuid4()),
+            "functionArn": stack.outputs["PublishOutcomesFunctionName"],
+            "condition": condition,
+            "approximateInvokeCount": 31,
+        },
+        "responseContext": {"statusCode": 200, "executedVersion": "1", "functionError": None},
+        "version": "1.0",
+        "timestamp": now,
+        "DDBStreamBatchInfo": {
+            "shardId": shard,
+            "startSequenceNumber": first,
+            "endSequenceNumber": last,
+            "approximateArrivalOfFirstRecord": now,
+            "approximateArrivalOfLastRecord": now,
+            "batchSize": 2,
+            "streamArn": arn,
+        },
+    }
+    stack.sqs.send_message(QueueUrl=stack.outputs["UnpublishedQueueUrl"], MessageBody=json.dumps(invocation))
+
+
+def test_what_was_given_up_is_listed_and_published_once(proxied_events: Proxied) -> None:
+    # Given two messages that were sent while EventBridge was away, and Lambda has given up their events
+    stack = proxied_events.stack
+    consumer = EventConsumer(stack, {"source": ["cube-sms"]})
+    lost = [a_lost_event(proxied_events) for _ in range(2)]
+    give_up(stack, *lost)
+
+    # When an operator looks, and has them published
+    listed = replay(stack, "list")
+    done = replay(stack, "replay")
+
+    # Then it is told, each event is there, and the queue is empty
+    assert (listed.returncode, done.returncode) == (0, 0), listed.stderr + done.stderr
+    assert "RecordAgeExceeded\t2 records\tfrom " in listed.stdout
+    assert "1 batches, 0 published" in listed.stdout
+    assert "1 batches, 1 published" in done.stdout
+    wait_until("both events", lambda: all(consumer.details(request_id) for request_id in lost))
+    assert [event["detail-type"] for event in consumer.events()] == ["SMS Sent"] * 2
+    assert unpublished(stack) == 0
+
+
+def test_what_cannot_be_published_stays(proxied_events: Proxied) -> None:
+    # Given an event that was given up
+    stack = proxied_events.stack
+    consumer = EventConsumer(stack, {"source": ["cube-sms"]})
+    request_id = a_lost_event(proxied_events)
+    give_up(stack, request_id)
+
+    # When it is to be published and EventBridge is still away
+    with proxied_events.proxy.applying(Rule("PutEvents", always(INTERNAL_ERROR))):
+        failed = replay(stack, "replay")
+
+    # Then the command fails and says so, and another one publishes it
+    assert failed.returncode == 1
+    assert "not published from record" in failed.stdout
+    assert unpublished(stack) == 1
+    assert replay(stack, "replay").returncode == 0
+    wait_until("an event", lambda: consumer.details(request_id))
+
+
+def test_what_the_stream_has_lost_is_rebuilt_from_the_table(proxied_events: Proxied) -> None:
+    # Given an event that was given up, and that the stream does not have any more
+    stack = proxied_events.stack
+    consumer = EventConsumer(stack, {"source": ["cube-sms"]})
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    request_id = a_lost_event(proxied_events)
+    (arn,) = [each["StreamArn"] for each in stack.aws.client("dynamodbstreams").list_streams()["Streams"]]
+    tell(stack, arn, "shardId-00000000000000000000-00000000", *2 * ("1" * 21,), "RetryAttemptsExhausted")
+
+    # When it is to be published from the stream, and then from the table
+    missed = replay(stack, "replay")
+    rebuilt = [replay(stack, "rebuild", "--since", before.isoformat()) for _ in range(2)]
+
+    # Then the first says what to do, and the second publishes it, the same event however often
+    assert missed.returncode == 1
+    assert "rebuild it from the table" in missed.stdout
+    assert [run.stdout for run in rebuilt] == ["1 outcomes published from the table\n"] * 2
+    wait_until("both", lambda: len(consumer.details(request_id)) == 2)
+    assert len({detail["eventId"] for detail in consumer.details(request_id)}) == 1
+    stack.sqs.purge_queue(QueueUrl=stack.outputs["UnpublishedQueueUrl"])
+
+
+def test_a_request_that_could_not_be_delivered_is_put_onto_the_send_queue(proxied_events: Proxied) -> None:
+    # Given an event with a request, which EventBridge could not deliver, and what it says of it
+    stack, device, event_id = proxied_events.stack, a_device(), str(uuid4())
+    event = {"id": event_id, "detail-type": "SMS Requested", "detail": json.loads(send_request(device))}
+    queue = stack.outputs["UndeliveredRequestsQueueUrl"]
+    stack.sqs.send_message(
+        QueueUrl=queue,
+        MessageBody=json.dumps(event),
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value}
+            for name, value in {"ERROR_CODE": "NO_PERMISSIONS", "RETRY_ATTEMPTS": "0"}.items()
+        },
+    )
+
+    # When an operator puts it back
+    done = run(stack, "dlq", "--queue", queue, "redrive", "--all")
+
+    # Then it is sent, under the id of the event
+    assert "1 put back onto the send queue" in done.stdout, done.stderr
+    wait_until("it to be sent", lambda: states(stack, event_id) == ["SENT"])
+    assert len(stack.cube.requests(device)) == 1
