@@ -12,6 +12,7 @@ from cube_sms.states import State
 from local.stack import LocalStack, wait_until
 from tests.e2e.aws_proxy import AwsProxy, route
 from tests.e2e.crashes import Reaper, Step
+from tests.e2e.outcomes import OutcomeConsumer
 from tests.e2e.verdicts import (
     AT_LEAST_ONCE,
     AT_MOST_ONCE,
@@ -58,7 +59,8 @@ class Found(NamedTuple):
 
 def enqueue_as_one_batch(stack: LocalStack, messages: Sequence[Message]) -> None:
     functions: Any = stack.aws.client("lambda")
-    (mapping,) = functions.list_event_source_mappings()["EventSourceMappings"]
+    name = stack.outputs["SendFromQueueFunctionName"]
+    (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
     functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
     for message in messages:
         stack.enqueue(message.json)
@@ -82,6 +84,7 @@ def found() -> Iterator[Found]:
     with AwsProxy() as proxy, LocalStack(PARAMETERS, is_limited=False) as stack:
         proxy.upstream = stack.aws.url
         route(stack, proxy, "DYNAMODB")
+        consumer = OutcomeConsumer(stack)
         set_visibility_timeout(stack, VISIBILITY_TIMEOUT)
         # Given workers that die with a message in the middle of a batch, one that has failed, and calls of the API
         of_queue = Reaper(Workers(stack, stack.outputs["SendFromQueueFunctionName"]))
@@ -101,7 +104,7 @@ def found() -> Iterator[Found]:
             wait_until("every worker to die", lambda: not of_queue.due(*Step) and not of_api.due(*Step))
             wait_until_the_queue_is_empty(stack, timeout=90)
             answers = {key: call.result() for key, call in calls.items()}
-        judged = {verdict.message: verdict for verdict in verdicts(stack, [*BATCH, FAILED, *CALLS.values()])}
+        judged = {verdict.message: verdict for verdict in verdicts(stack, [*BATCH, FAILED, *CALLS.values()], consumer)}
         yield Found(judged, stack.dead_letters(), accepted, answers)
 
 
@@ -119,6 +122,11 @@ def test_of_a_batch_only_the_messages_in_hand_are_sent_again(found: Found) -> No
 def test_a_message_that_failed_reaches_the_dead_letter_queue_once(found: Found) -> None:
     assert found.verdicts[FAILED].ending == Ending(State.FAILED, accepted=0, attempts=2)
     assert Counter(letter["requestId"] for letter in found.letters) == {FAILED.request_id: 1}
+
+
+def test_every_end_is_told_whoever_died_of_it(found: Found) -> None:
+    assert [fault for verdict in found.verdicts.values() for fault in verdict.faults] == []
+    assert all(verdict.events for verdict in found.verdicts.values())
 
 
 def test_a_caller_whose_worker_died_is_told_the_truth_when_it_calls_again(found: Found) -> None:

@@ -9,6 +9,7 @@ import pytest
 from local.stack import LocalStack, wait_until
 from tests.e2e.aws_proxy import AwsProxy, route
 from tests.e2e.crashes import Reaper, Relay, Step, Unconnectable, environment
+from tests.e2e.outcomes import OutcomeConsumer
 from tests.e2e.verdicts import (
     AT_LEAST_ONCE,
     AT_MOST_ONCE,
@@ -63,6 +64,7 @@ def found() -> Iterator[dict[Message, Verdict]]:
         LocalStack(PARAMETERS, is_limited=False) as stack,
     ):
         relay.upstream, proxy.upstream = stack.cube.url, stack.aws.url
+        consumer = OutcomeConsumer(stack)
         set_visibility_timeout(stack, VISIBILITY_TIMEOUT)
         reaper = relay.reaper = Reaper(Workers(stack, stack.outputs["SendFromQueueFunctionName"]))
         for (step, _), message in DOOMED.items():
@@ -86,11 +88,11 @@ def found() -> Iterator[dict[Message, Verdict]]:
                     stack.enqueue(message.json)
             for message in SPARED:
                 stack.enqueue(message.json)
-            wait_until("a worker to be killed at every step", lambda: not reaper.due(*Step))
+            wait_until("a worker to be killed at every step", lambda: not reaper.due(*Step), timeout=120)
 
             # When their messages come back to other workers
             wait_until_the_queue_is_empty(stack, timeout=120)
-        yield {verdict.message: verdict for verdict in verdicts(stack, [*DOOMED.values(), *SPARED])}
+        yield {verdict.message: verdict for verdict in verdicts(stack, [*DOOMED.values(), *SPARED], consumer)}
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
@@ -98,9 +100,10 @@ def found() -> Iterator[dict[Message, Verdict]]:
 def test_a_message_outlives_its_worker(found: dict[Message, Verdict], step: Step, delivery: str) -> None:
     verdict = found[DOOMED[step, delivery]]
 
-    # Then it has the one state that is true, and Cube's books say the same
+    # Then it has the one state that is true, Cube's books say the same, and so does its event
     assert verdict.ending == MATRIX[step][delivery], verdict
     assert not verdict.faults
+    assert verdict.events
 
 
 def test_messages_beside_them_are_sent_once(found: dict[Message, Verdict]) -> None:

@@ -23,6 +23,7 @@ from tests.e2e.aws_proxy import (
     at_random,
     route,
 )
+from tests.e2e.outcomes import OutcomeConsumer
 from tests.e2e.verdicts import DELIVERIES, Message, Verdict, verdicts, wait_until_the_queue_is_empty
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def found() -> Iterator[Found]:
     with AwsProxy() as proxy, LocalStack(PARAMETERS, is_limited=False, seed=SEED) as stack:
         proxy.upstream = stack.aws.url
         route(stack, proxy, "DYNAMODB", "SECRETS_MANAGER")
+        consumer = OutcomeConsumer(stack)
         # Given a provider and an AWS that fail at random
         aws_faults = [
             Rule(kind, at_random(rate, SEED + number, *errors))
@@ -118,7 +120,7 @@ def found() -> Iterator[Found]:
             )
         stack.cube.configure(faults={})
         wait_until_the_queue_is_empty(stack, timeout=120)
-        yield Found(stack, proxy, verdicts(stack, everything), stack.dead_letters())
+        yield Found(stack, proxy, verdicts(stack, everything, consumer), stack.dead_letters())
 
 
 def test_every_message_ends_in_one_state_that_the_providers_books_bear_out(found: Found) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.e2e.aws_proxy import CLAIM, FINISH, INTERNAL_ERROR, AwsCall, AwsProxy, Proxied, Rule
+from tests.e2e.outcomes import OutcomeConsumer
 from tests.e2e.verdicts import (
     AT_LEAST_ONCE,
     AT_MOST_ONCE,
@@ -90,6 +91,7 @@ def failing(proxy: AwsProxy, case: Case, message: Message) -> Rule:
 @pytest.fixture(scope="module")
 def found(proxied: Proxied) -> dict[Message, Verdict]:
     stack, proxy = proxied
+    consumer = OutcomeConsumer(stack)
     with ExitStack() as rules:
         # Given a table that is away for writes of theirs
         for (lost, _), message in MESSAGES.items():
@@ -99,7 +101,7 @@ def found(proxied: Proxied) -> dict[Message, Verdict]:
         for message in MESSAGES.values():
             stack.enqueue(message.json)
         wait_until_the_queue_is_empty(stack, timeout=120)
-    return {verdict.message: verdict for verdict in verdicts(stack, MESSAGES.values())}
+    return {verdict.message: verdict for verdict in verdicts(stack, MESSAGES.values(), consumer)}
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
@@ -107,6 +109,6 @@ def found(proxied: Proxied) -> dict[Message, Verdict]:
 def test_a_lost_write_loses_and_repeats_nothing(found: dict[Message, Verdict], lost: str, delivery: str) -> None:
     verdict = found[MESSAGES[lost, delivery]]
 
-    # Then a write that succeeds in the end costs nothing, and one that does not is told
+    # Then a write that succeeds in the end costs nothing, and one that does not is told; there is an event for each end
     assert verdict.ending == CASES[lost].expected[delivery], verdict
     assert not verdict.faults

@@ -1,4 +1,4 @@
-"""What became of each message: its record beside the provider's books and the queues."""
+"""What became of each message: its record beside the provider's books, the queues and the events."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from local.stack import LocalStack
+    from tests.e2e.outcomes import Detail, OutcomeConsumer
 
 AT_LEAST_ONCE = "at-least-once"
 AT_MOST_ONCE = "at-most-once"
@@ -92,11 +93,12 @@ UNKNOWN_NOT_SENT = Ending(State.UNKNOWN, accepted=0, attempts=1)
 
 
 class Verdict(NamedTuple):
-    """A message, its record, and what the provider's books say of it."""
+    """A message, its record, what the provider's books say of it, and what events told, where somebody listened."""
 
     message: Message
     record: Mapping[str, Any]
     posts: Sequence[Mapping[str, Any]]
+    events: Sequence[Detail] | None = None
 
     @property
     def state(self) -> State | None:
@@ -134,8 +136,23 @@ class Verdict(NamedTuple):
             and not is_once
             and "expiresAt" not in self.message.body,
             "more POSTs than attempts": len(self.posts) > self.record.get("attempts", 0),
+            **self._faults_of_events,
         }
         return [f"{self.message.request_id}: {words}: {self}" for words, is_broken in broken.items() if is_broken]
+
+    @property
+    def _faults_of_events(self) -> dict[str, bool]:
+        if self.events is None:
+            return {}
+        has_ended = bool(self.state and self.state.is_final)
+        told = ("state", "attempts", "possiblyDuplicated", "code", "message", "reason", "createdAt", "updatedAt")
+        return {
+            "has ended, and no event tells it": has_ended and not self.events,
+            "an event tells of an end that is none": not has_ended and bool(self.events),
+            "events tell of more ends than one": len({event["eventId"] for event in self.events}) > 1,
+            "an event tells otherwise than the record": has_ended
+            and any(event[name] != self.record.get(name) for event in self.events for name in told),
+        }
 
     def __str__(self) -> str:
         kept = ("attempts", "possiblyDuplicated", "unsettled", "code", "reason")
@@ -143,8 +160,13 @@ class Verdict(NamedTuple):
         return f"{self.message.delivery} {self.state} {[self.record.get(name) for name in kept]} posts {posts}"
 
 
-def verdicts(stack: LocalStack, messages: Iterable[Message]) -> list[Verdict]:
-    """Return what became of messages."""
+def verdicts(stack: LocalStack, messages: Iterable[Message], consumer: OutcomeConsumer | None = None) -> list[Verdict]:
+    """Return what became of messages, and what a consumer of events was told of it."""
+    events = defaultdict(list)
+    if consumer:
+        consumer.catch_up()
+        for detail in consumer.outcomes():
+            events[detail["messageId"]].append(detail)
     pages = stack.aws.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["MessagesTableName"])
     value = TypeDeserializer().deserialize
     records = {}
@@ -154,7 +176,15 @@ def verdicts(stack: LocalStack, messages: Iterable[Message]) -> list[Verdict]:
     posts = defaultdict(list)
     for post in stack.cube.requests():
         posts[post["deviceId"]].append(post)
-    return [Verdict(each, records.get(each.message_id, {}), posts[each.device_id]) for each in messages]
+    return [
+        Verdict(
+            each,
+            records.get(each.message_id, {}),
+            posts[each.device_id],
+            events[each.message_id] if consumer else None,
+        )
+        for each in messages
+    ]
 
 
 def queued(stack: LocalStack) -> int:
