@@ -263,7 +263,7 @@ class TestTask:
             [(error,)],
         )
 
-    @pytest.mark.parametrize("fault", [*AWAY, "KmsThrottlingException"], ids=str)
+    @pytest.mark.parametrize("fault", [*AWAY, "KmsThrottlingException", "ExpiredTokenException"], ids=str)
     def test_that_cannot_be_told_now_comes_again(
         self, publishing: Publishing, messages: Messages, fault: Fault
     ) -> None:

@@ -27,9 +27,12 @@ PUT_EVENTS_SIZE = 10
 # Seconds before the events that EventBridge has not taken are put once more, on top of boto3's retries of whole calls.
 PUT_PAUSES = (0.1, 0.5, 2.0)
 
-# Refusals of Step Functions that another try may change. All others stay: the task is over, the token is none or is of
-# another account, the state machine's key is not for us. Nobody's events must wait for somebody else's token.
-_PASSING = frozenset({"ThrottlingException", "KmsThrottlingException"})
+# What Step Functions says of a token, and not of the call: the task is over, the token is none or another account's,
+# the state machine's key is not for us. Nobody's events must wait for somebody else's token.
+_NOBODY_WAITS = frozenset(
+    {"TaskDoesNotExist", "TaskTimedOut", "InvalidToken", "InvalidOutput", "ValidationException"}
+    | {"AccessDeniedException", "KmsAccessDeniedException", "KmsInvalidStateException"}
+)
 
 
 @dataclass(slots=True)
@@ -146,7 +149,7 @@ class OutcomePublisher:
             else:
                 client.send_task_failure(taskToken=token, error=f"CubeSms.{ended.outcome}", cause=detail)
         except ClientError as error:
-            if _name(error) in _PASSING or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+            if _name(error) not in _NOBODY_WAITS:
                 raise
             return _name(error)
         return None

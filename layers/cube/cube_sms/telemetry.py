@@ -37,6 +37,8 @@ ALL_ACCOUNTS = "all"
 # The Account dimension of what belongs to no account that exists: a metric for each name a caller thinks of would cost.
 UNKNOWN_ACCOUNT = "unknown"
 
+MAX_FAULTS = 20
+
 # What CloudWatch takes of one metric in one object.
 MAX_VALUES = 100
 
@@ -165,7 +167,8 @@ class Telemetry:
         anything.
         """
         if isinstance(error, InvalidRequestError | RequestConflictError):
-            faults = [str(fault) for fault in getattr(error, "faults", [error])]
+            # A line of the log has its limits, and an input may have faults by the thousand.
+            faults = [str(fault) for fault in getattr(error, "faults", [error])[:MAX_FAULTS]]
             self._log(
                 "warning", "invalid request", correlation_id, request_id=error.request_id, faults=faults, **details
             )
