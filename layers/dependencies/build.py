@@ -11,6 +11,7 @@ Usage: ``python build.py TARGET`` puts ``TARGET/python`` and ``TARGET/wheels.sha
 from __future__ import annotations
 
 import filecmp
+import gzip
 import json
 import platform
 import shutil
@@ -18,13 +19,23 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 HERE = Path(__file__).parent
 MACHINES = ("aarch64", "x86_64")
 
-# botocore describes 400 services in 25 MB; the functions use these. One that needs another service adds it here.
-SERVICES = frozenset({"dynamodb", "secretsmanager", "sqs"})
+# botocore describes 400 services in 25 MB; the functions call these operations. A unit test compares.
+SERVICES = {
+    "dynamodb": {"BatchGetItem", "GetItem", "UpdateItem"},
+    "events": {"PutEvents"},
+    # What boto3's `upload_fileobj` calls, for small files and large ones, and the one call of ours.
+    "s3": {"GetObject", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
+    | {"AbortMultipartUpload"},
+    "secretsmanager": {"GetSecretValue"},
+    "sqs": {"ChangeMessageVisibility", "ChangeMessageVisibilityBatch", "SendMessage"},
+    "stepfunctions": {"SendTaskFailure", "SendTaskSuccess"},
+}
 # RECORD lists what pip installed rather than what is left, with hashes of scripts that name the Python they came from.
 BALLAST = ("bin", "boto3/examples", "**/examples-1.json*", "**/__pycache__", "*.dist-info/RECORD")
 
@@ -42,6 +53,7 @@ def main(target: Path) -> None:
         wheels = {wheel for build in builds for wheel in read_wheels(build)}
         Path(target, "wheels.sha256").write_text("".join(sorted(wheels, key=lambda wheel: wheel.split()[1])), "utf-8")
     remove_ballast(python)
+    slim_descriptions(python / "botocore" / "data")
     compile_all(target)
 
 
@@ -96,6 +108,67 @@ def remove_ballast(python: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def slim_descriptions(data: Path) -> None:
+    """Leave out of botocore's descriptions what no function needs: clients parse them at each cold start.
+
+    That is the endpoints of other services, most of a file of 1.2 MB, other operations, and all documentation.
+    """
+    prefixes = set()
+    for packed in sorted(data.rglob("*.json.gz")):
+        description = without_documentation(json.loads(gzip.decompress(packed.read_bytes())))
+        if packed.name.startswith("service-2."):
+            keep_operations(description, SERVICES[packed.relative_to(data).parts[0]])
+            prefixes.add(description["metadata"]["endpointPrefix"])
+        # Not packed again: zlib's versions do that differently, and the same lock gives the same bytes.
+        write_json(packed.with_suffix(""), description)
+        packed.unlink()
+    endpoints = json.loads((data / "endpoints.json").read_text("utf-8"))
+    for partition in endpoints["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in services if name in prefixes}
+    write_json(data / "endpoints.json", endpoints)
+
+
+def keep_operations(description: dict[str, Any], names: set[str]) -> None:
+    """Leave some of a service's operations, and the shapes of what they take and answer."""
+    operations = {name: operation for name, operation in description["operations"].items() if name in names}
+    shapes = description["shapes"]
+    needed: set[str] = set()
+    found = shapes_in(operations)
+    while found - needed:
+        needed |= found
+        found = shapes_in([shapes[name] for name in needed])
+    description["operations"] = operations
+    description["shapes"] = {name: shape for name, shape in shapes.items() if name in needed}
+
+
+def shapes_in(description: Any) -> set[str]:
+    """Return the names of the shapes that part of a description refers to."""
+    parts = description.values() if isinstance(description, dict) else description
+    names = set().union(*(shapes_in(part) for part in parts if isinstance(part, dict | list)))
+    if isinstance(description, dict) and isinstance(description.get("shape"), str):
+        names.add(description["shape"])
+    return names
+
+
+def without_documentation(description: Any) -> Any:
+    """Return a description of a service without the texts that are for people."""
+    if isinstance(description, dict):
+        # An empty text stays: of some members botocore asks for it.
+        return {
+            name: "" if name == "documentation" and isinstance(value, str) else without_documentation(value)
+            for name, value in description.items()
+        }
+    if isinstance(description, list):
+        return [without_documentation(value) for value in description]
+    return description
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file that is read by programs alone."""
+    path.write_text(json.dumps(content, separators=(",", ":")), "utf-8")
 
 
 def compile_all(target: Path) -> None:

@@ -12,7 +12,7 @@ import re
 import ssl
 import threading
 import time
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -32,6 +32,12 @@ MAX_ANSWER_BYTES = 64 * 1024
 MAX_IDLE_SECONDS = 30.0
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@cache
+def default_ssl_context() -> ssl.SSLContext:
+    """Return what trusts what the machine trusts: one for all, since reading its certificates takes 20 ms."""
+    return ssl.create_default_context()
 
 
 class Answer(NamedTuple):
@@ -133,7 +139,7 @@ class Connections:
         self._sent = threading.local()
         self._pool_class: type[urllib3.HTTPConnectionPool] = _HTTPPool
         if url.scheme == "https":
-            context = ssl_context or ssl.create_default_context()
+            context = ssl_context or default_ssl_context()
             if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
                 raise ValueError("ssl_context: must verify the certificate and the host name")
             self._pool_class = _HTTPSPool

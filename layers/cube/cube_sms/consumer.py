@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import batched, chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .backoff import put_back_spread, retry_delay
@@ -42,8 +42,7 @@ SQS_BATCH_SIZE = 10
 RESERVED_SECONDS = 2.0
 
 
-@dataclass(slots=True, kw_only=True)
-class Consumed:
+class Consumed(msgspec.Struct, kw_only=True):
     """What became of one message of a batch.
 
     Parameters

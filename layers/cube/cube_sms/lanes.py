@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple, Self
 from zlib import crc32
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
@@ -39,8 +40,7 @@ MAX_USES = 5
 UNSEEN_SECONDS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """How a limit is divided.
 
     Parameters
@@ -113,8 +113,7 @@ class Lane(NamedTuple):
         return f"{math.ceil(self.free_at * 100) / 100:.2f} {self.owner}{'~' * self.is_passing}"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A worker's hold on a lane.
 
     Parameters

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
 from math import inf
 from threading import RLock
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from .breaker import PROBING_SECONDS, Breaker
 from .errors import CubeUnavailable, GateClosedError, RecordsUnavailableError
@@ -57,8 +58,7 @@ class GateStatus(NamedTuple):
     closed_for: GateReason | None
 
 
-@dataclass(slots=True, eq=False)
-class _Query:
+class _Query(msgspec.Struct, eq=False):
     """A query of this worker in one of its lanes: when it is to be made or was, and whether that is known for good."""
 
     at: float
@@ -66,8 +66,7 @@ class _Query:
     is_settled: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Hold:
+class _Hold(msgspec.Struct, eq=False):
     """A lane that is this worker's: what it may still do there, until when, and how the item says so."""
 
     uses: int
@@ -76,8 +75,7 @@ class _Hold:
     queries: list[_Query]
 
 
-@dataclass(slots=True, eq=False)
-class Slot:
+class Slot(msgspec.Struct, eq=False):
     """Leave to make one query.
 
     Parameters

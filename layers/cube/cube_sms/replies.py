@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec.structs import replace
 
 from .errors import (
     CubeAuthenticationError,
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 DEFAULT_RETRY_AFTER = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An HTTP reply.
 
     Parameters
@@ -46,7 +46,7 @@ class Reply:
 
     status: int
     body: dict[str, Any]
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
 
     @property
     def content_type(self) -> str:

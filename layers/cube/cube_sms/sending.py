@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from threading import Lock, Semaphore
+from threading import Semaphore
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -157,7 +157,7 @@ class Sender:
         self.records = records
         self.gate = gate
         self._max_attempts = max_attempts
-        self._line = Lock()
+        self._line = Semaphore(connections)
         self._connections = Semaphore(connections)
         self._patience = patience
         self._keeps_alive = keeps_alive
@@ -261,7 +261,8 @@ class Sender:
         RequestConflictError
             Where the id belongs to a different request.
         """
-        # One message at a time stands in line for a connection, claimed already, so that none is idle meanwhile.
+        # Who stands in line for a connection has claimed its message already, so that no connection is idle meanwhile.
+        # With one connection messages keep their order; with more, none waits for the claims of the others.
         with self._line:
             try:
                 credentials = self._credentials.get(request.account)
