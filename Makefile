@@ -79,7 +79,7 @@ check-checkov:
 test: check build $(RUNTIME)/.done ## Run every check and test
 	$(DEV)/bin/python -m pytest
 
-bench: build $(BENCH)/.done $(RUNTIME)/.done ## Measure speed, memory, size and cost beside peers in the same run (ten minutes)
+bench: build $(BENCH)/.done $(RUNTIME)/.done ## Measure speed, memory, size and cost beside peers in the same run (a quarter of an hour)
 	@$(DEV)/bin/python -m benchmarks
 
 bench-pacing: build ## Drain bursts under the provider's limits, ours and a naive peer (about half an hour)

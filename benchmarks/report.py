@@ -25,7 +25,8 @@ in user and kernel mode. Instructions are counted by valgrind (cachegrind), in u
 run to run, so where the CPU's verdict does, theirs holds. A missed target says MISSED; nothing fails on a time.
 
 Everything ours runs from `.aws-sam/build`, in the interpreter below the virtual environment, with nothing on its import
-path but the function, the layers and the standard library.
+path but the function, the layers and the standard library. The peers have the same interpreter and packages of their
+own (`requirements/bench.txt`, in `.venv-bench`), those that they share with ours in the same versions.
 """
 
 
@@ -89,12 +90,21 @@ class Section:
         Its lines of the table.
     details : list of str
         Breakdowns, in Markdown.
+    series : dict[str, dict[str, list of float]]
+        What is plotted: values by their names, for each plot or panel.
+    stacks : list of (tuple of str, int)
+        Stacks that were seen, and how often, for the plot of them.
+    pages : dict[str, str]
+        Further pages, by the names of their files.
     """
 
     title: str
     method: str
     rows: list[Row]
     details: list[str] = field(default_factory=list)
+    series: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    stacks: list[tuple[tuple[str, ...], int]] = field(default_factory=list)
+    pages: dict[str, str] = field(default_factory=dict)
 
 
 def compare(what: str, unit: str, ours: Sequence[float], peer: Sequence[float], *, most: float | None = None) -> Row:

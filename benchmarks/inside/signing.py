@@ -28,11 +28,6 @@ def samples(rounds: int, count: int) -> dict[str, list[float]]:
     return interleaved({key: (statement, count) for key, statement in STATEMENTS.items()}, _names(), rounds)
 
 
-def repeat(key: str, count: int) -> None:
-    """Run one statement so many times."""
-    exec(f"for _ in range({count}): {STATEMENTS[key]}", _names())  # nosec B102 # one of the statements above
-
-
 def _names() -> dict[str, Any]:
     if sign(PARAMETERS, SECRET) != SIGNATURE:
         raise AssertionError("the signature is wrong")

@@ -1,6 +1,6 @@
 """The built functions in Lambda's own runtime interface: what is not in a layer is missing, and time runs out.
 
-`tests/e2e/lambda_runtime.py` says what this needs of a machine. Where it is not given, these tests fail.
+`local/lambda_runtime.py` says what this needs of a machine. Where it is not given, these tests fail.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 
 from cube_sms.states import State
+from local.lambda_runtime import BUILD, FunctionError, FunctionTimeoutError, LambdaRuntime
 from tests.e2e.aws_proxy import FINISH, AwsCall, AwsProxy, Rule
 from tests.e2e.http_proxy import HangUp
-from tests.e2e.lambda_runtime import BUILD, FunctionError, FunctionTimeoutError, LambdaRuntime
 from tests.e2e.verdicts import (
     AT_LEAST_ONCE,
     DELIVERIES,

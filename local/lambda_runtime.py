@@ -1,12 +1,12 @@
-"""A built function in Lambda's own runtime interface: in the folders, and the environment, that it has on Lambda.
+"""A function in Lambda's own runtime interface: in the folders, and the environment, that it has on Lambda.
 
 The runtime interface is aws-lambda-rie, which comes with the SAM command line, and awslambdaric, which on Lambda is a
-part of the python3.13 runtime. Both layers are in ``/opt``, the function is in ``/var/task``, the interpreter in
+part of the python3.13 runtime. The layers are in ``/opt``, the function is in ``/var/task``, the interpreter in
 ``/var/lang``: in a root folder of the processes' own, so that this machine's folders of these names stay as they are.
 They see the system's libraries and no package but the layers', all read-only as on Lambda, and an empty ``/tmp``.
 
 It takes Linux with util-linux (`unshare`, `setpriv`, `mount`), and either root's rights or user namespaces for
-everybody. Where there are neither, a test that wants a runtime fails and says so.
+everybody. Where there are neither, `LambdaRuntime` says so.
 
 The timeout is enforced, memory is not, and a function may connect to whatever this machine can.
 """
@@ -33,10 +33,10 @@ from typing import TYPE_CHECKING, Any, Self
 from local.ministack import REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 BUILD = ROOT / ".aws-sam" / "build"
 LAYERS = (BUILD / "CubeLayer", BUILD / "DependenciesLayer")
 CLIENT = ROOT / ".runtime"
@@ -101,8 +101,13 @@ attach "$python" var/lang
 cp -R "$client/." var/runtime
 cp "$emulator" var/rapid/aws-lambda-rie
 cp -R "$function/." var/task
-# In the order that the function names them: of two files of one name, Lambda has the later layer's.
-printf '%s' "$layers" | while IFS= read -r layer; do cp -R "$layer/." opt; done
+if [ -d "$layers" ]; then
+    # A single one stays on its disk, where it can be cold.
+    attach "$layers" opt
+else
+    # In the order that the function names them: of two files of one name, Lambda has the later layer's.
+    printf '%s\n' "$layers" | while IFS= read -r layer; do cp -R "$layer/." opt; done
+fi
 mount -t tmpfs tmpfs tmp
 mount -o remount,bind,ro "$root"
 cd "$root"
@@ -133,6 +138,8 @@ class LambdaRuntime:
         Seconds until an invocation is cut off.
     handler : str
         Name of the handler.
+    layers : sequence of Path
+        Its layers, those of the build by default.
 
     Raises
     ------
@@ -147,10 +154,16 @@ class LambdaRuntime:
     """
 
     def __init__(
-        self, function: Path, environment: Mapping[str, str], timeout: int, *, handler: str = "app.handler"
+        self,
+        function: Path,
+        environment: Mapping[str, str],
+        timeout: int,
+        *,
+        handler: str = "app.handler",
+        layers: Sequence[Path] = LAYERS,
     ) -> None:
         emulator = _emulator()
-        if missing := [str(path) for path in (function, *LAYERS, CLIENT / ".done", emulator) if not path.exists()]:
+        if missing := [str(path) for path in (function, *layers, CLIENT / ".done", emulator) if not path.exists()]:
             raise RuntimeError(f"nothing there: {', '.join(missing)}; `make test` installs and builds it")
         options = _namespace()
         self._timeout = timeout
@@ -165,7 +178,7 @@ class LambdaRuntime:
         interface += ["--runtime-interface-emulator-address", f"127.0.0.1:{self._port}"]
         interface += ["--runtime-api-address", f"127.0.0.1:{runtime_port}"]
         started = [*(f"{name}={value}" for name, value in variables.items()), *interface, *_PYTHON, handler]
-        folders = [root, sys.base_prefix, CLIENT, emulator, function, "".join(f"{layer}\n" for layer in LAYERS)]
+        folders = [root, sys.base_prefix, CLIENT, emulator, function, "\n".join(map(str, layers))]
         with self._log_file.open("w") as log:
             self._process = subprocess.Popen(
                 [*_UNSHARE, *options, "sh", "-c", _IN_ITS_OWN_ROOT, "sh", *map(str, folders), *started],

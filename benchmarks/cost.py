@@ -1,0 +1,331 @@
+"""AWS's bill for a million messages, from what this run measures, beside the naive peer's."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from samtranslator.yaml_helper import yaml_parse
+
+from benchmarks import prices
+from benchmarks.functions import BUILD, NAIVE, OURS, PUBLISHER
+from benchmarks.processes import Worker
+from benchmarks.report import Row, Section, Spread, table
+from benchmarks.server import AWS_SECONDS, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from benchmarks.functions import Subject
+
+TITLE = "Cost"
+
+MILLION = 1_000_000
+BATCH = 10
+MONTH_SECONDS = 30 * 86400
+
+# What the template deploys: MB, and of which share of a processor Lambda gives for it (1,769 MB are one).
+MEMORY_MB = 512
+CPU_SHARE = MEMORY_MB / 1769
+
+# Assumed of Cube: how long it takes to answer.
+CUBE_SECONDS = 0.1
+
+# What Lambda prints of an invocation by itself: START, END and REPORT.
+PLATFORM_LOG_BYTES = 400
+
+# How often a second Lambda looks at a shard of a stream, and the most that it takes.
+STREAM_POLLS = 4
+STREAM_BATCH = 100
+
+# Requests that look for messages and find none take so long; so many wait at a time.
+EMPTY_RECEIVE_SECONDS = 20
+POLLERS = 5
+
+# A record with its attributes' names, and DynamoDB's own 100 bytes of an item.
+ITEM_BYTES = 600
+
+SECRET_SECONDS = 300
+
+_ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What the provider allows, and how ours is deployed for it.
+
+    Parameters
+    ----------
+    qps : int
+        Queries a second.
+    invocations : int
+        Concurrent invocations of the queue function.
+    threads : int
+        Messages that each sends at the same time.
+    """
+
+    qps: int
+    invocations: int
+    threads: int
+
+
+CONTRACTS = (Contract(10, 2, 1), Contract(200, 7, 4))
+
+
+class Usage(NamedTuple):
+    """What a message in a batch of ten uses.
+
+    Parameters
+    ----------
+    cpu : float
+        Seconds of CPU.
+    log_bytes : float
+        What it prints.
+    writes : float
+        Writes to DynamoDB.
+    """
+
+    cpu: float
+    log_bytes: float
+    writes: float
+
+
+def measure(*, quick: bool = False) -> Section:
+    """Work out the bills, and write them into docs/cost.md."""
+    del quick
+    with Server() as server:
+        # Ours last: what it leaves in the table is published.
+        naive, ours = (_usage(server, subject) for subject in (NAIVE, OURS))
+        published = _publishing_usage(server)
+    bills = {contract: (_our_bill(contract, ours, published), _naive_bill(contract, naive)) for contract in CONTRACTS}
+    rows = []
+    for contract, (mine, other) in bills.items():
+        total, peer = sum(_sending(mine).values()), sum(other.values())
+        what = f"AWS's bill for sending a million messages at {contract.qps} a second"
+        rows.append(Row(what, f"${total:.2f}", f"${peer:.2f}", f"{total / peer:.2f}"))
+    page = _page(bills, ours, naive, published)
+    method = "[cost.md](cost.md) has the bills, how they are worked out, and the prices."
+    return Section(TITLE, method, rows, pages={"cost.md": page})
+
+
+def _usage(server: Server, subject: Subject) -> Usage:
+    before: Counter[str] = Counter()
+
+    def warm_up(worker: Worker) -> None:
+        worker.do("handle", BATCH, 2)
+        before.update(server.calls())
+
+    cpu, log_bytes = _measured(server, subject, ["handle", BATCH], warm_up)
+    calls = Counter(server.calls()) - before
+    writes = (calls["UpdateItem"] + calls["PutItem"]) / BATCH / _ROUNDS
+    return Usage(cpu, log_bytes, writes)
+
+
+def _publishing_usage(server: Server) -> Usage:
+    """Return what publishing an outcome takes, in batches of ten of what the last message has left in the table."""
+    item = server.item()
+    record = {
+        "eventName": "MODIFY",
+        "dynamodb": {"Keys": {"messageId": item["messageId"]}, "NewImage": item, "SequenceNumber": "1"},
+    }
+    batches = [{"Records": [record] * BATCH}]
+    order = ["handle_events", batches]
+    cpu, log_bytes = _measured(server, PUBLISHER, order, lambda worker: worker.do("handle_events", batches))
+    return Usage(cpu, log_bytes, 0)
+
+
+def _measured(
+    server: Server, subject: Subject, order: Sequence[Any], warm_up: Callable[[Worker], object]
+) -> tuple[float, float]:
+    """Return the seconds of CPU, and the bytes logged, that a message takes of an order for ten."""
+    with (
+        tempfile.NamedTemporaryFile(prefix="cube-sms-") as file,
+        Worker(subject, server, log=Path(file.name)) as worker,
+    ):
+        warm_up(worker)
+        size = Path(file.name).stat().st_size
+        cpu = median(worker.do(*order)["cpu"] for _ in range(_ROUNDS))
+        printed = Path(file.name).stat().st_size - size
+    return cpu / BATCH, printed / BATCH / _ROUNDS
+
+
+type _Bill = dict[str, float]
+
+_INVOCATIONS, _DURATION = "Lambda, invocations", "Lambda, duration"
+_EVENTS = "EventBridge, an event each"
+_PUBLISHING = "Lambda, publishing outcomes"
+_WATCHING = "CloudWatch and X-Ray, of publishing"
+_OF_OUTCOMES = (_PUBLISHING, _WATCHING, _EVENTS)
+
+
+def _sending(bill: _Bill) -> _Bill:
+    return {name: dollars for name, dollars in bill.items() if name not in _OF_OUTCOMES}
+
+
+def _gb_seconds(seconds: float) -> float:
+    return seconds * MEMORY_MB / 1024 * prices.LAMBDA_GB_SECOND.dollars
+
+
+def work_seconds(usage: Usage, threads: int = 1) -> float:
+    """Return how long an invocation is busy with a message, where nothing paces it."""
+    waiting = (CUBE_SECONDS + usage.writes * AWS_SECONDS) / threads
+    return max(waiting + usage.cpu / CPU_SHARE / threads, usage.cpu / CPU_SHARE)
+
+
+def paced_seconds(contract: Contract, usage: Usage) -> float:
+    """Return the time of an invocation that a message of a backlog takes: its turn, or its work if that is longer."""
+    return max(contract.invocations / contract.qps, work_seconds(usage, contract.threads))
+
+
+def _common(usage: Usage, qps: int, gate_writes: float, environments: int) -> _Bill:
+    invocations = MILLION / BATCH
+    seconds = MILLION / qps
+    return {
+        _INVOCATIONS: invocations * prices.LAMBDA_REQUEST.dollars,
+        "SQS, one request to send each, two to receive and delete ten": MILLION
+        * (1 + 2 / BATCH)
+        * prices.SQS_REQUEST.dollars,
+        "DynamoDB, writes": (MILLION * usage.writes + invocations * gate_writes) * prices.DYNAMODB_WRITE.dollars,
+        "DynamoDB, a month of records": MILLION * ITEM_BYTES / 1e9 * prices.DYNAMODB_GB_MONTH.dollars,
+        "CloudWatch, logs": _logs(usage, invocations),
+        "X-Ray, traces of invocations": _traces(invocations, seconds),
+        "Secrets Manager, calls": environments * seconds / SECRET_SECONDS * prices.SECRET_CALL.dollars,
+    }
+
+
+def _logs(usage: Usage, invocations: float) -> float:
+    return (MILLION * usage.log_bytes + invocations * PLATFORM_LOG_BYTES) / 1e9 * prices.LOG_GB.dollars
+
+
+def _traces(invocations: float, seconds: float) -> float:
+    """Return the price of the traces that X-Ray records: of the first invocation of a second, and 5 % of the others."""
+    rate = invocations / seconds
+    return (min(rate, 1) + 0.05 * max(0.0, rate - 1)) * seconds * prices.TRACE.dollars
+
+
+def _our_bill(contract: Contract, usage: Usage, publishing: Usage) -> _Bill:
+    seconds = MILLION / contract.qps
+    published = min(STREAM_BATCH, max(1.0, contract.qps / STREAM_POLLS))
+    invocations = MILLION / published
+    duration = published * publishing.cpu / CPU_SHARE + math.ceil(published / BATCH) * AWS_SECONDS
+    return {
+        _DURATION: MILLION * _gb_seconds(paced_seconds(contract, usage)),
+        **_common(usage, contract.qps, gate_writes=1.0, environments=contract.invocations),
+        _PUBLISHING: invocations * (prices.LAMBDA_REQUEST.dollars + _gb_seconds(duration)),
+        _WATCHING: _logs(publishing, invocations) + _traces(invocations, seconds),
+        _EVENTS: MILLION * prices.BUS_EVENT.dollars,
+    }
+
+
+def _naive_bill(contract: Contract, usage: Usage) -> _Bill:
+    # As many environments as the rate needs; nothing holds them back.
+    environments = max(1, round(contract.qps * work_seconds(usage)))
+    return {
+        _DURATION: MILLION * _gb_seconds(work_seconds(usage)),
+        **_common(usage, contract.qps, gate_writes=0.0, environments=environments),
+    }
+
+
+def _page(bills: dict[Contract, tuple[_Bill, _Bill]], ours: Usage, naive: Usage, publishing: Usage) -> str:
+    header = ["dollars for a million messages"]
+    for contract in bills:
+        header += [f"{contract.qps} QPS: cube-sms", "naive"]
+    names = list(next(iter(bills.values()))[0])
+    columns = [bill for pair in bills.values() for bill in pair]
+    rows = [
+        (name, *(f"{bill[name]:.2f}" if name in bill else "" for bill in columns))
+        for name in names
+        if name not in _OF_OUTCOMES
+    ]
+    rows.append(("**sending**", *(f"**{sum(_sending(bill).values()):.2f}**" for bill in columns)))
+    rows += [(name, *(f"{bill[name]:.2f}" if name in bill else "" for bill in columns)) for name in _OF_OUTCOMES]
+    rows.append(("**all**", *(f"**{sum(bill.values()):.2f}**" for bill in columns)))
+    durations = "\n".join(_duration_sentence(contract, ours, naive) for contract in bills)
+    used = table(
+        ("of a message, in batches of ten", "cube-sms", "naive"),
+        [
+            ("CPU", *(Spread.of([usage.cpu * 1e6]).text("us") for usage in (ours, naive))),
+            ("writes to DynamoDB", *(f"{usage.writes:g}" for usage in (ours, naive))),
+            ("bytes logged", *(f"{usage.log_bytes:,.0f}" for usage in (ours, naive))),
+            ("CPU of publishing its outcome", Spread.of([publishing.cpu * 1e6]).text("us"), ""),
+            ("bytes logged of that", f"{publishing.log_bytes:,.0f}", ""),
+        ],
+    )
+    listed = table(
+        ("price", "AWS's page", "seen in"),
+        [(price.text, f"{price.page}/pricing", price.seen_in) for price in prices.ALL],
+    )
+    alarms = _alarms()
+    polling = MONTH_SECONDS / EMPTY_RECEIVE_SECONDS * POLLERS * prices.SQS_REQUEST.dollars
+    share, here, there = f"{CPU_SHARE:.0%}", f"{ours.cpu * 1e3:.1f}", f"{ours.cpu / CPU_SHARE * 1e3:.0f}"
+    month = (
+        f"{alarms} alarms ${alarms * prices.ALARM_MONTH.dollars:.2f}, the secret ${prices.SECRET_MONTH.dollars:.2f}, "
+        f"and ${polling:.2f} for {POLLERS} requests to an empty queue that Lambda keeps waiting."
+    )
+    return f"""\
+# Cost
+
+What AWS asks for a million messages, worked out by `make bench` (`benchmarks/cost.py`) from what it measures and from
+the prices below, beside the naive peer of [benchmarks.md](benchmarks.md). The bill is that of a backlog that is sent at
+the rate the provider allows, in full batches of {BATCH}. It is a model: nothing here was run on AWS.
+
+{table(header, rows)}
+
+The naive peer publishes nothing, and keeps to no limit. Its column takes for granted that its messages come at just
+that rate; a backlog it would send faster, and [pacing-benchmark.md](pacing-benchmark.md) tells what becomes of that.
+
+## Duration
+
+{durations}
+
+Where a message waits for its turn, neither a faster Cube nor less CPU makes it cheaper: an invocation is paid while it
+sleeps. Fewer invocations with more threads do (`QueueSendConcurrency`), as far as `QueueMaximumConcurrency` goes down;
+AWS allows no less than 2.
+
+Cube is taken to answer after {CUBE_SECONDS * 1000:g} ms and DynamoDB after {AWS_SECONDS * 1000:g} ms. A function of
+{MEMORY_MB} MB has {share} of a processor, which is taken to be as fast as the one measured on: {here} ms of CPU last
+{there} ms there.
+
+## Measured
+
+{used}
+
+Each invocation writes the gate once more, and Lambda logs about {PLATFORM_LOG_BYTES} bytes of it. A record takes about
+{ITEM_BYTES} bytes. Lambda reads the table's stream for nothing, {STREAM_POLLS} times a second, and passes on the ends
+of messages alone: at 10 messages a second two or three at a time, at 200 fifty.
+
+## By the month, whatever is sent
+
+{month}
+A custom metric is ${prices.METRIC_MONTH.dollars:.2f}; [decisions.md](decisions.md) tells how many there can be.
+
+Not counted: API Gateway (the queue needs none), data to the Internet, a NAT gateway ([egress.md](egress.md)), keys of
+your own, point-in-time recovery, free tiers, discounts, and the provider.
+
+## Prices
+
+us-east-1, in dollars, looked up in November 2026. Prices differ by region and change: look at AWS's own pages before
+you believe a sum.
+
+{listed}
+"""
+
+
+def _duration_sentence(contract: Contract, ours: Usage, naive: Usage) -> str:
+    turn, work = contract.invocations / contract.qps, work_seconds(ours, contract.threads)
+    held = "the turn" if turn > work else "the work, which does not fit into the turn"
+    return (
+        f"- **{contract.qps} a second**, {contract.invocations} invocations that send {contract.threads} at a time: "
+        f"each message has a turn of {turn * 1000:.0f} ms of an invocation, and its work takes {work * 1000:.0f} ms of "
+        f"one. What is paid is {held}. A message of the naive peer takes {work_seconds(naive) * 1000:.0f} ms."
+    )
+
+
+def _alarms() -> int:
+    resources = yaml_parse((BUILD / "template.yaml").read_text("utf-8"))["Resources"]
+    return sum(resource["Type"] == "AWS::CloudWatch::Alarm" for resource in resources.values())
