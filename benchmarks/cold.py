@@ -9,6 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from benchmarks.functions import NAIVE, OUR_API, OURS, PYTHON, ROOT, VALGRIND, environment, settings
 from benchmarks.import_times import Module, by_importer, fastest, parse
@@ -18,7 +19,7 @@ from benchmarks.runtime import TRUSTED, deployed
 from benchmarks.server import Certificate, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from benchmarks.functions import Subject
 
@@ -150,32 +151,38 @@ def _cpu_milliseconds(commands: Mapping[str, _Command], rounds: int) -> _Samples
 
 
 def _walls(server: Server, trusted: Path, rounds: tuple[int, int]) -> tuple[_Samples, _Samples]:
-    record = json.loads((ROOT / "events" / "sqs-text.json").read_text("utf-8"))
+    template = json.loads((ROOT / "events" / "sqs-text.json").read_text("utf-8"))["Records"][0]
     # None of the functions of the API is asked for anything.
     nothing = json.loads((ROOT / "events" / "api-post-text.json").read_text("utf-8")) | {"path": "/nothing"}
     init = settings(server.aws_url)
     first = settings(server.aws_url, server.cube_url())
     ours, naive = (first | _trusting(subject, TRUSTED) for subject in (OURS, NAIVE))
     with deployed(trusted) as functions:
-        starts: dict[str, tuple[str, dict[str, str], Any]] = {
-            "nothing": ("nothing", init, {}),
-            "boto3": ("boto3", init, {}),
-            "queue": ("queue", init, {"Records": []}),
-            "API": ("API", init, nothing),
-            "first": ("queue", ours, record),
-            "naive": ("naive", naive, record),
-            "naive, as SAM builds it": ("naive, as SAM builds it", naive, record),
+        starts: dict[str, tuple[str, dict[str, str], Callable[[], Any]]] = {
+            "nothing": ("nothing", init, dict),
+            "boto3": ("boto3", init, dict),
+            "queue": ("queue", init, lambda: {"Records": []}),
+            "API": ("API", init, lambda: nothing),
+            "first": ("queue", ours, lambda: _message(template)),
+            "naive": ("naive", naive, lambda: _message(template)),
+            "naive, as SAM builds it": ("naive, as SAM builds it", naive, lambda: _message(template)),
         }
 
         def walls(count: int, *, is_cached: bool) -> _Samples:
             samples: _Samples = {key: [] for key in starts}
             for _ in range(count):
                 for key, (name, variables, event) in starts.items():
-                    seconds = functions[name].first_answer(variables, event, is_cached=is_cached)
+                    seconds = functions[name].first_answer(variables, event(), is_cached=is_cached)
                     samples[key].append(seconds * 1e3)
             return samples
 
         return walls(rounds[0], is_cached=True), walls(rounds[1], is_cached=False)
+
+
+def _message(template: dict[str, Any]) -> dict[str, Any]:
+    """Return the event of a message that has never been sent."""
+    body = json.loads(template["body"]) | {"requestId": str(uuid4())}
+    return {"Records": [template | {"messageId": str(uuid4()), "body": json.dumps(body)}]}
 
 
 def _table(starts: dict[str, list[Spread]]) -> str:

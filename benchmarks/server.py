@@ -1,7 +1,8 @@
 """A server in place of Cube and AWS: answers that are always the same, as late as is asked for, and no limits.
 
 It runs in a process of its own, so that its CPU is not counted. It takes every update of DynamoDB for granted, keeps
-what the update says, and returns it: so it serves whoever writes, whatever they write, and however often the same.
+what the update says for a while, and returns it: so it serves whoever writes, whatever they write. Nothing may be put
+onto a queue: a message that was not sent is an error in a benchmark.
 
 How late Cube answers stands in its base URL (`Server.cube_url`), how many accounts a secret has in its name
 (`secret_id`).
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 AWS_SECONDS = 0.005
+
+# Longer than a batch, and so than any message is under way. A benchmark may send a hundred thousand.
+_KEPT_ITEMS = 5000
 
 _ASSIGNMENT = re.compile(r"\s*([#\w]+)\s*=\s*((?:[^,(]|\([^)]*\))+)")
 _TERM = re.compile(r"if_not_exists\(([#\w]+), ?(:\w+)\)|([:#\w]+)|([+-])")
@@ -116,8 +120,12 @@ def secret_id(accounts: int = 1) -> str:
     return f"accounts-{accounts}"
 
 
+class _Refused(Exception):  # noqa: N818 - not an error of ours
+    """What no function does when all goes well."""
+
+
 class _Table:
-    """Items by their keys. Every condition holds."""
+    """The newest items by their keys. Every condition holds."""
 
     def __init__(self) -> None:
         self.items: dict[str, dict[str, Any]] = {}
@@ -125,6 +133,8 @@ class _Table:
 
     def update(self, call: dict[str, Any]) -> dict[str, Any]:
         item = self.items.setdefault(json.dumps(call["Key"]), dict(call["Key"]))
+        if len(self.items) > _KEPT_ITEMS:
+            del self.items[next(iter(self.items))]
         names, values = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues", {})
         assignments, removed = _parse_update(call["UpdateExpression"])
         item |= {names.get(name, name): _value(terms, item, names, values) for name, terms in assignments}
@@ -203,7 +213,10 @@ class _Answers:
         found = re.search(r"x-amz-target: *(\S+)", head, re.IGNORECASE)
         operation = found[1].rpartition(".")[2] if found else "unknown"
         self.calls[operation] += 1
-        return self._aws_seconds, _http(self._aws(operation, json.loads(body)))
+        try:
+            return self._aws_seconds, _http(self._aws(operation, json.loads(body)))
+        except _Refused:
+            return self._aws_seconds, _http({"__type": "Refused", "message": operation}, "400 Bad Request")
 
     def _aws(self, operation: str, call: dict[str, Any]) -> dict[str, Any]:
         match operation:
@@ -221,12 +234,14 @@ class _Answers:
                 return {"UnprocessedItems": {}}
             case "PutEvents":
                 return {"FailedEntryCount": 0, "Entries": [{"EventId": "0"} for _ in call["Entries"]]}
+            case "SendMessage" | "SendMessageBatch" | "ChangeMessageVisibility" | "ChangeMessageVisibilityBatch":
+                raise _Refused
         return {}
 
 
-def _http(body: object) -> bytes:
+def _http(body: object, status: str = "200 OK") -> bytes:
     content = json.dumps(body, separators=(",", ":")).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     return head.encode() + content
 
 

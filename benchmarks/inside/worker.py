@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 EVENT = Path(__file__).parents[2] / "events" / "sqs-text.json"
 
-# After so many messages their ids are used again: the server believes whatever it is told, and keeps a record of each.
-_IDS = 5000
-
 
 class Context:
     """The context of an invocation."""
@@ -52,6 +49,8 @@ class Function:
         self._handler: Callable[[Any, Any], Any] = importlib.import_module(module).handler
         self._template = json.loads(EVENT.read_text("utf-8"))["Records"][0]
         self._body = json.loads(self._template["body"])
+        # No message has the id of another one, of this process or an earlier one: it would be a message tried again.
+        self._process = f"{time.time_ns() % 16**8:08x}"
         self._numbers = count()
 
     def handle(self, size: int, batches: int = 1, accounts: int = 1) -> dict[str, float]:
@@ -98,9 +97,9 @@ class Function:
 
     def _record(self, number: int, accounts: int) -> dict[str, Any]:
         account = {"account": f"account-{number % accounts}"} if number % accounts else {}
-        body = self._body | {"requestId": f"order-{number % _IDS}"} | account
+        body = self._body | {"requestId": f"order-{self._process}-{number:06}"} | account
         record: dict[str, Any] = self._template | {
-            "messageId": f"{self._template['messageId'][:-12]}{number % _IDS:012}",
+            "messageId": f"{self._process}-8d5e-4e8b-af0e-{number:012}",
             "body": json.dumps(body),
         }
         return record

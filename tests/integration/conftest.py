@@ -65,6 +65,9 @@ def _aws() -> Iterator[None]:
     # For a whole module, because botocore reads the services' models anew for each simulated AWS.
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         environment.setenv("AWS_DEFAULT_REGION", REGION)
+        # With one of these, calls would go the way of `direct_calls` on some machines and not on others.
+        for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CONFIG_FILE"):
+            environment.delenv(name, raising=False)
         yield
 
 

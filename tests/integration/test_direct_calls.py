@@ -368,7 +368,7 @@ class TestOtherOperations:
         # Then
         credentials = ReadOnlyCredentials("AKIDEXAMPLE", "the-key", "the-token")
         for request, service in zip(sent, ["dynamodb", "secretsmanager"] * 2, strict=True):
-            assert request.url == f"https://{service}.eu-central-1.amazonaws.com"
+            assert request.url == f"https://{service}.eu-central-1.amazonaws.com/"
             expected = expected_signature(request, credentials, "eu-central-1", service)
             assert signature(request.headers) == expected
 

@@ -108,7 +108,7 @@ class DirectCall:
         self._operation = service.operation_model(operation)
         self._event = f"{service.service_id.hyphenize()}.{operation}"
         self._scope = f"{meta.region_name}/{service.signing_name}/aws4_request"
-        self._url: str = meta.endpoint_url
+        self._url: str = meta.endpoint_url.rstrip("/") + "/"
         self._pool = pool
         self._parser = create_parser("json")
         self._headers = {
