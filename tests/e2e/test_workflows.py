@@ -338,8 +338,8 @@ def test_a_campaign_may_have_more_rows_than_run_at_a_time(stack: LocalStack) -> 
     devices = [a_device() for _ in range(120)]
     campaign = a_campaign(content="Hello")
 
-    # A row whose execution broke off has not been tried: the local Step Functions lets that happen now and then, with a
-    # hundred at a time. The next run of that name sends it, and nothing else.
+    # An expression has a second, and here a hundred are evaluated at a time: on a busy machine one can be late, and its
+    # row is not tried. The next run of that name sends it, and nothing else.
     for _ in range(3):
         execution = ended(start_campaign(stack, "\n".join(["deviceId", *devices]), campaign))
         if "NOT_TRIED" not in execution["output"]["states"]:
