@@ -13,7 +13,6 @@ The timeout is enforced, memory is not, and a function may connect to whatever t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -24,17 +23,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from local.child import Child, free_ports
 from local.ministack import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / ".aws-sam" / "build"
@@ -123,7 +121,7 @@ class FunctionTimeoutError(FunctionError):
     """The function was cut off when its time was over."""
 
 
-class LambdaRuntime:
+class LambdaRuntime(Child):
     """An execution environment of a function, for as long as this context, or until `stop`.
 
     Its process starts with the first invocation. One that was cut off is started again by the next.
@@ -166,10 +164,10 @@ class LambdaRuntime:
         if missing := [str(path) for path in (function, *layers, CLIENT / ".done", emulator) if not path.exists()]:
             raise RuntimeError(f"nothing there: {', '.join(missing)}; `make test` installs and builds it")
         options = _namespace()
+        # The first process of the namespace is in this group, and when it dies the kernel kills all others.
+        super().__init__("Lambda's runtime interface", stop_signals=[signal.SIGKILL])
         self._timeout = timeout
-        self._port, runtime_port = _free_ports(2)
-        self._scratch = tempfile.TemporaryDirectory(prefix="cube-sms-")
-        self._log_file = Path(self._scratch.name, "log")
+        self._port, runtime_port = free_ports(2)
         self._one_at_a_time = threading.Lock()
         root = Path(self._scratch.name, "root")
         root.mkdir()
@@ -179,28 +177,8 @@ class LambdaRuntime:
         interface += ["--runtime-api-address", f"127.0.0.1:{runtime_port}"]
         started = [*(f"{name}={value}" for name, value in variables.items()), *interface, *_PYTHON, handler]
         folders = [root, sys.base_prefix, CLIENT, emulator, function, "\n".join(map(str, layers))]
-        with self._log_file.open("w") as log:
-            self._process = subprocess.Popen(
-                [*_UNSHARE, *options, "sh", "-c", _IN_ITS_OWN_ROOT, "sh", *map(str, folders), *started],
-                env={"PATH": _path()},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            self._wait_until_ready(timeout=30.0)
-        except BaseException:
-            self.stop()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        command = [*_UNSHARE, *options, "sh", "-c", _IN_ITS_OWN_ROOT, "sh", *map(str, folders), *started]
+        self._start(command, {"PATH": _path()}, timeout=30.0)
 
     def invoke(self, event: Any) -> Any:
         """Invoke the function, as soon as it has answered the invocation before.
@@ -243,30 +221,8 @@ class LambdaRuntime:
             raise FunctionError(f"{returned['errorType']}: {returned['errorMessage']}\n{self.log()}")
         return returned
 
-    def log(self) -> str:
-        """Return what the function and the runtime interface have printed."""
-        return self._log_file.read_text(errors="replace") if self._log_file.exists() else ""
-
-    def stop(self) -> None:
-        """Stop it, and remove what it had on disk."""
-        # The first process of the namespace is in this group, and when it dies the kernel kills all others.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._scratch.cleanup()
-
-    def _wait_until_ready(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"Lambda's runtime interface did not start:\n{self.log()}")
-            try:
-                socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
-        raise TimeoutError(f"Lambda's runtime interface is not ready after {timeout} s:\n{self.log()}")
+    def _connect(self) -> None:
+        socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
 
 
 def _emulator() -> Path:
@@ -307,12 +263,3 @@ def _namespace() -> tuple[str, ...]:
 def _path() -> str:
     # Where `chroot` is does not have to be on a user's own path.
     return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def _free_ports(count: int) -> list[int]:
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [int(server.getsockname()[1]) for server in servers]
-    finally:
-        for server in servers:
-            server.close()

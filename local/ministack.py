@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import ssl
-import subprocess
 import sys
-import tempfile
-import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import boto3
 from botocore.config import Config
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from local.child import Child, free_ports
 
 ROOT = Path(__file__).parents[1]
 REGION = "eu-central-1"
@@ -36,7 +30,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-class MiniStack:
+class MiniStack(Child):
     """A local AWS that runs as long as this context, or until `stop`.
 
     Parameters
@@ -56,10 +50,9 @@ class MiniStack:
     def __init__(self, *, port: int = 0, authenticate: bool = False) -> None:
         if not EXECUTABLE.exists():
             raise FileNotFoundError(f"{EXECUTABLE} is missing: run `make setup`")
-        self.port = port or _free_port()
+        super().__init__("MiniStack")
+        self.port = port or free_ports(1)[0]
         self.url = f"{'https' if authenticate else 'http'}://127.0.0.1:{self.port}"
-        self._scratch = tempfile.TemporaryDirectory(prefix="cube-sms-")
-        self.log_file = Path(self._scratch.name, "ministack.log")
         self.ca_file = str(Path(self._scratch.name, "ministack-tls", "server.crt")) if authenticate else None
         """The certificate that vouches for it, made when it starts; None where it is not served over TLS."""
         environment = {
@@ -75,28 +68,7 @@ class MiniStack:
             "AUTH": str(authenticate).lower(),
             "USE_SSL": str(authenticate).lower(),
         }
-        with self.log_file.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _LAUNCHER, str(EXECUTABLE)],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            self._wait_until_ready(timeout=60.0)
-        except BaseException:
-            self.stop()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        self._start([sys.executable, "-c", _LAUNCHER, str(EXECUTABLE)], environment, timeout=60.0)
 
     def client(self, service: Any, **config: Any) -> Any:
         """Return boto3's client of a service, in the region and the account of this local AWS."""
@@ -110,39 +82,19 @@ class MiniStack:
             config=Config(retries={"mode": "standard", "total_max_attempts": 5}, **config),
         )
 
-    def log(self) -> str:
-        """Return what MiniStack has printed."""
-        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program's environment has to say for its AWS SDK or CLI to work on this local AWS."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            **({"AWS_CA_BUNDLE": self.ca_file} if self.ca_file else {}),
+        }
 
-    def stop(self) -> None:
-        """Stop it, its functions, and whatever it kept on disk."""
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self._process.pid, sign)
-            except ProcessLookupError:
-                break
-            try:
-                self._process.wait(timeout=2)
-            except subprocess.TimeoutExpired:
-                continue
-        self._process.wait()
-        self._scratch.cleanup()
-
-    def _wait_until_ready(self, timeout: float) -> None:
+    def _connect(self) -> None:
+        context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
         url = f"{self.url}/_ministack/health"
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"MiniStack did not start:\n{self.log()}")
-            try:
-                context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
-                with urllib.request.urlopen(url, timeout=5, context=context):  # noqa: S310 # nosec B310 # on loopback
-                    return
-            except OSError:
-                time.sleep(0.1)
-        raise TimeoutError(f"MiniStack is not ready after {timeout} s:\n{self.log()}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+        with urllib.request.urlopen(url, timeout=5, context=context):  # noqa: S310 # nosec B310 # on loopback
+            pass

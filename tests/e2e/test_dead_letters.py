@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from local.stack import LocalStack, wait_until
+from tests.e2e.scripts import run_script
 from tests.e2e.test_send import a_device, send_request, states
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["stack", "guarded_stack"])
@@ -29,15 +24,9 @@ def impatient_stack(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
 
 def dlq(stack: LocalStack, *arguments: str) -> str:
     """Run the operator's command against the local stack."""
-    environment = os.environ | {
-        "AWS_ENDPOINT_URL": stack.aws.url,
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        **({"AWS_CA_BUNDLE": stack.aws.ca_file} if stack.aws.ca_file else {}),
-    }
-    command = [sys.executable, "scripts/dlq.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    done = run_script(stack, "dlq", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def record_state(stack: LocalStack, request_id: str) -> tuple[str, int]:

@@ -12,9 +12,10 @@ from uuid import uuid4
 import pytest
 
 from local.stack import ACCESS_CODE, SECRET, STACK_NAME, LocalStack, wait_until
+from tests.e2e.scripts import run_script
 from tests.e2e.test_dead_letters import dlq, record_state
 from tests.e2e.test_permissions import NEEDED, NOT_ENFORCED, Permission, actions, statements, wait_for_an_error, without
-from tests.e2e.test_releases import change, live, run
+from tests.e2e.test_releases import change, live
 from tests.e2e.test_send import a_device, dead_letter, send_request, states
 from tests.e2e.verdicts import queued, set_visibility_timeout, wait_until_the_queue_is_empty
 from tests.e2e.workers import Workers, kill
@@ -247,7 +248,9 @@ def test_queue_of_another_type_is_another_queue_and_nothing_on_the_old_one_is_lo
             message_id = stack.enqueue(send_request(device, content="0"))
 
             # When the queue's type is changed
-            executed = run(stack, "change_set", "--stack", STACK_NAME, "execute", change(stack, QueueType="fifo"))
+            executed = run_script(
+                stack, "change_set", "--stack", STACK_NAME, "execute", change(stack, QueueType="fifo")
+            )
             assert executed.returncode == 0, executed.stdout + executed.stderr
             (described,) = stack.aws.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
             stack.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}

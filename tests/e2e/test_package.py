@@ -25,13 +25,7 @@ def package(stack: LocalStack, output: Path) -> dict[str, Any]:
     """Package the build into a bucket of the local AWS, and return the template that comes of it."""
     s3 = stack.aws.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
-    environment = os.environ | {
-        "AWS_ENDPOINT_URL": stack.aws.url,
-        "AWS_DEFAULT_REGION": s3.meta.region_name,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "SAM_CLI_TELEMETRY": "0",
-    }
+    environment = os.environ | stack.aws.environment | {"SAM_CLI_TELEMETRY": "0"}
     template = BUILD / "template.yaml"
     command = [
         str(SAM),

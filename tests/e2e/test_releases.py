@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from local.stack import STACK_NAME, LocalStack
+from tests.e2e.scripts import run_script
 from tests.e2e.test_send import a_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("SendFromQueueFunctionName", "SendFromApiFunctionName", "PublishOutcomesFunctionName")
 
 
@@ -24,18 +20,6 @@ FUNCTIONS = ("SendFromQueueFunctionName", "SendFromApiFunctionName", "PublishOut
 def released() -> Iterator[LocalStack]:
     with LocalStack(is_limited=False) as stack:
         yield stack
-
-
-def run(stack: LocalStack, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a script of the release against the local stack."""
-    environment = os.environ | {
-        "AWS_ENDPOINT_URL": stack.aws.url,
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }
-    command = [sys.executable, f"scripts/{script}.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def live(stack: LocalStack, function: str) -> dict[str, Any]:
@@ -70,8 +54,8 @@ def test_a_changed_parameter_reaches_what_is_called(released: LocalStack) -> Non
     change_set = change(released, MaxAttempts="3")
 
     # When it is shown, and executed
-    shown = run(released, "change_set", "--stack", STACK_NAME, "show", change_set)
-    executed = run(released, "change_set", "--stack", STACK_NAME, "execute", change_set)
+    shown = run_script(released, "change_set", "--stack", STACK_NAME, "show", change_set)
+    executed = run_script(released, "change_set", "--stack", STACK_NAME, "execute", change_set)
 
     # Then the functions were named, and what queue, API and stream call is a new version with that value
     assert shown.returncode == 0, shown.stderr
@@ -92,7 +76,7 @@ def test_the_smoke_test_follows_two_messages(stack: LocalStack) -> None:
     device, api = a_device(), stack.api_url
 
     # When the smoke test is run
-    done = run(stack, "smoke_test", "--device", device, "--api-url", api)
+    done = run_script(stack, "smoke_test", "--device", device, "--api-url", api)
 
     # Then it has sent one message at once, one through the queue, and none a second time
     assert done.returncode == 0, done.stderr
@@ -109,7 +93,7 @@ def test_the_smoke_test_fails_where_a_message_is_not_sent(stack: LocalStack) -> 
     stack.cube.configure(device_faults={device: "status:400"})
 
     # When the smoke test is run
-    done = run(stack, "smoke_test", "--device", device, "--api-url", stack.api_url)
+    done = run_script(stack, "smoke_test", "--device", device, "--api-url", stack.api_url)
 
     # Then it fails, and says what became of the message
     assert done.returncode == 1

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -16,12 +12,12 @@ import pytest
 from local.stack import LocalStack, wait_until
 from local.workflows import EventConsumer
 from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Proxied, Rule, always, route
+from tests.e2e.scripts import run_script
 from tests.e2e.test_send import a_device, send_request, states
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +31,7 @@ def proxied_events() -> Iterator[Proxied]:
 
 def replay(stack: LocalStack, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the operator's command for outcomes."""
-    return run(stack, "replay_outcomes", *arguments)
-
-
-def run(stack: LocalStack, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the operator's against the local stack."""
-    environment = os.environ | {
-        "AWS_ENDPOINT_URL": stack.aws.url,
-        "AWS_DEFAULT_REGION": "eu-central-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }
-    command = [sys.executable, f"scripts/{script}.py", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return run_script(stack, "replay_outcomes", *arguments)
 
 
 def unpublished(stack: LocalStack) -> int:
@@ -196,7 +180,7 @@ def test_a_request_that_could_not_be_delivered_is_put_onto_the_send_queue(proxie
     )
 
     # When an operator puts it back
-    done = run(stack, "dlq", "--queue", queue, "redrive", "--all")
+    done = run_script(stack, "dlq", "--queue", queue, "redrive", "--all")
 
     # Then it is sent, under the id of the event
     assert "1 put back onto the send queue" in done.stdout, done.stderr

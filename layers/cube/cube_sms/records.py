@@ -78,11 +78,6 @@ class Record:
     task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
-    def account(self) -> str:
-        """Whose message it is."""
-        return self.message_id.partition("#")[0]
-
-    @property
     def members(self) -> dict[str, Any]:
         """What callers and consumers of events see of it, as JSON members."""
         account, _, request_id = self.message_id.partition("#")

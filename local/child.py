@@ -1,0 +1,103 @@
+"""A server of another program, as a child process that is gone with its context."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+
+class Child:
+    """A process with a group, a folder and a log of its own, for as long as this context, or until `stop`.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    stop_signals : sequence of signal.Signals
+        What its group gets to stop it, one after the other while it still runs.
+    """
+
+    def __init__(self, name: str, *, stop_signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGKILL)) -> None:
+        self._name = name
+        self._stop_signals = stop_signals
+        self._scratch = tempfile.TemporaryDirectory(prefix="cube-sms-")
+        self.log_file = Path(self._scratch.name, "log")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def log(self) -> str:
+        """Return what it has printed."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def stop(self) -> None:
+        """Stop it and its own children, and remove what it had on disk."""
+        for sign in self._stop_signals:
+            try:
+                os.killpg(self._process.pid, sign)
+            except ProcessLookupError:
+                break
+            try:
+                self._process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                continue
+        self._process.wait()
+        self._scratch.cleanup()
+
+    def _start(self, command: Sequence[str], environment: Mapping[str, str], *, timeout: float) -> None:
+        with self.log_file.open("w") as log:
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready(timeout)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _wait_until_ready(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"{self._name} did not start:\n{self.log()}")
+            try:
+                self._connect()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise TimeoutError(f"{self._name} is not ready after {timeout} s:\n{self.log()}")
+
+    def _connect(self) -> None:
+        """Raise `OSError` unless it is ready."""
+        raise NotImplementedError
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that nobody listens on, all of them different."""
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [int(server.getsockname()[1]) for server in servers]
+    finally:
+        for server in servers:
+            server.close()
