@@ -16,7 +16,7 @@ from benchmarks.import_times import Module, by_importer, fastest, parse
 from benchmarks.processes import cpu_seconds, instructions, worker_command, worker_environment
 from benchmarks.report import Row, Section, Spread, compare, table
 from benchmarks.runtime import TRUSTED, deployed
-from benchmarks.server import Certificate, Server
+from benchmarks.server import BUNDLE, Certificate, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ _LISTED = 20
 _LEAST_LISTED = 0.5
 
 _METHOD = """
-"Init" is the import of a handler under Lambda's environment, where ours makes its clients and loads the certificates;
+"Init" is the import of a handler under Lambda's environment, where ours makes its clients and its TLS context;
 "first" is that and one message. All of it is compared less what the same process costs that does nothing.
 
 - **CPU** and **instructions** are those of plain processes that import the handler, or handle a message, and end. The
@@ -48,7 +48,7 @@ _METHOD = """
 
 Our layers are compiled, as they are built. So is the naive peer where it is compared. As `sam build` leaves packages
 they are not, and since Lambda's folders are read-only they are compiled again at each start. Cube and AWS are a server
-on loopback that talks TLS; its certificate stands behind those that this machine trusts anyway.
+on loopback that talks TLS; its certificate stands among the authorities that ours and the peers trust anyway.
 """
 
 # Of each column, what it is compared with, and the target.
@@ -99,7 +99,7 @@ def measure_instructions(*, quick: bool = False) -> Section:
 
 @contextmanager
 def _server() -> Iterator[tuple[Server, Path]]:
-    """Run a server with TLS, and yield it with the file of the authorities to trust."""
+    """Run a server with TLS, and yield it with the folder of the authorities to trust."""
     with tempfile.TemporaryDirectory(prefix="cube-sms-tls-") as scratch:
         certificate = Certificate.make(Path(scratch))
         with Server(certificate) as server:
@@ -115,9 +115,10 @@ def _rows(kind: str, unit: str, samples: _Samples) -> list[Row]:
 
 
 def _trusting(subject: Subject, trusted: Path) -> dict[str, str]:
-    # Ours trusts what the machine trusts. Peers have files of their own, of about the same size, and are shown another.
-    names = ("SSL_CERT_FILE",) if subject is OURS else ("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
-    return dict.fromkeys(names, str(trusted))
+    # Ours has its authorities in a folder, and so is shown a folder. Peers have theirs in a file.
+    if subject is OURS:
+        return {"SSL_CERT_DIR": str(trusted), "SSL_CERT_FILE": os.devnull}
+    return dict.fromkeys(("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"), str(trusted / BUNDLE))
 
 
 def _commands(server: Server, trusted: Path) -> dict[str, _Command]:

@@ -304,8 +304,9 @@ of messages alone: at 10 messages a second two or three at a time, at 200 fifty.
 {month}
 A custom metric is ${prices.METRIC_MONTH.dollars:.2f}; [decisions.md](decisions.md) tells how many there can be.
 
-Not counted: API Gateway (the queue needs none), data to the Internet, a NAT gateway ([egress.md](egress.md)), keys of
-your own, point-in-time recovery, free tiers, discounts, and the provider.
+Not counted: API Gateway (the queue needs none), cold starts (AWS has an init paid like any duration since August 2025,
+but at a steady rate there are few), data to the Internet, a NAT gateway ([egress.md](egress.md)), keys of your own,
+point-in-time recovery, free tiers, discounts, and the provider.
 
 ## Prices
 

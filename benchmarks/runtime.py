@@ -17,7 +17,7 @@ from local.lambda_runtime import LambdaRuntime
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-TRUSTED = Path("/opt/trusted.pem")
+TRUSTED = Path("/opt/trusted")
 
 _SECONDS = 60
 
@@ -78,7 +78,7 @@ def deployed(trusted: Path) -> Iterator[dict[str, Deployed]]:
     Parameters
     ----------
     trusted : Path
-        The authorities, which functions find as `TRUSTED`.
+        A folder with the authorities, which functions find as `TRUSTED`.
 
     Yields
     ------
@@ -99,7 +99,7 @@ def deployed(trusted: Path) -> Iterator[dict[str, Deployed]]:
             folder.joinpath(name).mkdir()
             folder.joinpath(name, "app.py").write_text(source)
         for opt in (ours, naive, uncompiled):
-            shutil.copy(trusted, opt / TRUSTED.name)
+            shutil.copytree(trusted, opt / TRUSTED.name)
         # What is not written yet could not be evicted.
         os.sync()
         yield {

@@ -14,22 +14,26 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import ssl
 import subprocess
 import sys
 import threading
 from collections import Counter
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.request import urlopen
 
-from benchmarks.functions import PEERS_PACKAGES, ROOT
+from benchmarks.functions import AUTHORITIES, ROOT
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
 AWS_SECONDS = 0.005
+
+# Name of the file with all authorities, in the folder that has each of them in a file.
+BUNDLE = "all.pem"
 
 # Longer than a batch, and so than any message is under way. A benchmark may send a hundred thousand.
 _KEPT_ITEMS = 5000
@@ -61,11 +65,14 @@ class Certificate(NamedTuple):
         return made
 
     def trust(self, folder: Path) -> Path:
-        """Return a file in a folder with all authorities that this machine trusts, and this certificate."""
-        trusted = folder / "trusted.pem"
-        # A machine that has no such file trusts a folder of them. There are about as many in botocore's file.
-        known = ssl.get_default_verify_paths().cafile or PEERS_PACKAGES / "botocore" / "cacert.pem"
-        trusted.write_text(Path(known).read_text("utf-8") + self.chain.read_text("utf-8"), "utf-8")
+        """Return a folder with the authorities of our layer and this certificate, in files of their own and in one."""
+        trusted = folder / "trusted"
+        shutil.copytree(AUTHORITIES, trusted)
+        command = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(self.chain)]
+        name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        shutil.copy(self.chain, trusted / f"{name}.0")
+        bundle = "".join(path.read_text("ascii") for path in sorted(trusted.iterdir()))
+        trusted.joinpath(BUNDLE).write_text(bundle, "ascii")
         return trusted
 
 

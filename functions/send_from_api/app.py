@@ -77,5 +77,5 @@ def _post_message(event: dict[str, Any], context: LambdaContext) -> Reply:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    # Lambda gives the time before the first event for free, and with it more CPU than the function has.
+    # Before the first event Lambda gives it more CPU than the function has.
     api()

@@ -49,5 +49,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    # Lambda gives the time before the first event for free, and with it more CPU than the function has.
+    # Before the first event Lambda gives it more CPU than the function has.
     consumer()

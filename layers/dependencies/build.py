@@ -14,16 +14,21 @@ import filecmp
 import gzip
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 HERE = Path(__file__).parent
 MACHINES = ("aarch64", "x86_64")
+
+RUN = HERE / "requirements.txt"
+TOOLS = HERE / "tools.txt"
 
 # botocore describes 400 services in 25 MB; the functions call these operations. A unit test compares.
 SERVICES = {
@@ -36,6 +41,8 @@ SERVICES = {
     "sqs": {"ChangeMessageVisibility", "ChangeMessageVisibilityBatch", "SendMessage"},
     "stepfunctions": {"SendTaskFailure", "SendTaskSuccess"},
 }
+# What OpenSSL is to trust: botocore's list, which is Mozilla's.
+BUNDLE = "botocore/cacert.pem"
 # RECORD lists what pip installed rather than what is left, with hashes of scripts that name the Python they came from.
 BALLAST = ("bin", "boto3/examples", "**/examples-1.json*", "**/__pycache__", "*.dist-info/RECORD")
 
@@ -44,14 +51,16 @@ def main(target: Path) -> None:
     """Build into ``target/python``."""
     python = target / "python"
     with tempfile.TemporaryDirectory() as scratch:
-        builds = [install(Path(scratch, machine), linux_platform(machine)) for machine in MACHINES]
+        builds = [install(Path(scratch, machine), RUN, linux_platform(machine)) for machine in MACHINES]
         if platform.system() != "Linux":
             # For the local stack, which runs the functions on this machine.
-            builds.append(install(Path(scratch, "host"), []))
+            builds.append(install(Path(scratch, "host"), RUN, []))
         for build in builds:
             merge(build, python)
         wheels = {wheel for build in builds for wheel in read_wheels(build)}
         Path(target, "wheels.sha256").write_text("".join(sorted(wheels, key=lambda wheel: wheel.split()[1])), "utf-8")
+        sys.path.append(str(install(Path(scratch, "tools"), TOOLS, [])))
+        write_authorities(python / BUNDLE, python / "authorities")
     remove_ballast(python)
     slim_descriptions(python / "botocore" / "data")
     compile_all(target)
@@ -63,10 +72,10 @@ def linux_platform(machine: str) -> list[str]:
     return [*platforms, "--implementation=cp", "--python-version=3.13", "--only-binary=:all:"]
 
 
-def install(target: Path, options: list[str]) -> Path:
-    """Install the locked packages into a folder."""
+def install(target: Path, lock: Path, options: list[str]) -> Path:
+    """Install locked packages into a folder."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    locked = ["--require-hashes", f"--requirement={HERE / 'requirements.txt'}", f"--target={target}"]
+    locked = ["--require-hashes", f"--requirement={lock}", f"--target={target}"]
     report = f"--report={report_of(target)}"
     subprocess.run([*pip, *options, *locked, report], check=True)  # noqa: S603 # nosec B603 # our own arguments
     return target
@@ -108,6 +117,23 @@ def remove_ballast(python: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def write_authorities(bundle: Path, target: Path) -> None:
+    """Write each certificate of a bundle into a file under the name by which OpenSSL looks for it (`openssl rehash`).
+
+    OpenSSL reads such a folder when it needs an authority, and then that one alone.
+    """
+    from OpenSSL import crypto
+
+    target.mkdir()
+    numbers: Counter[int] = Counter()
+    for pem in re.findall(
+        r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", bundle.read_text("utf-8"), re.S
+    ):
+        name = crypto.load_certificate(crypto.FILETYPE_PEM, pem.encode()).subject_name_hash()
+        Path(target, f"{name:08x}.{numbers[name]}").write_text(pem, "utf-8")
+        numbers[name] += 1
 
 
 def slim_descriptions(data: Path) -> None:

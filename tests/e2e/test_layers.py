@@ -6,9 +6,11 @@ import importlib.util
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from OpenSSL import crypto
 
 BUILD = Path(__file__).parents[2] / ".aws-sam" / "build"
 LAYERS = [BUILD / "CubeLayer" / "python", BUILD / "DependenciesLayer" / "python"]
@@ -54,3 +56,22 @@ def test_a_handler_needs_nothing_but_its_layers(function: str) -> None:
     modules = json.loads(result.stdout)
     assert "cube_sms.sending" in modules
     assert not {"requests", "pydantic", "aws_xray_sdk"} & set(modules)
+
+
+def test_openssl_finds_every_authority_of_botocore() -> None:
+    # Given the layer's folder of authorities, and botocore's file of them
+    packages = BUILD / "DependenciesLayer" / "python"
+    begin = "-----BEGIN CERTIFICATE-----"
+    _, *pems = packages.joinpath("botocore", "cacert.pem").read_text("utf-8").split(begin)
+    authorities = [crypto.load_certificate(crypto.FILETYPE_PEM, f"{begin}{pem}".encode()) for pem in pems]
+
+    # When each of them is looked for in the folder
+    for authority in authorities:
+        store = crypto.X509Store()
+        store.load_locations(None, str(packages / "authorities"))
+        # Some day it will have expired, which is not what this is about.
+        born = (authority.get_notBefore() or b"").decode("ascii")
+        store.set_time(datetime.strptime(born, "%Y%m%d%H%M%SZ"))
+        # Then it is found, and vouches for itself
+        crypto.X509StoreContext(store, authority).verify_certificate()
+    assert len(authorities) == len(list(packages.joinpath("authorities").iterdir())) > 100

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cube_sms.client import CubeClient
-from cube_sms.connection import MAX_IDLE_SECONDS
+from cube_sms.connection import MAX_IDLE_SECONDS, default_ssl_context
 from cube_sms.errors import CubeError, CubeOutcomeUnknown, CubeRejected, CubeUnavailable
+from layers.dependencies.build import write_authorities
 from local.cube_simulator import CubeSimulator
 from tests.integration.wire import FAILURE, Wire, answer, self_signed
 from tests.support import ACCESS_CODE, CREDENTIALS, SECRET, send_request
@@ -46,6 +47,33 @@ class TestTls:
             with pytest.raises(CubeUnavailable):
                 connect(f"https://localhost:{wire.port}", ssl_context=trusting).send_sms(CREDENTIALS, send_request())
             assert wire.requests == []
+
+    @pytest.mark.parametrize("trusted", ["folder", "SSL_CERT_FILE", "SSL_CERT_DIR"])
+    def test_authorities_are_those_of_the_layer_unless_openssl_is_told_others(
+        self, connect: Callable[..., CubeClient], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: str
+    ) -> None:
+        # Given a server that one of two folders vouches for, which are made as the layer's is
+        server, _ = self_signed(tmp_path)
+        chain = tmp_path / "certificate.pem"
+        nobody, known = tmp_path / "nobody", tmp_path / "known"
+        nobody.mkdir()
+        write_authorities(chain, known)
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            monkeypatch.delenv(name, raising=False)
+        with Wire(answer(), answer(), tls=server) as wire:
+            url = f"https://127.0.0.1:{wire.port}"
+            # When it is not trusted, then nothing is sent
+            with pytest.raises(CubeUnavailable):
+                connect(url, ssl_context=default_ssl_context(nobody)).send_sms(CREDENTIALS, send_request())
+            assert wire.requests == []
+            # When it is, then it is
+            default_ssl_context.cache_clear()
+            if trusted != "folder":
+                monkeypatch.setenv(trusted, str(chain if trusted == "SSL_CERT_FILE" else known))
+            context = default_ssl_context(known if trusted == "folder" else nobody)
+            connect(url, ssl_context=context).send_sms(CREDENTIALS, send_request())
+            assert len(wire.requests) == 1
+        default_ssl_context.cache_clear()
 
     def test_server_without_tls_is_unavailable(self, connect: Callable[..., CubeClient]) -> None:
         with Wire(answer()) as wire, pytest.raises(CubeUnavailable):

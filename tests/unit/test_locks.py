@@ -30,7 +30,7 @@ def by_name(path: Path) -> str:
 
 
 def test_there_is_a_lock_for_every_list_and_a_list_for_every_lock() -> None:
-    locks = [*(PROJECT / "requirements").glob("*.txt"), *(PROJECT / "layers").rglob("requirements.txt")]
+    locks = [*(PROJECT / "requirements").glob("*.txt"), *(PROJECT / "layers").rglob("*.txt")]
 
     assert sorted(path.with_suffix(".txt") for path in LISTS) == sorted(locks)
     # And `make lock` makes each of them

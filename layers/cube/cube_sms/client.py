@@ -76,7 +76,7 @@ class CubeClient:
     max_connections : int
         Size of the pool; a further thread waits for a connection.
     ssl_context : ssl.SSLContext, optional
-        Where the trusted certificates come from; by default those of the machine. It has to verify.
+        Where the trusted certificates come from; has to verify. By default `cube_sms.connection.default_ssl_context`.
     clock : Callable[[], float]
         Seconds since the epoch.
 

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -34,10 +35,29 @@ MAX_IDLE_SECONDS = 30.0
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
+# In the dependencies' layer, beside the packages: a file for each authority, named as OpenSSL looks for it.
+AUTHORITIES = Path(urllib3.__file__).parents[1] / "authorities"
+
+
 @cache
-def default_ssl_context() -> ssl.SSLContext:
-    """Return what trusts what the machine trusts: one for all, since reading its certificates takes 20 ms."""
-    return ssl.create_default_context()
+def default_ssl_context(authorities: Path = AUTHORITIES) -> ssl.SSLContext:
+    """Return what verifies servers, one for all connections.
+
+    Parameters
+    ----------
+    authorities : Path
+        A folder of those to trust. Each is read when a server needs it: to read them all takes 20 ms of CPU and more,
+        at every cold start (docs/decisions.md).
+
+    Returns
+    -------
+    ssl.SSLContext
+        It trusts what the machine trusts instead where there is no such folder, and where OpenSSL's own variables
+        (``SSL_CERT_FILE``, ``SSL_CERT_DIR``) name other places than OpenSSL does.
+    """
+    places = ssl.get_default_verify_paths()
+    is_told = places.cafile not in (None, places.openssl_cafile) or places.capath not in (None, places.openssl_capath)
+    return ssl.create_default_context(capath=authorities if authorities.is_dir() and not is_told else None)
 
 
 class Answer(NamedTuple):
@@ -105,7 +125,7 @@ class Connections:
     size : int
         The most connections; a further thread waits for one.
     ssl_context : ssl.SSLContext or None
-        Has to verify; by default it trusts what the machine trusts.
+        Has to verify; `default_ssl_context` where there is none.
     clock : Callable[[], float]
         Seconds since the epoch.
 
