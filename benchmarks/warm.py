@@ -38,6 +38,11 @@ The peers (`benchmarks/peers/`), each with the same signature:
 
 All of it is plain HTTP, and all of them keep their connections.
 
+What has slept comes back to cold caches, and takes longer for the same instructions: see what bare takes where Cube is
+slow, though its loop is the same. A message of ours, and of naive, sleeps for Cube and twice for DynamoDB; bare, where
+Cube answers at once, never does. The rows where DynamoDB too answers at once tell how much of the ratios that is. A
+batch is the work of two threads of ours and more, which costs where they run on two processors; a batch of one has one.
+
 ![CPU of a message by batch, time of a batch by concurrency](benchmarks-warm.png)
 """
 
@@ -53,6 +58,8 @@ class _Size(NamedTuple):
 _AT_ONCE = (_Size(1, 20, 6), _Size(10, 3, 6), _Size(100, 1, 4), _Size(1000, 1, 2))
 _LATE = (_Size(1, 5, 6), _Size(10, 1, 6), _Size(100, 1, 3), _Size(1000, 1, 1))
 _QUICK = (_Size(1, 20, 5), _Size(10, 3, 5), _Size(100, 1, 3))
+
+_AWAKE = (_Size(1, 20, 6), _Size(10, 3, 6))
 
 # Limits such as a deployment has, but so high that nothing waits: the gate is asked once a batch, and no connection to
 # Cube is left open behind it.
@@ -78,6 +85,9 @@ def measure(*, quick: bool = False) -> Section:
             if not delay:
                 series = _medians(samples)
         found_rows.append(_gate_row(server, 3 if quick else _GATE_ROUNDS))
+    with Server(aws_seconds=0.0) as server:
+        for size, found in _cpu(server, 0.0, _AWAKE).items():
+            found_rows += rows(f"CPU, batch of {size:,}, Cube and DynamoDB at once", "us", found)
     return Section(TITLE, _METHOD, found_rows, details, series={"warm": series})
 
 
