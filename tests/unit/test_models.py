@@ -235,3 +235,14 @@ def test_expiry_that_is_no_rfc_3339_time_with_an_offset_is_refused(value: Any) -
 )
 def test_device_id_is_shown_by_its_last_four_characters(device_id: str, masked: str) -> None:
     assert mask_device_id(device_id) == masked
+
+
+@pytest.mark.parametrize("field", ["content", "smsContentList"])
+def test_request_does_not_show_its_content_or_token(field: str) -> None:
+    text = "the PIN is 4711"
+    content = {"content": text} if field == "content" else {"smsContentList": [{"smsTemplateContent": text}]}
+    request = parse(deviceId=ICCID, requestId="order-1", taskToken="AQC-token", **content)
+
+    for shown in (repr(request), str(request), f"{request}", repr([request])):
+        assert "order-1" in shown
+        assert not [hidden for hidden in ("4711", "AQC-token", ICCID[:-4]) if hidden in shown]

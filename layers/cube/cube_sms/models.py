@@ -113,6 +113,10 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     delivery: Delivery = "at-least-once"
     task_token: TaskToken | UnsetType = UNSET
 
+    def __repr__(self) -> str:
+        # Content and token stay out of whatever shows a request.
+        return f"SendRequest({self.message_id}, to {mask_device_id(self.device_id)})"
+
     def identified(self, request_id: str) -> SendRequest:
         """Return this request under the given id, or itself where it has one."""
         return self if self.request_id else msgspec.structs.replace(self, request_id=request_id)
