@@ -14,7 +14,6 @@ from .errors import RecordsUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from botocore.credentials import Credentials
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -44,13 +43,12 @@ def dynamodb_client(environment: Mapping[str, str]) -> DynamoDBClient:
     DynamoDBClient
         The client.
     """
-    client = boto3.client("dynamodb", config=AWS_CONFIG)
-    call_directly(client, _credentials(), {"GetItem", "UpdateItem"}, environment)
+    client: DynamoDBClient = _client("dynamodb", {"GetItem", "UpdateItem"}, environment)
     return client
 
 
 def secrets_manager_client(environment: Mapping[str, str]) -> SecretsManagerClient:
-    """Make boto3's client of Secrets Manager, which spares the first message the reading of certificates.
+    """Make boto3's client of Secrets Manager, which spares the first message the reading of all authorities.
 
     Parameters
     ----------
@@ -62,15 +60,16 @@ def secrets_manager_client(environment: Mapping[str, str]) -> SecretsManagerClie
     SecretsManagerClient
         The client.
     """
-    client = boto3.client("secretsmanager", config=AWS_CONFIG)
-    call_directly(client, _credentials(), {"GetSecretValue"}, environment)
+    client: SecretsManagerClient = _client("secretsmanager", {"GetSecretValue"}, environment)
     return client
 
 
-def _credentials() -> Credentials | None:
-    # Of the session that the first client has made.
+def _client(service: Any, direct: set[str], environment: Mapping[str, str]) -> Any:
+    client = boto3.client(service, config=AWS_CONFIG)
+    # The first client has made it.
     session = boto3.DEFAULT_SESSION
-    return session.get_credentials() if session else None
+    call_directly(client, session.get_credentials() if session else None, direct, environment)
+    return client
 
 
 def update_item(client: DynamoDBClient, table: str, message_id: str, **expressions: Any) -> tuple[dict[str, Any], bool]:
