@@ -25,8 +25,8 @@ CPU that one message takes of a warm function's process, in user and kernel mode
 talk to one server in a process of its own, which is Cube (it answers at once, or after {DELAY * 1000:g} ms), DynamoDB
 and Secrets Manager (after {AWS_SECONDS * 1000:g} ms). Ours and the peers have their turns with batches of one size;
 where Cube is slow they run at the same time, since all of them mostly wait. Log lines and metrics are written, to
-`/dev/null`. Nothing limits the queries a second, and our connections stay open. What limits cost, the last row tells:
-the gate is written once a batch, and the connection to Cube is closed behind it.
+`/dev/null`. Nothing limits the queries a second, and our connections stay open. What limits cost, the row
+with the gate tells: it is written once a batch, and the connection to Cube is closed behind it.
 
 The peers (`benchmarks/peers/`), each with the same signature:
 

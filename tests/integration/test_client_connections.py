@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,8 +20,33 @@ from tests.integration.wire import FAILURE, Wire, answer, self_signed
 from tests.support import ACCESS_CODE, CREDENTIALS, SECRET, send_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+
+
+class Authorities:
+    """A server, a folder that knows its certificate and one that knows none, made as the layer's is."""
+
+    def __init__(self, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.server, _ = self_signed(scratch)
+        self.chain, self.empty, self.knowing = (scratch / name for name in ("certificate.pem", "empty", "knowing"))
+        self.empty.mkdir()
+        write_authorities(self.chain, self.knowing)
+        self._variables = monkeypatch
+
+    def tell(self, variable: str, place: Path, *, folder: Path | None = None) -> ssl.SSLContext:
+        """Set a variable, and return the context of a folder then."""
+        self._variables.setenv(variable, str(place))
+        default_ssl_context.cache_clear()
+        return default_ssl_context(folder or self.empty)
+
+
+@pytest.fixture
+def authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authorities]:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    default_ssl_context.cache_clear()
+    yield Authorities(tmp_path, monkeypatch)
+    default_ssl_context.cache_clear()
 
 
 class TestTls:
@@ -48,32 +74,35 @@ class TestTls:
                 connect(f"https://localhost:{wire.port}", ssl_context=trusting).send_sms(CREDENTIALS, send_request())
             assert wire.requests == []
 
-    @pytest.mark.parametrize("trusted", ["folder", "SSL_CERT_FILE", "SSL_CERT_DIR"])
-    def test_authorities_are_those_of_the_layer_unless_openssl_is_told_others(
-        self, connect: Callable[..., CubeClient], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trusted: str
+    @pytest.mark.parametrize("teller", [None, "SSL_CERT_FILE", "SSL_CERT_DIR"])
+    def test_authorities_are_those_of_a_folder_unless_openssl_is_told_others(
+        self, connect: Callable[..., CubeClient], authorities: Authorities, teller: str | None
     ) -> None:
-        # Given a server that one of two folders vouches for, which are made as the layer's is
-        server, _ = self_signed(tmp_path)
-        chain = tmp_path / "certificate.pem"
-        nobody, known = tmp_path / "nobody", tmp_path / "known"
-        nobody.mkdir()
-        write_authorities(chain, known)
-        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
-            monkeypatch.delenv(name, raising=False)
-        with Wire(answer(), answer(), tls=server) as wire:
+        # Given a server whom one of two folders knows, and OpenSSL's own variables or none
+        with Wire(answer(), tls=authorities.server) as wire:
             url = f"https://127.0.0.1:{wire.port}"
-            # When it is not trusted, then nothing is sent
             with pytest.raises(CubeUnavailable):
-                connect(url, ssl_context=default_ssl_context(nobody)).send_sms(CREDENTIALS, send_request())
+                connect(url, ssl_context=default_ssl_context(authorities.empty)).send_sms(CREDENTIALS, send_request())
             assert wire.requests == []
-            # When it is, then it is
-            default_ssl_context.cache_clear()
-            if trusted != "folder":
-                monkeypatch.setenv(trusted, str(chain if trusted == "SSL_CERT_FILE" else known))
-            context = default_ssl_context(known if trusted == "folder" else nobody)
-            connect(url, ssl_context=context).send_sms(CREDENTIALS, send_request())
-            assert len(wire.requests) == 1
-        default_ssl_context.cache_clear()
+            # When it is trusted
+            places = {"SSL_CERT_FILE": authorities.chain, "SSL_CERT_DIR": authorities.knowing}
+            context = authorities.tell(teller, places[teller]) if teller else default_ssl_context(authorities.knowing)
+            # Then it is sent to
+            assert connect(url, ssl_context=context).send_sms(CREDENTIALS, send_request()).code == "0000"
+
+    def test_nobody_is_trusted_where_openssl_is_told_a_place_that_is_not_there(
+        self, connect: Callable[..., CubeClient], authorities: Authorities
+    ) -> None:
+        # Given a variable with a mistake, on a machine that has authorities where OpenSSL looks untold
+        places = ssl.get_default_verify_paths()
+        has_file = Path(places.openssl_cafile).is_file()
+        variable = places.openssl_cafile_env if has_file else places.openssl_capath_env
+        context = authorities.tell(variable, authorities.empty / "missing", folder=authorities.knowing)
+        # When something is sent, then it is not, though the folder knows the server
+        with Wire(answer(), tls=authorities.server) as wire:
+            with pytest.raises(CubeUnavailable):
+                connect(f"https://127.0.0.1:{wire.port}", ssl_context=context).send_sms(CREDENTIALS, send_request())
+            assert wire.requests == []
 
     def test_server_without_tls_is_unavailable(self, connect: Callable[..., CubeClient]) -> None:
         with Wire(answer()) as wire, pytest.raises(CubeUnavailable):

@@ -53,10 +53,14 @@ def default_ssl_context(authorities: Path = AUTHORITIES) -> ssl.SSLContext:
     -------
     ssl.SSLContext
         It trusts what the machine trusts instead where there is no such folder, and where OpenSSL's own variables
-        (``SSL_CERT_FILE``, ``SSL_CERT_DIR``) name other places than OpenSSL does.
+        (``SSL_CERT_FILE``, ``SSL_CERT_DIR``) name other places than OpenSSL does, be there anything or not.
     """
     places = ssl.get_default_verify_paths()
-    is_told = places.cafile not in (None, places.openssl_cafile) or places.capath not in (None, places.openssl_capath)
+    untold = (
+        places.openssl_cafile if Path(places.openssl_cafile).is_file() else None,
+        places.openssl_capath if Path(places.openssl_capath).is_dir() else None,
+    )
+    is_told = (places.cafile, places.capath) != untold
     return ssl.create_default_context(capath=authorities if authorities.is_dir() and not is_told else None)
 
 

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 MAX_INVISIBLE_SECONDS = 12 * 3600 - 15 * 60
 SQS_BATCH_SIZE = 10
 
-# While every connection has its POST, other threads claim the next messages and write the outcomes of the last ones: to
-# wait for these writes took a third longer. A worker that dies leaves behind as many messages as it has threads.
+# While every connection has its POST, other threads claim the next messages and write the outcomes of the last ones. A
+# worker that dies leaves as many messages behind as it has threads.
 THREADS_PER_CONNECTION = 1.25
 
 # Kept free at the end of an invocation: for Secrets Manager, DynamoDB, SQS, and the metrics.
