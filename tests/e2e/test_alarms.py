@@ -61,7 +61,9 @@ def request(**fields: str) -> str:
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
     """Let everything happen that there is a metric for."""
-    devices = {fault: f"8931{number:016d}" for number, fault in enumerate(("lost", "status:500", "status:403"))}
+    devices = {
+        fault: f"8931{number:016d}" for number, fault in enumerate(("lost", "status:500", "status:403", "status:400"))
+    }
     with AwsProxy() as proxy, LocalStack(PARAMETERS) as stack:
         proxy.upstream = stack.aws.url
         route(stack, proxy, "SECRETS_MANAGER", "EVENTBRIDGE")
@@ -75,8 +77,7 @@ def run() -> Iterator[Run]:
         twice = request(requestId="twice")
         assert stack.call_api("POST", "/messages", twice).status == 200
         stack.enqueue(twice)
-        stack.cube.configure(next_faults=["rejected"])
-        wait_until("a rejection", lambda: _call(stack) == 422)
+        wait_until("a rejection", lambda: _call(stack, deviceId=devices["status:400"]) == 422)
         # Sent while Secrets Manager is away, by functions whose credentials are too old
         with proxy.applying(Rule("GetSecretValue", always(INTERNAL_ERROR))):
             wait_until("stale credentials", lambda: _call(stack) and "StaleCredentials" in _names(stack))
@@ -93,8 +94,8 @@ def run() -> Iterator[Run]:
         yield Run(set(emitted(stack.metrics())), stack.outcomes(), stack)
 
 
-def _call(stack: LocalStack) -> int:
-    return stack.call_api("POST", "/messages", request()).status
+def _call(stack: LocalStack, **fields: str) -> int:
+    return stack.call_api("POST", "/messages", request(**fields)).status
 
 
 def _names(stack: LocalStack) -> set[str]:
