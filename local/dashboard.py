@@ -173,7 +173,7 @@ def _draw_lines(
     axes.xaxis.set_major_locator(MultipleLocator(1))
     handles = [handle for drawn in sides.values() for handle in drawn.get_legend_handles_labels()[0]]
     # A few below one another, and as many beside as there is room for.
-    columns = len(handles) if len(handles) <= 3 else 2 if axes.get_position().width < 0.25 else 4
+    columns = len(handles) if len(handles) <= 3 else 2 if axes.get_position().width < 0.3 else 4
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.08, -0.13), fontsize=7, ncols=columns)
 
 
