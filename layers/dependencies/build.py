@@ -59,7 +59,7 @@ def main(target: Path) -> None:
             merge(build, python)
         wheels = {wheel for build in builds for wheel in read_wheels(build)}
         Path(target, "wheels.sha256").write_text("".join(sorted(wheels, key=lambda wheel: wheel.split()[1])), "utf-8")
-        sys.path.append(str(install(Path(scratch, "tools"), TOOLS, [])))
+        sys.path.insert(0, str(install(Path(scratch, "tools"), TOOLS, [])))
         write_authorities(python / BUNDLE, python / "authorities")
     remove_ballast(python)
     slim_descriptions(python / "botocore" / "data")

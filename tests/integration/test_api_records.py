@@ -75,6 +75,15 @@ class TestGet:
         gateway.post(MESSAGE, Idempotency_Key="a:1")
         assert gateway.get("a%3A1").status == 200
 
+    def test_what_else_is_in_the_table_is_not_found(self, gateway: Deployment) -> None:
+        # Given word of a request that was refused
+        refused = {"requestId": "order-9", "deviceId": DEVICE, "taskToken": "token"}
+        assert gateway.consume(queue_event(refused)) == []
+        # When it is asked for as if it were a message, or the gate, or what can be no id
+        for request_id, account in [("order-9", "#refused"), ("order-9", "%23refused"), ("gate", ""), ("a" * 3000, "")]:
+            # Then
+            assert gateway.get(request_id, account=account).status == 404
+
     def test_messages_of_other_accounts_are_not_found(self, gateway: Deployment) -> None:
         gateway.post(MESSAGE, Idempotency_Key="order-1")
         for request_id, query in [("order-1", {"account": "fleet"}), ("order-2", {})]:

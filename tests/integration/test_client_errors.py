@@ -6,7 +6,7 @@ import contextlib
 import socket
 import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,7 +22,7 @@ from tests.integration.wire import FAILURE, SUCCESS, Wire, answer
 from tests.support import CREDENTIALS, DEVICE, send_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from cube_sms.client import CubeClient
     from cube_sms.models import SendRequest
@@ -205,15 +205,53 @@ def test_host_without_an_address_is_unavailable(connect: Callable[..., CubeClien
     assert type(failure(connect("https://cube.invalid"))) is CubeUnavailable
 
 
-def test_connection_that_takes_too_long_is_unavailable(connect: Callable[..., CubeClient]) -> None:
-    # Given a server that accepts nobody, with a full queue of connections in front of it
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, contextlib.ExitStack() as waiting:
+@contextlib.contextmanager
+def deaf(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Run a server that accepts nobody, with a full queue of connections in front of it, and yield its port."""
+    with socket.create_server((host, port), backlog=0) as server, contextlib.ExitStack() as waiting:
         for _ in range(4):
             one = waiting.enter_context(socket.socket())
             one.setblocking(False)
             one.connect_ex(server.getsockname())
-        # When
-        with at_most(0.5):
-            caught = failure(connect(f"http://127.0.0.1:{server.getsockname()[1]}", connect_timeout=0.5))
+        yield server.getsockname()[1]
+
+
+def resolve_localhost(to: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the name localhost stand for these addresses, in this order."""
+    resolve = socket.getaddrinfo
+
+    def resolve_one(host: str, port: int, *options: Any) -> Any:
+        hosts = to if host == "localhost" else [host]
+        return [found for each in hosts for found in resolve(each, port, *options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_one)
+
+
+def test_connection_that_takes_too_long_is_unavailable(connect: Callable[..., CubeClient]) -> None:
+    # Given a server that accepts nobody
+    with deaf() as port, at_most(0.5):
+        caught = failure(connect(f"http://127.0.0.1:{port}", connect_timeout=0.5))
     # Then
     assert type(caught) is CubeUnavailable
+
+
+def test_addresses_of_one_host_share_the_time_to_connect(
+    connect: Callable[..., CubeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a host of many addresses, none of which accepts
+    resolve_localhost(["127.0.0.1"] * 40, monkeypatch)
+    with deaf() as port, at_most(0.5):
+        caught = failure(connect(f"http://localhost:{port}", connect_timeout=0.5))
+    # Then they take the time of one
+    assert type(caught) is CubeUnavailable
+
+
+def test_address_that_does_not_answer_leaves_time_for_the_next(
+    connect: Callable[..., CubeClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a host of two addresses, the first of which accepts nobody
+    resolve_localhost(["127.0.0.2", "127.0.0.1"], monkeypatch)
+    with Wire(answer()) as wire, deaf("127.0.0.2", wire.port):
+        client = connect(f"http://localhost:{wire.port}", connect_timeout=1.0)
+        # Then the second is sent to
+        assert client.send_sms(CREDENTIALS, send_request()).code == "0000"

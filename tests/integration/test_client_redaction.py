@@ -8,7 +8,7 @@ import pytest
 
 from cube_sms.errors import CubeRejected
 from tests.integration.wire import FAILURE, Wire, answer
-from tests.support import CREDENTIALS, DEVICE, SECRET, send_request
+from tests.support import ACCESS_CODE, CREDENTIALS, DEVICE, SECRET, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +35,12 @@ def refused(client: CubeClient, request: SendRequest) -> CubeRejected:
         (["密码"], "短信内容密码包含敏感词", "密码"),
         (["kX7"], f"cannot sign with {SECRET}", SECRET[4:]),
         (["0009399522"], f"no such device {DEVICE}", DEVICE[:-4]),
+        (["text"], f"no permission for {ACCESS_CODE}", ACCESS_CODE),
     ],
-    ids=["one", "one in another", "digits", "short", "chinese", "short chinese", "part of the secret", "of the device"],
+    ids=[
+        *("one", "one in another", "digits", "short", "chinese", "short chinese"),
+        *("part of the secret", "of the device", "access code"),
+    ],
 )
 def test_providers_message_is_kept_without_content_secret_and_device(
     connect: Callable[..., CubeClient], contents: list[str], quoted: str, hidden: str

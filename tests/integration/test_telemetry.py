@@ -167,6 +167,17 @@ def test_deployments_are_told_apart_by_their_service(capsys: pytest.CaptureFixtu
         assert directive["Dimensions"] == [["Account", "service"], ["service"]]
 
 
+@pytest.mark.parametrize("account", ["all", "unknown"])
+def test_account_may_be_called_as_no_account_is(capsys: pytest.CaptureFixture[str], account: str) -> None:
+    telemetry = Telemetry("cube-sms")
+    telemetry.sent(send_request(account=account), Outcome(state=State.FAILED), "id")
+    telemetry.flush()
+    # What alarms watch
+    (failed,) = (each for each in Printed.parse(capsys.readouterr().out).metrics if "MessagesFailed" in each)
+    (directive,) = failed["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == [["Account", "service"], ["service"]]
+
+
 def test_invocation_without_anything_to_tell_prints_no_metrics(
     gateway: Deployment, printed: Callable[[], Printed]
 ) -> None:

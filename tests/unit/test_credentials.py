@@ -23,16 +23,6 @@ MAX_AGE = 300.0
 DEFAULT = {"access_code": "P002276", "secret": "Zebra-1"}
 FLEET = {"access_code": "P002277", "secret": "Zebra-2"}
 ROTATED = {"access_code": "P002276", "secret": "Zebra-3"}
-NO_JSON_OBJECTS = [
-    "Zebra",
-    "{Zebra",
-    '"Zebra"',
-    '["Zebra"]',
-    "null",
-    " ",
-    '{"default": "Zebra"',
-    '{"default": {"a": "\ufeff',
-]
 
 
 class Vault:
@@ -165,6 +155,12 @@ def test_field_that_is_no_string_is_named_with_its_account(vault: Vault, field: 
     vault.put(default={name: text for name, text in DEFAULT.items() if name != field})
     vault.now += MAX_AGE
     assert all(name in str(vault.error()) for name in ("default", field))
+
+
+def test_access_code_that_cannot_be_signed_is_named_with_its_account(vault: Vault) -> None:
+    vault.create(default=DEFAULT | {"access_code": "P00\u007f2276"}, fleet=FLEET)
+    assert all(name in str(vault.error()) for name in ("default", "access_code"))
+    assert vault.store.get("fleet").access_code == "P002277"
 
 
 @pytest.mark.parametrize("entry", [None, "Zebra", ["Zebra"], {}, 1])

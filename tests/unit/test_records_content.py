@@ -102,6 +102,16 @@ def test_item_has_its_times_and_nothing_of_the_content(
             assert not [word for word in (*CONTENT.split(), "\\u8bf7") if word in shown]
 
 
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+01:00"])
+def test_time_that_utc_has_no_date_for_is_one_like_any_other(store: RecordStore, text: str) -> None:
+    # Given a request that never expires, or has long expired, in a time zone of its own
+    record = store.claim(new_request(requestId=text[:4], expiresAt=text)).record
+    # Then it is itself again, and no other
+    assert store.claim(new_request(requestId=text[:4], expiresAt=text)).record == record
+    with pytest.raises(RequestConflictError):
+        store.claim(new_request(requestId=text[:4], expiresAt="2027-01-31T12:00:00Z"))
+
+
 def test_time_in_another_time_zone_is_the_same_request(store: RecordStore) -> None:
     store.claim(new_request(requestId="zones", expiresAt="2027-01-31T12:00:00Z"))
     assert not store.claim(new_request(requestId="zones", expiresAt="2027-01-31T20:00:00+08:00")).is_held

@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from .models import DEFAULT_ACCOUNT, parse_send_request
+from .models import DEFAULT_ACCOUNT, is_identity, parse_send_request
 from .queues import is_fifo
 from .replies import prefers_async, problem, reply_to_outcome, reply_to_queued, reply_to_record
 
@@ -130,5 +130,7 @@ class MessagesApi:
         Reply
             The record, or 404.
         """
-        record = self._sender.records.get(f"{account or DEFAULT_ACCOUNT}#{unquote(request_id)}")
+        account, request_id = account or DEFAULT_ACCOUNT, unquote(request_id)
+        # Other items of the table have keys that no message can have.
+        record = self._sender.records.get(f"{account}#{request_id}") if is_identity(account, request_id) else None
         return reply_to_record(record) if record else problem(404, "Not found", "there is no such message")

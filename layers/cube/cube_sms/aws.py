@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 # AWS answers in milliseconds; botocore's defaults of a minute would outlive the invocation. Three tries that hang take
-# 9 s, and so the three times that the outcome of a POST is written take less than what a POST leaves of the invocation.
+# 9 s.
 AWS_CONFIG = Config(
     connect_timeout=1,
     read_timeout=2,

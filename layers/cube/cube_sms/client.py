@@ -1,6 +1,7 @@
 """Client of Cube's ``sendSms``: one POST, and exactly one of the outcomes in `cube_sms.errors`.
 
-Nothing above this module and `signing` knows the field names of sendSms's wire format. Facts about the provider come
+Nothing above this module and `signing` knows the field names of sendSms's wire format, but for those of the array of
+messages, which callers may give (`content`). Facts about the provider come
 from docs/provider.md; an assumption among them stands beside a comment that says so.
 """
 
@@ -232,7 +233,7 @@ def _retry_after(value: str | None, now: float) -> float | None:
 def _redact(text: str, credentials: Credentials, request: SendRequest) -> str:
     # The provider's words are logged and kept, and may quote what they are about.
     # The longest first, or a text within another one would leave the rest of it.
-    for hidden in sorted((*request.texts, credentials.secret), key=len, reverse=True):
+    for hidden in sorted((*request.texts, credentials.secret, credentials.access_code), key=len, reverse=True):
         if hidden in text:
             # A short one is looked for as a word of its own, or it would tear up every word that happens to hold it.
             pattern = re.escape(hidden) if len(hidden) > 3 else rf"(?<!\w){re.escape(hidden)}(?!\w)"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
+import socket
 import ssl
 import threading
 import time
@@ -19,11 +20,11 @@ from urllib.parse import SplitResult, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.connection import allowed_gai_family, create_connection
 
 from .errors import CubeOutcomeUnknown, CubeUnavailable
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping
 
 MAX_ANSWER_BYTES = 64 * 1024
@@ -280,9 +281,27 @@ class _Connection(HTTPConnection):
         self._note_sent = note_sent
         self._last_used = 0.0
 
+    def _new_conn(self) -> socket.socket:
+        # urllib3 gives each address of the host the whole time, and the TLS handshake as much again. Here the addresses
+        # share it, so that one which does not answer leaves time for the others, and the handshake has what is left.
+        deadline = time.monotonic() + float(self.timeout or 0)
+        found = socket.getaddrinfo(self.host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        failed = OSError("the host has no address")
+        for tried, (*_, address) in enumerate(found):
+            share = max(0.001, deadline - time.monotonic()) / (len(found) - tried)
+            try:
+                sock = create_connection((str(address[0]), int(address[1])), share, socket_options=self.socket_options)
+            except OSError as error:
+                failed = error
+            else:
+                sock.settimeout(max(0.001, deadline - time.monotonic()))
+                return sock
+        raise failed
+
     def connect(self) -> None:
         try:
             super().connect()
+            self.sock.settimeout(self.timeout)
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             self.close()
             raise CubeUnavailable(f"no connection ({type(error).__name__})") from error

@@ -149,7 +149,8 @@ class QueueConsumer:
                 now = self._clock()
                 granted = self._reserve(len(waiting), now + left - needed)
                 begun, waiting = waiting[:granted], waiting[granted:]
-                for record, consumed in self._consume_all(begun, now + left, lambda: time_left() >= needed):
+                deadline = now + left - RESERVED_SECONDS
+                for record, consumed in self._consume_all(begun, deadline, lambda: time_left() >= needed):
                     if consumed is None:
                         staying.append(record)
                         continue
@@ -260,8 +261,8 @@ class QueueConsumer:
 
     def _settle(self, record: Mapping[str, Any], consumed: Consumed, request: SendRequest, outcome: Outcome) -> None:
         if outcome.state is State.RETRYING and isinstance(outcome.error, GateClosedError):
-            # It was not posted, so it has used up nothing.
-            self._hide(record, outcome.error.until - self._clock() + put_back_spread(_receives(record)))
+            # Nothing is wrong with the message.
+            self._hide(record, outcome.error.until - self._clock() + put_back_spread(consumed.receives))
             return
         if outcome.state is State.RETRYING:
             # Without an attempt to count (AWS is in the way) receives are, or SQS would soon have had enough of them.

@@ -193,6 +193,9 @@ class CredentialStore:
         for name, value in zip(("access_code", "secret"), values, strict=True):
             if not isinstance(value, str) or not value:
                 raise CredentialsError(f"secret {self._secret_id}, account {account!r}: {name} must be a string")
+        if not str(values[0]).isprintable():
+            # It is signed, and no such text is (`signing.canonical_json`).
+            raise CredentialsError(f"secret {self._secret_id}, account {account!r}: access_code must be printable")
         return Credentials(str(values[0]), str(values[1]), self._stale, self._version)
 
 

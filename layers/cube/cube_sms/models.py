@@ -266,6 +266,21 @@ def _description(annotation: Any) -> str:
     return str(meta.description)
 
 
+def is_identity(account: str, request_id: str) -> bool:
+    """Return whether a message can be of this account and have this id.
+
+    Examples
+    --------
+    >>> is_identity("default", "order-7781"), is_identity("#refused", "order-7781")
+    (True, False)
+    """
+    try:
+        msgspec.convert((account, request_id), tuple[Account, RequestId])
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def mask_device_id(device_id: str) -> str:
     """Return the device id with all but its last four characters masked.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -429,8 +430,10 @@ def hash_of(request: SendRequest) -> str:
         SHA-256 in hexadecimal digits.
     """
     # The id is the record's key. A field left out and the same field with its default are one, and so is a time in two
-    # time zones.
-    expires_at = request.expires_at.astimezone(UTC) if request.expires_at else msgspec.UNSET
+    # time zones, unless UTC has no date for it: at the two ends of the calendar.
+    expires_at = request.expires_at
+    with suppress(OverflowError):
+        expires_at = expires_at.astimezone(UTC) if expires_at else expires_at
     content = msgspec.json.encode(
         msgspec.structs.replace(request, request_id=msgspec.UNSET, expires_at=expires_at, task_token=msgspec.UNSET)
     )

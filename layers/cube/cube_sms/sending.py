@@ -164,7 +164,7 @@ class Sender:
         self._clock = clock
         self._sleep = sleep
         self.longest_send = 2 * client.longest_post + sum(FINISH_PAUSES)
-        """The most seconds one `send` takes where AWS answers at once."""
+        """The most seconds one `send` takes where AWS answers at once and no connection or slot is waited for."""
 
     @classmethod
     def from_settings(

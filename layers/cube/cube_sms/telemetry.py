@@ -42,8 +42,6 @@ MAX_FAULTS = 20
 # What CloudWatch takes of one metric in one object.
 MAX_VALUES = 100
 
-_NOT_ACCOUNTS = {ALL_ACCOUNTS, UNKNOWN_ACCOUNT}
-
 _METRIC_OF_STATE = {
     State.SENT: "MessagesSent",
     State.REJECTED: "MessagesRejected",
@@ -74,7 +72,8 @@ class Telemetry:
         self.logger = Logger(service=service, location=None, json_serializer=_json, json_deserializer=str)
         self._service = service
         self._emitters: dict[str, EphemeralMetrics] = {}
-        self._metrics: defaultdict[str, defaultdict[tuple[str, MetricUnit], list[float]]]
+        # By the Account dimension, and whether it is an account's name, which may be one of those above.
+        self._metrics: defaultdict[tuple[str, bool], defaultdict[tuple[str, MetricUnit], list[float]]]
         self._metrics = defaultdict(lambda: defaultdict(list))
 
     def consumed(self, consumed: Consumed) -> None:
@@ -130,10 +129,10 @@ class Telemetry:
     def paced(self, gate: GateStatus) -> None:
         """Report the state of the gate, once for each invocation."""
         if gate.quota_used is not None:
-            self._add(ALL_ACCOUNTS, "QuotaUsed", MetricUnit.Percent, round(gate.quota_used, 2))
+            self._share(ALL_ACCOUNTS, "QuotaUsed", MetricUnit.Percent, round(gate.quota_used, 2))
         if gate.closed_for:
             self.logger.warning("gate closed", extra={"reason": gate.closed_for})
-            self._add(ALL_ACCOUNTS, "GateClosed", MetricUnit.Count, 1)
+            self._share(ALL_ACCOUNTS, "GateClosed", MetricUnit.Count, 1)
 
     def posted(self, posted: Posted, correlation_id: str) -> None:
         """Report what became of a request to the API."""
@@ -148,17 +147,17 @@ class Telemetry:
         if published.error:
             message_id = ended.detail.get("messageId") if ended else None
             self._log("error", "not published", published.sequence_number, message_id=message_id, error=published.error)
-            self._add(ALL_ACCOUNTS, "EventsFailed", MetricUnit.Count, 1)
+            self._share(ALL_ACCOUNTS, "EventsFailed", MetricUnit.Count, 1)
         elif ended and published.published_at:
             account = ended.detail["account"]
             ended_at = datetime.fromisoformat(ended.detail["updatedAt"]).timestamp()
             self._add(account, "EventsPublished", MetricUnit.Count, 1)
             self._add(account, "EventLag", MetricUnit.Milliseconds, round((published.published_at - ended_at) * 1000))
         if published.answered:
-            self._add(ALL_ACCOUNTS, "TasksAnswered", MetricUnit.Count, published.answered)
+            self._share(ALL_ACCOUNTS, "TasksAnswered", MetricUnit.Count, published.answered)
         if published.unanswered:
             self._log("warning", "task not answered", published.sequence_number, errors=published.unanswered)
-            self._add(ALL_ACCOUNTS, "TasksUnanswered", MetricUnit.Count, len(published.unanswered))
+            self._share(ALL_ACCOUNTS, "TasksUnanswered", MetricUnit.Count, len(published.unanswered))
 
     def failed(self, error: Exception, correlation_id: str, **details: Any) -> None:
         """Report a request that could not be dealt with.
@@ -172,7 +171,7 @@ class Telemetry:
             self._log(
                 "warning", "invalid request", correlation_id, request_id=error.request_id, faults=faults, **details
             )
-            self._add(UNKNOWN_ACCOUNT, "MessagesInvalid", MetricUnit.Count, 1)
+            self._share(UNKNOWN_ACCOUNT, "MessagesInvalid", MetricUnit.Count, 1)
         else:
             stack = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
             self._log("error", "unexpected error", correlation_id, error=type(error).__name__, stack=stack, **details)
@@ -184,7 +183,7 @@ class Telemetry:
         dimensions, and an alarm watches one set of them.
         """
         gathered, self._metrics = self._metrics, defaultdict(lambda: defaultdict(list))
-        for account, metrics in gathered.items():
+        for (account, is_account), metrics in gathered.items():
             emitter = self._emitter(account)
             emitted = {
                 name: (unit, [sum(values)] if unit is MetricUnit.Count else values)
@@ -192,7 +191,7 @@ class Telemetry:
             }
             for start in range(0, max(len(values) for _, values in emitted.values()), MAX_VALUES):
                 # Powertools forgets these when it is flushed.
-                emitter.dimension_sets[:] = [] if account in _NOT_ACCOUNTS else [{"service": self._service}]
+                emitter.dimension_sets[:] = [{"service": self._service}] if is_account else []
                 # Its `add_metric` looks at all values of a metric for each that it adds.
                 for name, (unit, values) in emitted.items():
                     if chunk := values[start : start + MAX_VALUES]:
@@ -207,7 +206,10 @@ class Telemetry:
         return self._emitters[account]
 
     def _add(self, account: str, name: str, unit: MetricUnit, value: float) -> None:
-        self._metrics[account][name, unit].append(value)
+        self._metrics[account, True][name, unit].append(value)
+
+    def _share(self, dimension: str, name: str, unit: MetricUnit, value: float) -> None:
+        self._metrics[dimension, False][name, unit].append(value)
 
     def _log(self, level: str, text: str, correlation_id: str, **fields: Any) -> None:
         known = {name: value for name, value in fields.items() if value is not None}
