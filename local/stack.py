@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import urllib3
@@ -20,7 +20,7 @@ from local.deploy import BUILD, deploy
 from local.ministack import REGION, MiniStack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -155,6 +155,21 @@ class LocalStack:
             **order,
         )
         return str(answer["MessageId"])
+
+    @contextmanager
+    def queue_paused(self) -> Iterator[None]:
+        """Let messages gather on the send queue for as long as this context: the queue function gets none of them.
+
+        The queue is the one that the function reads when the context begins.
+        """
+        functions = self.aws.client("lambda")
+        name = self.outputs["SendFromQueueFunctionName"]
+        (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+        try:
+            yield
+        finally:
+            functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
 
     def call_api(self, method: str, path: str, body: str | None = None, **headers: str) -> HttpAnswer:
         """Call the REST API, signed for IAM; an underscore in a header's name stands for a hyphen."""

@@ -167,8 +167,8 @@ def route(stack: LocalStack, proxy: AwsProxy, *services: str, **variables: str) 
 def change_environment(stack: LocalStack, **variables: str) -> None:
     """Change variables of the functions' environment."""
     functions: Any = stack.aws.client("lambda")
-    for output in ("SendFromQueueFunctionName", "SendFromApiFunctionName", "PublishOutcomesFunctionName"):
-        name = stack.outputs[output]
+    for function in ("SendFromQueueFunction", "SendFromApiFunction", "ShowMessageFunction", "PublishOutcomesFunction"):
+        name = stack.physical_id(function)
         environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         functions.update_function_configuration(
             FunctionName=name, Environment={"Variables": {**environment, **variables}}

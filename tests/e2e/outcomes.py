@@ -1,4 +1,4 @@
-"""A consumer of outcome events that can wait until it has all there are."""
+"""Outcome events: a consumer that can wait until it has all there are, and what the log says of those there are not."""
 
 from __future__ import annotations
 
@@ -45,3 +45,15 @@ class OutcomeConsumer(EventConsumer):
         wait_until(
             "the event of a message that ends now", lambda: self.details(str(marker.request_id)), timeout=timeout
         )
+
+
+def wait_until_not_published(stack: LocalStack, request_id: str) -> None:
+    """Wait until the log says that the outcome of a message could not be published."""
+
+    def logged() -> bool:
+        return any(
+            entry["message"] == "not published" and entry.get("message_id") == f"default#{request_id}"
+            for entry in stack.outcomes()
+        )
+
+    wait_until(f"{request_id} not to be published", logged)

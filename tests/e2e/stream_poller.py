@@ -37,7 +37,7 @@ class StreamPoller:
     Parameters
     ----------
     stack : LocalStack
-        The stack, whose own mapping rests meanwhile.
+        The stack, whose own mapping rests from then on: it does not know what has been dealt with here.
     clock : Callable[[], float]
         Seconds since the epoch, by which records get too old.
     """

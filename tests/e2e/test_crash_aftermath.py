@@ -58,13 +58,9 @@ class Found(NamedTuple):
 
 
 def enqueue_as_one_batch(stack: LocalStack, messages: Sequence[Message]) -> None:
-    functions: Any = stack.aws.client("lambda")
-    name = stack.outputs["SendFromQueueFunctionName"]
-    (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
-    for message in messages:
-        stack.enqueue(message.json)
-    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+    with stack.queue_paused():
+        for message in messages:
+            stack.enqueue(message.json)
 
 
 def call_until_settled(stack: LocalStack, message: Message) -> list[HttpAnswer]:

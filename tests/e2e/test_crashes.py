@@ -30,6 +30,9 @@ from tests.e2e.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The first test waits for all of the crashes.
+pytestmark = pytest.mark.timeout(600)
+
 # A claim's lease is 2 * (2 + 3) + 10 seconds.
 PARAMETERS = {
     "CubeConnectTimeout": "2",

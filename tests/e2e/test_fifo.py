@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -82,17 +81,6 @@ def accepted(stack: LocalStack, device: str) -> list[int]:
     return [int(post["contents"][0]) for post in stack.cube.requests(device) if post["accepted"]]
 
 
-@contextmanager
-def held_back(stack: LocalStack) -> Iterator[None]:
-    """Let the queue fill before it is consumed."""
-    functions: Any = stack.aws.client("lambda")
-    arn = stack.outputs["SendQueueArn"]
-    (mapping,) = functions.list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
-    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
-    yield
-    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
-
-
 def test_queues_are_fifo_and_each_group_counts_for_itself(stack: LocalStack) -> None:
     def attributes(output: str) -> dict[str, str]:
         found: dict[str, str] = stack.sqs.get_queue_attributes(QueueUrl=stack.outputs[output], AttributeNames=["All"])[
@@ -111,6 +99,7 @@ def test_queues_are_fifo_and_each_group_counts_for_itself(stack: LocalStack) -> 
     assert json.loads(attributes("SendQueueUrl")["RedrivePolicy"])["deadLetterTargetArn"].endswith(".fifo")
 
 
+@pytest.mark.timeout(600)
 def test_each_device_gets_its_messages_in_order_whatever_fails(stack: LocalStack) -> None:
     # Given a provider that fails at random, and always for one device
     devices, doomed = [a_device() for _ in range(8)], a_device()
@@ -139,11 +128,11 @@ def test_order_outlives_a_worker(stack: LocalStack) -> None:
     slow, other = a_device(), a_device()
     stack.cube.configure(device_faults={slow: "delay:0.4"})
     workers = Workers(stack, stack.outputs["SendFromQueueFunctionName"])
-    with held_back(stack):
+    with stack.queue_paused():
         enqueue(stack, *[slow, other] * 5)
 
     # When the worker is killed in the middle of it
-    wait_until("the batch to be under way", lambda: len(accepted(stack, slow)) == 2)
+    wait_until("the batch to be under way", lambda: len(accepted(stack, slow)) >= 2)
     for pid in workers.pids():
         kill(pid)
     assert queued(stack) == 10
@@ -160,7 +149,7 @@ def test_messages_of_a_rule_are_forwarded_to_their_devices(stack: LocalStack) ->
     # Given messages that came under one group, as EventBridge has it
     devices = [a_device() for _ in range(3)]
     stack.cube.configure(device_faults={devices[0]: "status:503*1"})
-    with held_back(stack):
+    with stack.queue_paused():
         enqueue(stack, *devices * 3, group=RULE)
 
     # Then each device gets its own, in order
@@ -243,7 +232,7 @@ def test_message_queued_by_the_api_twice_is_sent_once_and_another_one_is_a_confl
 def test_queue_of_another_type_is_another_queue_and_nothing_on_the_old_one_is_lost() -> None:
     with LocalStack(is_limited=False) as stack:
         device, old_queue = a_device(), stack.outputs["SendQueueUrl"]
-        with held_back(stack):
+        with stack.queue_paused():
             # Given a message that is still on the queue
             message_id = stack.enqueue(send_request(device, content="0"))
 

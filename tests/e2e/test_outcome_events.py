@@ -21,6 +21,7 @@ from tests.e2e.stream_poller import StreamPoller
 from tests.e2e.test_dead_letters import dlq
 from tests.e2e.test_replay_outcomes import replay, unpublished
 from tests.e2e.test_send import a_device
+from tests.e2e.test_workflows import ended
 from tests.e2e.verdicts import AT_MOST_ONCE, Message, Verdict, verdicts, wait_until_the_queue_is_empty
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ def test_request_event_that_is_refused_can_be_put_back(stack: LocalStack, consum
     # When the account has some, and it is put back
     stack.put_credentials({**accounts, "new": accounts["default"]})
     change_environment(stack, RESTARTED_AFTER=event_id)
-    dlq(stack, "redrive", "--request-id", event_id)
+    # Looking at the letter has hidden it for a moment.
+    wait_until("it to be put back", lambda: ", 1 put back" in dlq(stack, "redrive", "--request-id", event_id))
 
     # Then it is sent under the event's id
     (detail,) = wait_until("its event", lambda: consumer.details(event_id))
@@ -150,10 +152,6 @@ def state_machine(stack: LocalStack) -> str:
 
 def start(stack: LocalStack, state_machine: str, message: Message) -> Execution:
     return Execution.start(stack, state_machine, message.body)
-
-
-def ended(execution: Execution) -> dict[str, Any]:
-    return wait_until(f"{execution.arn} to end", execution.ended) or {}
 
 
 def test_tasks_that_ask_while_a_message_is_being_sent_are_told_too(stack: LocalStack, state_machine: str) -> None:

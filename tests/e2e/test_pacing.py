@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cube_sms.gate_item import GATE_KEY
 from cube_sms.states import State
 from local.stack import LocalStack, wait_until
 from tests.e2e.aws_proxy import change_environment
@@ -75,6 +76,14 @@ def hidden(stack: LocalStack) -> int:
     name = "ApproximateNumberOfMessagesNotVisible"
     url = stack.outputs["SendQueueUrl"]
     return int(stack.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+
+
+def closed_until(stack: LocalStack) -> float:
+    """Return until when the gate is closed, in seconds since the epoch; 0 where it is open."""
+    found = stack.aws.client("dynamodb").get_item(
+        TableName=stack.outputs["MessagesTableName"], Key={"messageId": {"S": GATE_KEY}}, ConsistentRead=True
+    )
+    return float(found["Item"].get("closedUntil", {"N": "0"})["N"])
 
 
 def call_until_sent(stack: LocalStack, message: Message) -> list[HttpAnswer]:
@@ -162,6 +171,7 @@ def test_throttling_in_the_middle_of_a_burst_stops_both_functions_for_that_long(
         throttle.is_due = True
         wait_until("the provider to refuse", lambda: throttle.throttled_at)
         opens_at = throttle.throttled_at + throttle.retry_after
+        wait_until("the gate to be closed", lambda: closed_until(stack) > time.time())
 
         # Then callers of the API are told so at once, for as long as it takes
         called = [Message.make() for _ in range(3)]

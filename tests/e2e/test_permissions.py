@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from local.stack import ACCESS_CODE, SECRET, wait_until
 from local.workflows import EventConsumer, Execution, create_send_and_wait
 from tests.e2e.aws_proxy import change_environment
+from tests.e2e.outcomes import wait_until_not_published
 from tests.e2e.test_send import a_device, dead_letter, send_request, states
 from tests.e2e.verdicts import set_visibility_timeout
 
@@ -218,16 +219,6 @@ def the_api_shows_nothing(stack: LocalStack, withdrawn: Withdrawn) -> None:
     with withdrawn():
         assert stack.call_api("GET", f"/messages/{key}").status == 503
     assert stack.call_api("GET", f"/messages/{key}").body["state"] == "SENT"
-
-
-def wait_until_not_published(stack: LocalStack, request_id: str) -> None:
-    def logged() -> bool:
-        return any(
-            entry["message"] == "not published" and entry.get("message_id") == f"default#{request_id}"
-            for entry in stack.outcomes()
-        )
-
-    wait_until(f"{request_id} not to be published", logged)
 
 
 def an_outcome_is_not_published(stack: LocalStack, withdrawn: Withdrawn) -> None:

@@ -12,6 +12,7 @@ import pytest
 from local.stack import LocalStack, wait_until
 from local.workflows import EventConsumer
 from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Proxied, Rule, always, route
+from tests.e2e.outcomes import wait_until_not_published
 from tests.e2e.scripts import run_script
 from tests.e2e.test_send import a_device, send_request, states
 
@@ -45,16 +46,9 @@ def unpublished(stack: LocalStack) -> int:
 def a_lost_event(proxied: Proxied, **fields: Any) -> str:
     """Send a message while EventBridge is away, and return its id. The local stream does not try again."""
     stack, request_id = proxied.stack, f"lost-{uuid4()}"
-
-    def is_reported() -> bool:
-        return any(
-            entry["message"] == "not published" and entry.get("message_id") == f"default#{request_id}"
-            for entry in stack.outcomes()
-        )
-
     with proxied.proxy.applying(Rule("PutEvents", always(INTERNAL_ERROR))):
         stack.enqueue(send_request(a_device(), requestId=request_id, **fields))
-        wait_until("it to be reported", is_reported)
+        wait_until_not_published(stack, request_id)
     assert states(stack, request_id) == ["SENT"]
     return request_id
 

@@ -13,17 +13,12 @@ from botocore.stub import Stubber
 
 from cube_sms.credentials import RETRY_SECONDS, Credentials, CredentialStore
 from cube_sms.errors import CredentialsError, UnknownAccountError
+from tests.unit.test_credentials import DEFAULT, FLEET, MAX_AGE, NAME, ROTATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-NAME = "cube-sms/credentials"
-MAX_AGE = 300.0
-DEFAULT = {"access_code": "P002276", "secret": "Zebra-1"}
-FLEET = {"access_code": "P002277", "secret": "Zebra-2"}
-ROTATED = {"access_code": "P002276", "secret": "Zebra-3"}
 
 THROTTLED = ("ThrottlingException", 400)
 AWAY = [

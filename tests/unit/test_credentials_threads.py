@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from cube_sms.credentials import Credentials, CredentialStore
+from tests.unit.test_credentials import DEFAULT, NAME, ROTATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-NAME = "cube-sms/credentials"
-DEFAULT = {"access_code": "P002276", "secret": "Zebra-1"}
-ROTATED = {"access_code": "P002276", "secret": "Zebra-3"}
 
 
 class CountingClient:
