@@ -136,16 +136,12 @@ def steady(stack: LocalStack, count: int, per_second: float) -> Load:
 
 def burst(stack: LocalStack, count: int) -> Load:
     """Send messages that all lie on the queue before the first one is taken, and wait for the event of each."""
-    functions: Any = stack.aws.client("lambda")
-    name = stack.outputs["SendFromQueueFunctionName"]
-    (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
-    for batch in batched(range(count), SQS_BATCH, strict=False):
-        entries: Any = [{"Id": str(n), "MessageBody": message()} for n in batch]
-        stack.sqs.send_message_batch(QueueUrl=stack.outputs["SendQueueUrl"], Entries=entries)
     with Consumer(stack) as consumer:
-        earlier, start = len(invocations(stack)), time.time()
-        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+        with stack.queue_paused():
+            for batch in batched(range(count), SQS_BATCH, strict=False):
+                entries: Any = [{"Id": str(n), "MessageBody": message()} for n in batch]
+                stack.sqs.send_message_batch(QueueUrl=stack.outputs["SendQueueUrl"], Entries=entries)
+            earlier, start = len(invocations(stack)), time.time()
         return _finish(stack, consumer, count, start, earlier)
 
 

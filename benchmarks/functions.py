@@ -38,25 +38,29 @@ class Subject:
         Where its handler is.
     path : tuple of Path
         All that its process finds outside the standard library.
+    variables : tuple of (str, str)
+        Further variables of its environment.
     """
 
     name: str
     module: str
     path: tuple[Path, ...]
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 def _built(function: str) -> tuple[Path, ...]:
     return (BUILD / function, *(BUILD / layer / "python" for layer in LAYERS))
 
 
-def _peer(name: str, module: str) -> Subject:
-    return Subject(name, f"benchmarks.peers.{module}", (PEERS_PACKAGES, ROOT))
+def _peer(name: str, module: str, **variables: str) -> Subject:
+    return Subject(name, f"benchmarks.peers.{module}", (PEERS_PACKAGES, ROOT), tuple(variables.items()))
 
 
 OURS = Subject("cube-sms", "app", _built(QUEUE_FUNCTION))
 OUR_API = Subject("cube-sms API", "app", _built(API_FUNCTION))
 PUBLISHER = Subject("cube-sms publisher", "app", _built(PUBLISH_FUNCTION))
 NAIVE = _peer("naive", "naive")
+UNTRACED = _peer("naive without Tracer", "naive", POWERTOOLS_TRACE_DISABLED="true")
 ASYNC = _peer("async", "asynchronous")
 BARE = _peer("bare", "bare")
 FLOOR = _peer("floor", "floor")
@@ -129,6 +133,7 @@ def environment(subject: Subject, deployed: dict[str, str] | None = None, *, is_
         "AWS_SECRET_ACCESS_KEY": "benchmark",
         "AWS_DEFAULT_REGION": "eu-central-1",
         **(settings() if deployed is None else deployed),
+        **dict(subject.variables),
     }
     if is_lambda:
         variables |= {

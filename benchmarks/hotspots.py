@@ -70,6 +70,18 @@ REASONS = {
         "reading and checking the request",
         "A fault found here costs microseconds, at Cube a query.",
     ),
+    "cube_sms/request_events.py": (
+        "taking a request out of EventBridge's event",
+        "The queue takes requests bare and in events, and has to tell which it is.",
+    ),
+    "cube_sms/content.py": (
+        "checking the text",
+        "What is too long, or has no form in the signature, is refused before it costs a query.",
+    ),
+    "cube_sms/states.py": ("what a state means", "Whether a message has come to its end is asked of its record."),
+    "cube_sms/breaker.py": ("the breaker", "It only says that it is not closed."),
+    "cube_sms/gate_item.py": ("the gate's item", "Without limits, as here, there is nothing in it."),
+    "cube_sms/quota.py": ("the day's quota", "Without one, as here, there is nothing to count."),
     "cube_sms/pacing.py": ("the gate", "Without limits, as here, it only asks whether there are any."),
     "cube_sms/credentials.py": ("the account's credentials", "They are looked up in memory while they are fresh."),
     "app.py": ("the handler", "It puts Lambda's context into the log, and hands over."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.functions import BARE, NAIVE, OURS, VALGRIND
+from benchmarks.functions import BARE, NAIVE, OURS, UNTRACED, VALGRIND
 from benchmarks.growth import MOST_GROWTH
 from benchmarks.processes import instructions, worker_command, worker_environment
 from benchmarks.report import Section, compare
@@ -44,9 +44,12 @@ def measure(*, quick: bool = False) -> Section:
     if not VALGRIND:
         return Section(TITLE, "Not measured: valgrind was not found.", [])
     with Server() as server:
-        counted = _of_messages(server, (OURS, NAIVE, BARE), _SIZE, _BATCHES)
+        counted = _of_messages(server, (OURS, NAIVE, UNTRACED, BARE), _SIZE, _BATCHES)
         samples = {name: [count / 1e3] for name, count in counted.items()}
-        found = rows(f"instructions, batch of {_SIZE}", "k", samples)
+        kind = f"instructions, batch of {_SIZE}"
+        found = rows(kind, "k", samples)
+        what = f"a message / {UNTRACED.name}, {kind}"
+        found.append(compare(what, "k", samples[OURS.name], samples[UNTRACED.name]))
         if not quick:
             ours = [_of_messages(server, [OURS], *size)[OURS.name] / 1e3 for size in _GROWTH]
             what = f"a message in a batch of {_GROWTH[0].messages} / of {_GROWTH[1].messages}, instructions"

@@ -15,8 +15,8 @@ _ROUNDS = 80
 _COUNT = 500
 
 _METHOD = """
-`sign(parameters, secret)` of the provider's own example against `hmac.digest` of the bytes it signs, with SHA-1. Beside
-the median of its time stands the fastest round: the median moves with what else the machine does.
+CPU of `sign(parameters, secret)` with the provider's own example, against `hmac.digest` of the bytes it signs, with
+SHA-1. Beside the median stands the round with the least: the median moves with what else the machine does.
 """
 
 
@@ -27,8 +27,8 @@ def measure(*, quick: bool = False) -> Section:
     spread = Spread.of(samples["sign"])
     rows = [
         Row(
-            "sign, time",
-            f"{spread.text('us')}, fastest {min(samples['sign']):.2f}",
+            "sign, CPU",
+            f"{spread.text('us')}, least {min(samples['sign']):.2f}",
             target=f"<= {MOST_MICROSECONDS:g} us",
             verdict=verdict(spread.median, MOST_MICROSECONDS),
         ),

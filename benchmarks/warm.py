@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.functions import ASYNC, BARE, FLOOR, NAIVE, OURS
+from benchmarks.functions import ASYNC, BARE, FLOOR, NAIVE, OURS, UNTRACED
 from benchmarks.processes import Worker
 from benchmarks.report import Row, Section, Spread, compare, table
 from benchmarks.server import AWS_SECONDS, Server
@@ -31,7 +31,9 @@ with the gate tells: it is written once a batch, and the connection to Cube is c
 The peers (`benchmarks/peers/`), each with the same signature:
 
 - **naive**: a `requests.Session`, and Powertools as in its documentation: `BatchProcessor`, `idempotent_function` with
-  `DynamoDBPersistenceLayer` (two writes a message, as ours), `get_secret`, `Tracer`, `Logger`, `Metrics`;
+  `DynamoDBPersistenceLayer` (two writes a message, as ours), `get_secret`, `Tracer`, `Logger`, `Metrics`. `Tracer`
+  makes X-Ray subsegments of each message and of its calls; ours makes no subsegments, so there are rows of naive
+  without `Tracer` (`POWERTOOLS_TRACE_DISABLED`) too;
 - **async**: aiohttp, `AsyncBatchProcessor` and boto3 in threads for two writes a message;
 - **bare**: a loop of urllib3, which neither records nor logs;
 - **floor**: a loop of `send` and `recv` on a socket.
@@ -64,8 +66,10 @@ _AWAKE = (_Size(1, 20, 6), _Size(10, 3, 6))
 # Limits such as a deployment has, but so high that nothing waits: the gate is asked once a batch, and no connection to
 # Cube is left open behind it.
 _GATE = {"CUBE_MAX_QPS": "200", "CUBE_DAILY_QUOTA": "5000000", "CUBE_MAX_CONNECTIONS": "3"}
-_GATE_BATCH = 10
-_GATE_ROUNDS = 12
+
+# Of two functions that are compared in turns.
+_PAIR_BATCH = 10
+_PAIR_ROUNDS = 12
 
 # Microseconds of a message, by subject, one for each round.
 type Samples = dict[str, list[float]]
@@ -84,24 +88,28 @@ def measure(*, quick: bool = False) -> Section:
                 details.append(_table(delay, samples))
             if not delay:
                 series = _medians(samples)
-        found_rows.append(_gate_row(server, 3 if quick else _GATE_ROUNDS))
+        pair_rounds = 3 if quick else _PAIR_ROUNDS
+        what = f"a message / {UNTRACED.name}, CPU, batch of {_PAIR_BATCH}, Cube after 0 ms"
+        found_rows.append(_pair_row(what, Worker(OURS, server), Worker(UNTRACED, server), pair_rounds))
+        what = f"a message with the gate / without, CPU, batch of {_PAIR_BATCH}"
+        with_gate = Worker(OURS, server, variables=_GATE)
+        found_rows.append(_pair_row(what, with_gate, Worker(OURS, server), pair_rounds))
     with Server(aws_seconds=0.0) as server:
         for size, found in _cpu(server, 0.0, _AWAKE).items():
             found_rows += rows(f"CPU, batch of {size:,}, Cube and DynamoDB at once", "us", found)
     return Section(TITLE, _METHOD, found_rows, details, series={"warm": series})
 
 
-def _gate_row(server: Server, rounds: int) -> Row:
-    with Worker(OURS, server) as without, Worker(OURS, server, variables=_GATE) as with_gate:
-        samples: dict[Worker, list[float]] = {with_gate: [], without: []}
+def _pair_row(what: str, ours: Worker, other: Worker, rounds: int) -> Row:
+    with ours, other:
+        samples: dict[Worker, list[float]] = {ours: [], other: []}
         for number in range(rounds + 1):
             for worker, found in samples.items():
-                microseconds = worker.do("handle", _GATE_BATCH)["cpu"] / _GATE_BATCH * 1e6
+                microseconds = worker.do("handle", _PAIR_BATCH)["cpu"] / _PAIR_BATCH * 1e6
                 # The first round connects.
                 if number:
                     found.append(microseconds)
-    what = f"a message with the gate / without, CPU, batch of {_GATE_BATCH}"
-    return compare(what, "us", samples[with_gate], samples[without])
+    return compare(what, "us", samples[ours], samples[other])
 
 
 def _cpu(server: Server, delay: float, sizes: Sequence[_Size]) -> dict[int, Samples]:

@@ -98,7 +98,7 @@ def drain(stack: LocalStack, messages: int, *, invocations: int, api_every: floa
     calls: list[ApiCall] = []
     _warm_up(stack, sqs, queue, invocations)
     # The burst is there before the first message is taken: what drains it does not compete with what brings it.
-    with _paused(stack):
+    with stack.queue_paused():
         _enqueue(sqs, queue, devices)
     start = time.time()
     with _calling(stack, calls, api_every):
@@ -121,7 +121,7 @@ def _warm_up(stack: LocalStack, sqs: Any, queue: str, invocations: int) -> None:
     limits = {"qps": 0, "connections": 0}
     restored = {name: value for name, value in stack.cube.configure().items() if name in limits}
     stack.cube.configure(**limits)
-    with _paused(stack):
+    with stack.queue_paused():
         _enqueue(sqs, queue, [f"8930{number:016d}" for number in range(invocations * _SQS_BATCH)])
     stack.call_api("POST", "/messages", _body("89309999999999999999"))
     wait_until("the workers to be warm", lambda: not _depth(sqs, queue), timeout=_WARM_UP_SECONDS)
@@ -129,16 +129,6 @@ def _warm_up(stack: LocalStack, sqs: Any, queue: str, invocations: int) -> None:
     time.sleep(_SECOND)
     stack.cube.configure(**restored)
     stack.cube.reset()
-
-
-@contextmanager
-def _paused(stack: LocalStack) -> Iterator[None]:
-    functions = stack.aws.client("lambda")
-    name = stack.outputs["SendFromQueueFunctionName"]
-    (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
-    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
-    yield
-    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
 
 
 @contextmanager

@@ -105,8 +105,20 @@ def page(results: Sequence[Result], calls: str, limit: float) -> str:
         peer=PEER_INVOCATIONS,
         limit=limit,
     )
-    parts = [_INTRODUCTION, table(HEADER, rows(results)), f"Machine: {machine()}.", "## The gate", calls, method]
+    found = [table(HEADER, rows(results)), *_faster_peers(results), f"Machine: {machine()}."]
+    parts = [_INTRODUCTION, *found, "## The gate", calls, method]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _faster_peers(results: Iterable[Result]) -> list[str]:
+    """Return a sentence for each case in which the peer is faster, which the shares of two optima do not tell."""
+    return [
+        f"At {result.case.latency * 1000:g} ms and {result.case.qps} QPS the peer is faster, since ours keeps "
+        f"{result.case.api_invocations} of the {result.case.connections} connections for the API; each share is of an "
+        "optimum of its own."
+        for result in results
+        if result.peer and result.peer.backlog.rate > result.ours.backlog.rate
+    ]
 
 
 def _row(name: str, who: str, run: Figures, case: Case | None = None) -> tuple[str, ...]:
