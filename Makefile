@@ -10,9 +10,8 @@ MINISTACK := .venv-ministack
 BENCH := .venv-bench
 RUNTIME := .runtime
 
-# `sam build` wants a python3.13 on PATH, and `sam validate` a region.
+# `sam build` wants a python3.13 on PATH.
 export PATH := $(CURDIR)/$(DEV)/bin:$(PATH)
-export AWS_DEFAULT_REGION ?= eu-central-1
 export SAM_CLI_TELEMETRY := 0
 
 help: ## Show this
@@ -62,6 +61,8 @@ check-mypy:
 	scripts/quietly mypy $(DEV)/bin/mypy
 check-cfn-lint:
 	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint template.yaml monitoring/dashboard.yaml schemas/registry.yaml
+# Any region will do.
+check-sam check-sam-lint: export AWS_DEFAULT_REGION ?= eu-central-1
 check-sam:
 	scripts/quietly "sam validate" $(SAM)/bin/sam validate
 check-sam-lint:

@@ -1,7 +1,7 @@
 """Show a change set of CloudFormation to those who approve it, or execute it and wait.
 
 Usage: ``python scripts/change_set.py --stack NAME show CHANGE_SET`` prints Markdown; ``execute CHANGE_SET`` fails where
-the stack is rolled back, and says why. boto3's own environment (``AWS_PROFILE``, ``AWS_REGION``) says where.
+the stack is rolled back, and says why. boto3's own environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``) says where.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ the meantime is not sent again.
 
 Usage: ``python scripts/dlq.py [--stack NAME] [--queue URL] list``, or ``redrive --all``, ``--reason REASON``,
 ``--request-id ID``. Of a FIFO queue it lists ten letters of a device, and SQS shows no more until those are put back.
-boto3's own environment (``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``) says where.
+boto3's own environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``) says where.
 """
 
 from __future__ import annotations

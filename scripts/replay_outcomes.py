@@ -4,7 +4,7 @@ The queue of the unpublished says where in the stream of the table each batch st
 what it has lost is rebuilt from the records of the table. An event that is published again has the same ``eventId``.
 
 Usage: ``python scripts/replay_outcomes.py [--stack NAME] list``, ``replay``, or ``rebuild --since TIME``. boto3's own
-environment (``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``) says where.
+environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``) says where.
 """
 
 from __future__ import annotations

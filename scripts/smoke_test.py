@@ -1,8 +1,9 @@
 """Send two messages to a test device through a deployed stack, one at once and one through the queue, and follow them.
 
 Usage: ``python scripts/smoke_test.py --device ICCID [--stack NAME] [--api-url URL]``. It fails unless both end as SENT
-and a repeated call sends nothing. boto3's own environment (``AWS_PROFILE``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``) says
-where; its credentials need ``execute-api:Invoke``, and ``cloudformation:DescribeStacks`` without ``--api-url``.
+and a repeated call sends nothing. boto3's own environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``,
+``AWS_ENDPOINT_URL``) says where; its credentials need ``execute-api:Invoke``, and ``cloudformation:DescribeStacks``
+without ``--api-url``.
 """
 
 from __future__ import annotations
