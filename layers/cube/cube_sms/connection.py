@@ -284,8 +284,8 @@ class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         # urllib3 gives each address of the host the whole time, and the TLS handshake as much again. Here the addresses
         # share it, so that one which does not answer leaves time for the others, and the handshake has what is left.
-        deadline = time.monotonic() + float(self.timeout or 0)
         found = socket.getaddrinfo(self.host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
+        deadline = time.monotonic() + float(self.timeout or 0)
         failed = OSError("the host has no address")
         for tried, (*_, address) in enumerate(found):
             share = max(0.001, deadline - time.monotonic()) / (len(found) - tried)
