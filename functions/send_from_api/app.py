@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from cube_sms.api import PATIENCE, MessagesApi
-from cube_sms.aws import AWS_CONFIG, dynamodb_client, secrets_manager_client
+from cube_sms.aws import AWS_CONFIG, direct_client
 from cube_sms.replies import Reply, problem, reply_to_error
 from cube_sms.sending import Sender
 from cube_sms.settings import Settings
@@ -27,8 +27,8 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 def api() -> MessagesApi:
     """Make what answers, once for each execution environment."""
     settings = Settings.from_environment(os.environ)
-    secrets_manager = secrets_manager_client(os.environ)
-    dynamodb = dynamodb_client(os.environ)
+    secrets_manager = direct_client("secretsmanager", os.environ)
+    dynamodb = direct_client("dynamodb", os.environ)
     sender = Sender.from_settings(settings, secrets_manager, dynamodb, patience=PATIENCE)
     return MessagesApi(sender, boto3.client("sqs", config=AWS_CONFIG), settings)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.aws import AWS_CONFIG, dynamodb_client, secrets_manager_client
+from cube_sms.aws import AWS_CONFIG, direct_client
 from cube_sms.consumer import QueueConsumer
 from cube_sms.sending import Sender
 from cube_sms.settings import Settings
@@ -26,8 +26,8 @@ def consumer() -> QueueConsumer:
     settings = Settings.from_environment(os.environ)
     sender = Sender.from_settings(
         settings,
-        secrets_manager_client(os.environ),
-        dynamodb_client(os.environ),
+        direct_client("secretsmanager", os.environ),
+        direct_client("dynamodb", os.environ),
         connections=settings.queue_send_concurrency,
     )
     return QueueConsumer(sender, boto3.client("sqs", config=AWS_CONFIG), settings)

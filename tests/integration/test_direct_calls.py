@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cube_sms.aws import AWS_CONFIG, dynamodb_client, secrets_manager_client
+from cube_sms.aws import AWS_CONFIG, direct_client
 from cube_sms.direct_calls import DirectCall, call_directly
 from tests.integration.wire import Wire, answer, self_signed
 
@@ -61,7 +61,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def ours(environment: Mapping[str, str]) -> DynamoDBClient:
-    client = dynamodb_client(environment)
+    client = direct_client("dynamodb", environment)
     assert isinstance(client.update_item, DirectCall)
     return client
 
@@ -350,7 +350,7 @@ class TestOtherOperations:
                 monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", wire.url)
                 client = boto3.client("secretsmanager", config=AWS_CONFIG)
                 if is_ours:
-                    client = secrets_manager_client(environment)
+                    client = direct_client("secretsmanager", environment)
                     assert isinstance(client.get_secret_value, DirectCall)
                 seen.append((answered(client.get_secret_value, {"SecretId": "cube-sms"}), asked(wire)))
         assert seen[0] == seen[1]
@@ -359,7 +359,7 @@ class TestOtherOperations:
     def test_each_service_is_signed_for_itself(self, environment: dict[str, str]) -> None:
         # Given clients of two services, called in turns
         sent: list[Any] = []
-        clients: list[Any] = [dynamodb_client(environment), secrets_manager_client(environment)]
+        clients: list[Any] = [direct_client("dynamodb", environment), direct_client("secretsmanager", environment)]
         for client in clients:
             client.meta.events.register("before-send", capturing(sent))
         for _ in range(2):
@@ -407,21 +407,21 @@ class TestDetours:
             bundle = {"AWS_CA_BUNDLE": str(tmp_path / "certificate.pem"), "AWS_ENDPOINT_URL_DYNAMODB": wire.url}
             for name, value in bundle.items():
                 monkeypatch.setenv(name, value)
-            client = dynamodb_client(environment | bundle)
+            client = direct_client("dynamodb", environment | bundle)
             assert outcome(client) == ("answered", ITEM)
 
     def test_proxy(self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         with Wire(GOOD) as proxy:
             monkeypatch.setenv("HTTP_PROXY", proxy.url)
             monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://dynamodb.example")
-            assert outcome(dynamodb_client(environment)) == ("answered", ITEM)
+            assert outcome(direct_client("dynamodb", environment)) == ("answered", ITEM)
             ((head, _),) = proxy.requests
         assert head.startswith("POST http://dynamodb.example/ ")
 
     def test_address_with_a_path(self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         with Wire(GOOD) as wire:
             monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", f"{wire.url}/behind/a/gateway")
-            assert outcome(dynamodb_client(environment)) == ("answered", ITEM)
+            assert outcome(direct_client("dynamodb", environment)) == ("answered", ITEM)
             ((head, _),) = wire.requests
         assert head.startswith("POST /behind/a/gateway")
 
@@ -433,7 +433,7 @@ class TestDetours:
     ) -> None:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        client = dynamodb_client(environment)
+        client = direct_client("dynamodb", environment)
         sent: list[Any] = []
         client.meta.events.register("before-send.dynamodb.UpdateItem", capturing(sent))
         client.update_item(**UPDATE)
@@ -444,7 +444,7 @@ class TestDetours:
             monkeypatch.delenv(name)
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        assert outcome(dynamodb_client({})) == ("broken", False)
+        assert outcome(direct_client("dynamodb", {})) == ("broken", False)
 
 
 class Body(BytesIO):

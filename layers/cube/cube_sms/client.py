@@ -1,8 +1,8 @@
 """Client of Cube's ``sendSms``: one POST, and exactly one of the outcomes in `cube_sms.errors`.
 
 Nothing above this module and `signing` knows the field names of sendSms's wire format, but for those of the array of
-messages, which callers may give (`content`). Facts about the provider come
-from docs/provider.md; an assumption among them stands beside a comment that says so.
+messages, which callers may give (`content`). Facts about the provider come from docs/provider.md; an assumption among
+them stands beside a comment that says so.
 """
 
 from __future__ import annotations

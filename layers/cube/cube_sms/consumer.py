@@ -146,10 +146,9 @@ class QueueConsumer:
         pause = 0.0
         try:
             while waiting and (left := time_left()) >= needed:
-                now = self._clock()
-                granted = self._reserve(len(waiting), now + left - needed)
+                deadline = self._clock() + left - RESERVED_SECONDS
+                granted = self._reserve(len(waiting), deadline - self._sender.longest_send)
                 begun, waiting = waiting[:granted], waiting[granted:]
-                deadline = now + left - RESERVED_SECONDS
                 for record, consumed in self._consume_all(begun, deadline, lambda: time_left() >= needed):
                     if consumed is None:
                         staying.append(record)

@@ -194,7 +194,7 @@ class CredentialStore:
             if not isinstance(value, str) or not value:
                 raise CredentialsError(f"secret {self._secret_id}, account {account!r}: {name} must be a string")
         if not str(values[0]).isprintable():
-            # It is signed, and no such text is (`signing.canonical_json`).
+            # It is signed, and a text with a control character is not (`signing.canonical_json`).
             raise CredentialsError(f"secret {self._secret_id}, account {account!r}: access_code must be printable")
         return Credentials(str(values[0]), str(values[1]), self._stale, self._version)
 

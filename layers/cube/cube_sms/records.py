@@ -432,8 +432,9 @@ def hash_of(request: SendRequest) -> str:
     # The id is the record's key. A field left out and the same field with its default are one, and so is a time in two
     # time zones, unless UTC has no date for it: at the two ends of the calendar.
     expires_at = request.expires_at
-    with suppress(OverflowError):
-        expires_at = expires_at.astimezone(UTC) if expires_at else expires_at
+    if expires_at:
+        with suppress(OverflowError):
+            expires_at = expires_at.astimezone(UTC)
     content = msgspec.json.encode(
         msgspec.structs.replace(request, request_id=msgspec.UNSET, expires_at=expires_at, task_token=msgspec.UNSET)
     )
