@@ -9,14 +9,15 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
+
+from local.stoppable import Stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from types import TracebackType
 
 
-class Child:
+class Child(Stoppable):
     """A process with a group, a folder and a log of its own, for as long as this context, or until `stop`.
 
     Parameters
@@ -32,14 +33,6 @@ class Child:
         self._stop_signals = stop_signals
         self._scratch = tempfile.TemporaryDirectory(prefix="cube-sms-")
         self.log_file = Path(self._scratch.name, "log")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def log(self) -> str:
         """Return what it has printed."""

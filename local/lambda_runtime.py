@@ -29,13 +29,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.child import Child, free_ports
+from local.deploy import BUILD
 from local.ministack import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
-BUILD = ROOT / ".aws-sam" / "build"
 LAYERS = (BUILD / "CubeLayer", BUILD / "DependenciesLayer")
 CLIENT = ROOT / ".runtime"
 EMULATORS = {"x86_64": "x86_64", "aarch64": "arm64"}

@@ -8,7 +8,7 @@ import os
 import time
 import uuid
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import urllib3
 from botocore.auth import SigV4Auth
@@ -18,11 +18,11 @@ from botocore.credentials import Credentials
 from local.cube_simulator import CubeSimulator
 from local.deploy import BUILD, deploy
 from local.ministack import REGION, MiniStack
+from local.stoppable import Stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
 
 STACK_NAME = "cube-sms"
 ACCESS_CODE = "P002276"
@@ -57,7 +57,7 @@ class HttpAnswer(NamedTuple):
     body: dict[str, Any]
 
 
-class LocalStack:
+class LocalStack(Stoppable):
     """A deployed stack that runs as long as this context, or until `stop`.
 
     Parameters
@@ -104,14 +104,6 @@ class LocalStack:
             self._http = urllib3.PoolManager(retries=False, timeout=60, ca_certs=self.aws.ca_file)
             stack.callback(self._http.clear)
             self._resources = stack.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def stop(self) -> None:
         """Stop everything."""

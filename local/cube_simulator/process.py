@@ -7,18 +7,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from local.cube_simulator.config import camel_case
+from local.stoppable import Stoppable
 
 _ROOT = Path(__file__).parents[2]
 
 type Option = str | float | Sequence[str] | None
 
 
-class CubeSimulator:
+class CubeSimulator(Stoppable):
     """A simulator that runs as long as this context, or until `stop`.
 
     Parameters
@@ -46,14 +46,6 @@ class CubeSimulator:
             raise
         self.url: str = ready["url"]
         self.seed: int = ready["seed"]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def stats(self) -> dict[str, Any]:
         """Return the counts of the books."""
