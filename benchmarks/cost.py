@@ -194,7 +194,8 @@ def _sending(bill: _Bill) -> _Bill:
     return {name: dollars for name, dollars in bill.items() if name not in _OF_OUTCOMES}
 
 
-def _gb_seconds(seconds: float) -> float:
+def gb_seconds(seconds: float) -> float:
+    """Return the dollars for so many seconds of a function."""
     return seconds * MEMORY_MB / 1024 * prices.LAMBDA_GB_SECOND.dollars
 
 
@@ -246,9 +247,9 @@ def _our_bill(contract: Contract, usage: Usage, publishing: Usage) -> _Bill:
     invocations = MILLION / published
     duration = published * publishing.cpu / CPU_SHARE + math.ceil(published / BATCH) * AWS_SECONDS
     return {
-        _DURATION: MILLION * _gb_seconds(paced_seconds(contract, usage)),
+        _DURATION: MILLION * gb_seconds(paced_seconds(contract, usage)),
         **_common(usage, contract.qps, gate_writes=GATE_WRITES, environments=contract.invocations),
-        _PUBLISHING: invocations * (prices.LAMBDA_REQUEST.dollars + _gb_seconds(duration)),
+        _PUBLISHING: invocations * (prices.LAMBDA_REQUEST.dollars + gb_seconds(duration)),
         _WATCHING: _logs(publishing, invocations) + _traces(invocations, seconds),
         _EVENTS: MILLION * prices.BUS_EVENT.dollars,
     }
@@ -259,7 +260,7 @@ def _peer_bill(contract: Contract, usage: Usage, at_once: int) -> _Bill:
     # As many environments as the rate needs; nothing holds them back.
     environments = max(1, round(contract.qps * seconds))
     return {
-        _DURATION: MILLION * _gb_seconds(seconds),
+        _DURATION: MILLION * gb_seconds(seconds),
         **_common(usage, contract.qps, gate_writes=0.0, environments=environments),
     }
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from uuid import uuid4
 
 from benchmarks import prices
+from benchmarks.cost import CPU_SHARE, MILLION, gb_seconds
 from benchmarks.report import machine, table
 from local.stack import LocalStack, wait_until
 from local.workflows import EventConsumer
@@ -34,12 +35,6 @@ BATCH_SIZES = (1, 10, 100)
 # What this machine can do: more workers than the default would have.
 PARAMETERS = {"QueueMaximumConcurrency": "4", "QueueSendConcurrency": "4"}
 REPEATS = 30
-
-MILLION = 1_000_000
-MEMORY_GB = 0.5
-
-# Lambda gives a function of 512 MB this share of a processor, and here it has a whole one.
-CPU_SHARE = 512 / 1769
 
 # Messages of one call of SQS.
 SQS_BATCH = 10
@@ -210,9 +205,10 @@ def cost_row(size: int, measured: Sequence[Invocation]) -> tuple[str, ...]:
     milliseconds = median(each.milliseconds for each in measured)
     printed = median(each.printed for each in measured)
     count = MILLION / size
+    # Here it had a whole processor.
     seconds = count * milliseconds / 1000 / CPU_SHARE
     events = MILLION * prices.BUS_EVENT.dollars
-    publisher = count * prices.LAMBDA_REQUEST.dollars + seconds * MEMORY_GB * prices.LAMBDA_GB_SECOND.dollars
+    publisher = count * prices.LAMBDA_REQUEST.dollars + gb_seconds(seconds)
     logs = count * printed / 1e9 * prices.LOG_GB.dollars
     # EventBridge puts each message by itself; who consumes receives and deletes as many at a time as SQS allows.
     consumer = MILLION * (1 + 2 / min(size, SQS_BATCH)) * prices.SQS_REQUEST.dollars

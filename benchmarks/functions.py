@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BUILD = Path(os.environ.get("BENCH_BUILD", ROOT / ".aws-sam" / "build"))
 LAYERS = ("CubeLayer", "DependenciesLayer")
-AUTHORITIES = BUILD / "DependenciesLayer" / "python" / "authorities"
+AUTHORITIES = BUILD / "DependenciesLayer" / "python" / "botocore" / "cacert.pem"
 QUEUE_FUNCTION = "SendFromQueueFunction"
 API_FUNCTION = "SendFromApiFunction"
 PUBLISH_FUNCTION = "PublishOutcomesFunction"

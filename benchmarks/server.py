@@ -14,7 +14,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import ssl
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from urllib.request import urlopen
 
 from benchmarks.functions import AUTHORITIES, ROOT
+from layers.dependencies.build import write_authorities
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,13 +66,10 @@ class Certificate(NamedTuple):
 
     def trust(self, folder: Path) -> Path:
         """Return a folder with the authorities of our layer and this certificate, in files of their own and in one."""
-        trusted = folder / "trusted"
-        shutil.copytree(AUTHORITIES, trusted)
-        command = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(self.chain)]
-        name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-        shutil.copy(self.chain, trusted / f"{name}.0")
-        bundle = "".join(path.read_text("ascii") for path in sorted(trusted.iterdir()))
-        trusted.joinpath(BUNDLE).write_text(bundle, "ascii")
+        trusted, bundle = folder / "trusted", folder / BUNDLE
+        bundle.write_text(AUTHORITIES.read_text("utf-8") + self.chain.read_text("utf-8"), "utf-8")
+        write_authorities(bundle, trusted)
+        bundle.rename(trusted / BUNDLE)
         return trusted
 
 
