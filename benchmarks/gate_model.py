@@ -127,7 +127,8 @@ class OneItemTable:
             elif operator in ("=", "<>"):
                 holds = (found == values[value]) is (operator == "=")
             else:
-                holds = float(found["N"]) < float(values[value]["N"])
+                # Of two types none is less.
+                holds = "N" in found and float(found["N"]) < float(values[value]["N"])
             if holds:
                 return True
         return False
@@ -136,7 +137,9 @@ class OneItemTable:
         first, _, second = text.partition(" + ")
         if not second:
             return dict(values[first])
-        return {"N": str(int(self.item[names[first]]["N"]) + int(values[second]["N"]))}
+        if "N" not in self.item[names[first]]:
+            raise ValueError(f"ValidationException: {names[first]} is no number")
+        return {"N": f"{float(self.item[names[first]]['N']) + float(values[second]['N']):g}"}
 
 
 @dataclass
@@ -225,18 +228,22 @@ class ModelWorker:
         When it dies, in true time.
     post_time, write_time : Callable[[], float]
         Seconds that a POST takes once it has left, and a write.
+    step : Callable[[], float]
+        What its clock shows beyond that, drawn at each of its pauses: it is set now and then.
+    opening : Callable[[], float]
+        Seconds that it takes to open a connection before a POST; 0 where it is open.
     delay : Callable[[], float]
-        Seconds from its look at the clock to when a POST really leaves: for a connection that is not there yet.
+        Seconds from its last look at the clock to when a POST really leaves.
     transit : Callable[[], float]
         Seconds from then to when it reaches Cube.
     lateness : Callable[[], float]
         Seconds one of its threads wakes too late.
     stall : Callable[[], float]
-        Seconds for which all of it stands still, drawn at each of its pauses.
+        Seconds for which all of it stands still, drawn at each of its pauses but those of a query that is let go.
     needs_no_slot, drops_slot : Callable[[], bool]
         Whether a message turns out not to be sent before it has a slot, and when its slot has come.
-    answer : Callable[[float, float], CubeAnswer or CubeError]
-        What Cube says to a POST that took so long, and left after so long.
+    answer : Callable[[float], CubeAnswer or CubeError]
+        What Cube says to a POST that took so long.
     """
 
     world: World
@@ -248,19 +255,22 @@ class ModelWorker:
     dies_at: float = inf
     post_time: Callable[[], float] = lambda: 0.05
     write_time: Callable[[], float] = lambda: 0.0
+    step: Callable[[], float] = lambda: 0.0
+    opening: Callable[[], float] = lambda: 0.0
     delay: Callable[[], float] = lambda: 0.0
     transit: Callable[[], float] = lambda: 0.0
     lateness: Callable[[], float] = lambda: 0.0
     stall: Callable[[], float] = lambda: 0.0
     needs_no_slot: Callable[[], bool] = lambda: False
     drops_slot: Callable[[], bool] = lambda: False
-    answer: Callable[[float, float], CubeAnswer | CubeError] = lambda latency, left_after: CubeAnswer(
-        "0000", "success", latency, left_after
-    )
+    answer: Callable[[float], CubeAnswer | CubeError] = lambda latency: CubeAnswer("0000", "success", latency)
 
     def __post_init__(self) -> None:
         # What its writes take is added to what its clock shows at once, and waited for right after.
         self._writing = 0.0
+        self._stepped = 0.0
+        # Its queries between the last look at the clock and the moment when they leave.
+        self._leaving = 0
         self._in_hand = 0
         self.gate = Gate(
             _Client(self),  # type: ignore[arg-type]  # as much of one as the gate uses
@@ -271,6 +281,7 @@ class ModelWorker:
             connections=self.connections,
             is_passing=self.is_passing,
             clock=self.clock,
+            monotonic=self.monotonic,
             sleep=_fall_asleep,
         )
         self.world.workers += 1
@@ -279,7 +290,11 @@ class ModelWorker:
 
     def clock(self) -> float:
         """Show the time, as it sees it."""
-        return self.world.now + self.skew + self._writing
+        return self.monotonic() + self.skew + self._stepped
+
+    def monotonic(self) -> float:
+        """Show a time that is never set."""
+        return self.world.now + self._writing
 
     def wrote(self) -> None:
         """Note that it waits for a write."""
@@ -300,7 +315,8 @@ class ModelWorker:
 
     def _live(self, process: Pause, queue: Queue) -> Pause:
         for pause in process:
-            seconds = pause + self.stall()
+            seconds = pause + (0.0 if self._leaving else self.stall())
+            self._stepped = self.step()
             if self.world.now + seconds >= self.dies_at:
                 yield max(0.0, self.dies_at - self.world.now)
                 queue.waiting += self._in_hand
@@ -360,7 +376,7 @@ class ModelWorker:
         try:
             slot = self.gate.take(latest=latest)
             yield from self._written()
-            while slot and not (yield from self._wait(slot)):
+            while not (yield from self._wait(slot)):
                 slot = self.gate.take(latest=latest)
                 yield from self._written()
         except GateClosedError as closed:
@@ -377,23 +393,36 @@ class ModelWorker:
             return
         yield from self._leave(queue, slot)
 
-    def _wait(self, slot: Slot) -> Generator[float, None, bool]:
+    def _wait(self, slot: Slot | None) -> Generator[float, None, bool]:
+        opening = self.opening()
+
+        def open_connection() -> None:
+            nonlocal opening
+            if opening:
+                seconds, opening = opening, 0.0
+                raise _OpeningError(seconds)
+
         while True:
             try:
-                return self.gate.wait(slot)
+                return self.gate.wait(slot, open_connection)
+            except _OpeningError as busy:
+                yield busy.seconds
+                self.gate._learn_ready(busy.seconds)
             except _AsleepError as asleep:
                 yield asleep.seconds + self.lateness()
 
     def _leave(self, queue: Queue, slot: Slot | None) -> Pause:
+        self._leaving += 1
+        yield self.delay()
+        self._leaving -= 1
         started = self.world.now
-        for seconds in (self.delay(), self.transit()):
-            left_after = self.world.now - started
-            if seconds:
-                yield seconds
+        self.gate.left(slot)
+        if transit := self.transit():
+            yield transit
         self.world.sent.append(self.world.now)
         self._sent(queue)
         yield self.post_time()
-        self.gate.report(slot, self.answer(self.world.now - started, left_after))
+        self.gate.report(slot, self.answer(self.world.now - started))
         yield from self._written()
 
     def _written(self) -> Pause:
@@ -421,12 +450,20 @@ class ModelWorker:
             self.world.start(show())
 
 
-class _AsleepError(Exception):
-    """The gate wants to wait: in the model, it is called again after that."""
+class _PauseError(Exception):
+    """The gate takes a while: in the model, it is called again after that."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds
+
+
+class _AsleepError(_PauseError):
+    """It sleeps."""
+
+
+class _OpeningError(_PauseError):
+    """It waits for a connection."""
 
 
 def _fall_asleep(seconds: float) -> None:

@@ -130,8 +130,9 @@ def _hammer(url: str, table: str, limits: Limits, batch: int) -> list[float]:
 
 def _query(gate: Gate, deadline: float) -> float:
     slot = gate.take(latest=deadline)
-    while slot and not gate.wait(slot):
+    while not gate.wait(slot, lambda: None):
         slot = gate.take(latest=deadline)
+    gate.left(slot)
     left_at = time.time()
     time.sleep(POST_TIME)
     with contextlib.suppress(RecordsUnavailableError):

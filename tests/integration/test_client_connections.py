@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import time
@@ -215,6 +216,41 @@ class TestReuse:
             for _ in range(2):
                 with pytest.raises(CubeRejected):
                     client.send_sms(CREDENTIALS, send_request())
+
+    def test_answer_that_nobody_asked_for_is_never_taken_for_the_answer_to_the_next(
+        self, connect: Callable[..., CubeClient]
+    ) -> None:
+        # Given a connection that is ready for the next message
+        with Wire(answer(FAILURE)) as wire:
+            client = connect(wire.url)
+            with client.connection() as connection:
+                connection.open()
+                with pytest.raises(CubeRejected):
+                    client.send_sms(CREDENTIALS, send_request(), over=connection)
+                # When an answer comes by itself, and arrives before the last look
+                wire.say(answer())
+                readable, _, _ = select.select([connection._http.sock], [], [], 30)
+                assert readable
+                connection.open()
+                # Then the next message has the answer that is meant for it
+                with pytest.raises(CubeRejected):
+                    client.send_sms(CREDENTIALS, send_request(), over=connection)
+            assert (wire.connections, len(wire.requests)) == (2, 2)
+
+    def test_fresh_connection_stays_though_tls_has_more_to_say(
+        self, connect: Callable[..., CubeClient], tmp_path: Path
+    ) -> None:
+        # Given a connection over TLS 1.3, whose session tickets come when they come
+        server, trusting = self_signed(tmp_path)
+        with Wire(answer(), tls=server) as wire:
+            client = connect(wire.url, ssl_context=trusting)
+            with client.connection() as connection:
+                connection.open()
+                readable, _, _ = select.select([connection._http.sock], [], [], 30)
+                assert readable
+                connection.open()
+                assert client.send_sms(CREDENTIALS, send_request(), over=connection).code == "0000"
+            assert wire.connections == 1
 
 
 class TestNumber:

@@ -116,7 +116,9 @@ class Lambda:
         records = RecordStore(dynamodb, TABLE, lease=LEASE, retention=86400.0, clock=clock)
 
         def consumer() -> QueueConsumer:
-            gate = Gate(dynamodb, TABLE, qps=qps, quota=0, longest_post=3.0, clock=clock, sleep=self._sleep)
+            gate = Gate(
+                dynamodb, TABLE, qps=qps, quota=0, longest_post=3.0, clock=clock, monotonic=clock, sleep=self._sleep
+            )
             sender = Sender(
                 self._client, credentials, records, gate, max_attempts=MAX_ATTEMPTS, clock=clock, sleep=self._sleep
             )

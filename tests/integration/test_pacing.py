@@ -482,6 +482,22 @@ class TestMetrics:
         # Then
         assert printed().metrics == []
 
+    def test_gate_that_somebody_spoiled_is_repaired_counted_and_logged(
+        self, cube: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
+    ) -> None:
+        # Given a gate that was used, and then changed by hand
+        gateway.configure(CUBE_MAX_QPS="2", CUBE_DAILY_QUOTA="100")
+        gateway.consume(messages(1))
+        write_gate(gateway, l0="soon", l1="later")
+        printed()
+        # When more is sent
+        assert gateway.consume(messages(2)) == []
+        # Then
+        assert cube.stats()["accepted"] == 3
+        output = printed()
+        assert output.values("GateRepaired", "all") == [2]
+        assert [log["attributes"] for log in output.logs if log["message"] == "gate item repaired"] == [["l0", "l1"]]
+
     @pytest.mark.parametrize(
         ("status", "reason"), [(429, "throttled"), (503, "unavailable")], ids=["throttled", "unavailable"]
     )

@@ -9,6 +9,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 from cryptography import x509
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -44,15 +46,26 @@ class Wire:
         Whether the connection is closed after an answer that did not say so.
     tls : ssl.SSLContext, optional
         To speak TLS.
+    before_handshake : Callable[[], None], optional
+        Called for each connection before that.
     """
 
-    def __init__(self, *answers: bytes, hang_up: bool = False, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *answers: bytes,
+        hang_up: bool = False,
+        tls: ssl.SSLContext | None = None,
+        before_handshake: Callable[[], None] = lambda: None,
+    ) -> None:
         self.requests: list[tuple[str, bytes]] = []
+        # When each came, in seconds of the monotonic clock.
+        self.times: list[float] = []
         self.connections = 0
         self.hung_up = threading.Event()
         self._answers = list(answers)
         self._hang_up = hang_up
         self._tls = tls
+        self._before_handshake = before_handshake
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -73,6 +86,12 @@ class Wire:
         for thread in self._threads:
             thread.join(30)
 
+    def say(self, words: bytes) -> None:
+        """Say something on every connection, without having been asked."""
+        for each in self._open:
+            with contextlib.suppress(OSError):
+                each.sendall(words)
+
     def _start(self, target: Any, *arguments: Any) -> None:
         thread = threading.Thread(target=target, args=arguments)
         self._threads.append(thread)
@@ -90,10 +109,12 @@ class Wire:
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError, ValueError):
             if self._tls:
+                self._before_handshake()
                 connection = self._tls.wrap_socket(connection, server_side=True)
                 self._open.append(connection)
             with connection, connection.makefile("rb") as stream:
                 while head := _read_head(stream):
+                    self.times.append(time.monotonic())
                     length = next(line for line in head.lower().splitlines() if line.startswith("content-length:"))
                     self.requests.append((head, stream.read(int(length.partition(":")[2]))))
                     connection.sendall(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])

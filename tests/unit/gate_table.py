@@ -37,15 +37,21 @@ def gate(client: OneItemTable | DynamoDBClient, clock: Clock, **options: Any) ->
         clock.now += seconds
 
     options = {"qps": 10, "quota": 0, "longest_post": LONGEST_POST, **options}
-    return Gate(client, TABLE, clock=clock, sleep=sleep, **options)  # type: ignore[arg-type]  # or as much of a client
+    options = {"clock": clock, "monotonic": clock, **options}
+    return Gate(client, TABLE, sleep=sleep, **options)  # type: ignore[arg-type]  # or as much of a client
+
+
+def nothing() -> None:
+    """Have a connection that is open."""
 
 
 def take(gate: Gate, clock: Clock, patience: float = 30.0) -> Slot:
-    """Return the next slot when it has come."""
+    """Return the next slot when it has come, and let its query leave."""
     while True:
         slot = gate.take(latest=clock() + patience)
         assert slot
-        if gate.wait(slot):
+        if gate.wait(slot, nothing):
+            gate.left(slot)
             return slot
 
 

@@ -23,6 +23,7 @@ from tests.unit.gate_table import (
     accepted,
     gate,
     item_of,
+    nothing,
     post,
     rejected,
     take,
@@ -102,7 +103,7 @@ class TestClosing:
         worker.report(first, throttled(30.0))
         assert second
         with pytest.raises(GateClosedError, match="throttled"):
-            worker.wait(second)
+            worker.wait(second, nothing)
 
     def test_slots_from_before_are_not_used_after(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
         # Given slots for a while, one of them in a thread's hands
@@ -115,7 +116,7 @@ class TestClosing:
         clock.now += 1.5
         # Then neither that one nor the others can be used, but for one probe
         assert waiting
-        assert worker.wait(waiting) is False
+        assert worker.wait(waiting, nothing) is False
         take(worker, clock)
         assert closing(dynamodb)["closedFor"] == "probing"
         with pytest.raises(GateClosedError, match="probing"):

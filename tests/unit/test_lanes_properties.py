@@ -55,7 +55,10 @@ def test_plan_keeps_to_every_lane(
         assert grant.is_own is (lane.owner == "me")
         if lane.owner != "me":
             # Another's lane is not touched for a second and what clocks differ by
-            assert grant.queries == [lane.free_at + HANDOVER - WINDOW] * layout.uses
+            assert min(grant.queries) >= lane.free_at + HANDOVER - WINDOW
+            # And what the worker did there before, it remembers
+            own = sorted(worker.queries.get(grant.index, ()))[-layout.uses :]
+            assert set(grant.queries) >= {query for query in own if query > lane.free_at}
         else:
             # Its own is as it was left
             made = [query for query in grant.queries if query > -math.inf]

@@ -57,7 +57,8 @@ class Breaker:
     def closed_for(self) -> GateReason | None:
         """Why it is closed for everybody."""
         if self._item.number("closedUntil") > self._clock():
-            return self._item.get("closedFor")  # type: ignore[return-value]  # only reasons are written
+            # Whoever closes it by hand may leave out why.
+            return self._item.get("closedFor") or "unavailable"  # type: ignore[return-value]  # only reasons are legible
         return None
 
     @property

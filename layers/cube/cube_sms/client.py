@@ -31,8 +31,9 @@ from .signing import signed_body
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
-    from .connection import Answer
+    from .connection import Answer, Connection
     from .credentials import Credentials
     from .models import SendRequest
 
@@ -48,15 +49,12 @@ class CubeAnswer(NamedTuple):
     code, message : str
         The provider's code ("0000") and message.
     latency : float
-        Seconds from the start of the POST to the end of the answer.
-    left_after : float
-        Seconds from the start of the POST until the request had left, connecting included.
+        Seconds from the start of the POST, over a connection that was open, to the end of the answer.
     """
 
     code: str
     message: str
     latency: float
-    left_after: float = 0.0
 
 
 class CubeClient:
@@ -121,9 +119,20 @@ class CubeClient:
         self._ticks_per_second = 1000 if timestamp_unit == "ms" else 1
         self._clock = clock
         self.longest_post = connect_timeout + read_timeout
-        """The most seconds one `send_sms` takes, but for the look-up of the host's name."""
+        """The most seconds one `send_sms` takes, connecting included but for the look-up of the host's name."""
 
-    def send_sms(self, credentials: Credentials, request: SendRequest) -> CubeAnswer:
+    def connection(self) -> AbstractContextManager[Connection]:
+        """Take one of the connections, which need not be open, as long as a context."""
+        return self._connections.take()
+
+    def send_sms(
+        self,
+        credentials: Credentials,
+        request: SendRequest,
+        *,
+        over: Connection | None = None,
+        left: Callable[[], None] = lambda: None,
+    ) -> CubeAnswer:
         """Sign the request and post it once.
 
         Parameters
@@ -132,6 +141,10 @@ class CubeClient:
             The account's access code and secret.
         request : SendRequest
             What to send.
+        over : Connection, optional
+            An open connection; by default one that is opened for this.
+        left : Callable[[], None]
+            Called when the request has left.
 
         Returns
         -------
@@ -143,27 +156,25 @@ class CubeClient:
         CubeRejected, CubeAuthenticationError, CubeThrottled, CubeUnavailable, CubeOutcomeUnknown
             See `cube_sms.errors`.
         """
+        if over is None:
+            with self.connection() as connection:
+                connection.open()
+                return self.send_sms(credentials, request, over=connection, left=left)
         started = time.perf_counter()
         body = signed_body(self._parameters(credentials, request), credentials.secret)
         try:
-            answer = self._connections.post("/sms/sendSms", body, self._headers)
+            answer = over.post("/sms/sendSms", body, self._headers, left)
             envelope = _envelope(answer.body)
             is_success = bool(envelope and envelope.success and envelope.code == SUCCESS_CODE)
             if envelope:
                 envelope.code = _redact(envelope.code, credentials, request)
                 envelope.message = _redact(envelope.message or "", credentials, request)
                 if is_success and answer.status == 200:
-                    latency = time.perf_counter() - started
-                    return CubeAnswer(SUCCESS_CODE, envelope.message, latency, self._left_after(started))
+                    return CubeAnswer(SUCCESS_CODE, envelope.message, time.perf_counter() - started)
             raise _error(answer, envelope, self._clock(), is_success=is_success)
         except CubeError as error:
             error.latency = time.perf_counter() - started
-            error.left_after = self._left_after(started)
             raise
-
-    def _left_after(self, started: float) -> float:
-        sent_at = self._connections.sent_at
-        return sent_at - started if sent_at else 0.0
 
     def close(self) -> None:
         """Close every connection. The next POST opens one again."""

@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +26,7 @@ from urllib3.util.connection import allowed_gai_family, create_connection
 from .errors import CubeOutcomeUnknown, CubeUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 MAX_ANSWER_BYTES = 64 * 1024
 
@@ -150,36 +151,93 @@ class Connections:
         ssl_context: ssl.SSLContext | None,
         clock: Callable[[], float],
     ) -> None:
+        self._idle: list[Connection] = []
         url = parse_base_url(base_url)
-        self._options: dict[str, Any] = {
+        options: dict[str, Any] = {
             "host": str(url.hostname),
             "port": url.port,
-            "timeout": urllib3.Timeout(connect=connect_timeout, read=read_timeout),
-            "maxsize": size,
-            "block": True,
+            "timeout": connect_timeout,
             "read_timeout": read_timeout,
             "clock": clock,
-            "note_sent": self._note_sent,
         }
-        self._sent = threading.local()
-        self._pool_class: type[urllib3.HTTPConnectionPool] = _HTTPPool
+        kind: type[_HTTPConnection] = _HTTPConnection
         if url.scheme == "https":
             context = ssl_context or default_ssl_context()
             if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
                 raise ValueError("ssl_context: must verify the certificate and the host name")
-            self._pool_class = _HTTPSPool
-            self._options["ssl_context"] = context
-        self._pool: urllib3.HTTPConnectionPool = self._pool_class(**self._options)
+            kind = _HTTPSConnection
+            options["ssl_context"] = context
+        self._make = partial(kind, **options)
         self._base_path = url.path.rstrip("/")
+        self._places = threading.Semaphore(size)
 
-    @property
-    def sent_at(self) -> float | None:
-        """When the last request of this thread had left, on the performance counter; None where it did not."""
-        sent_at: float | None = getattr(self._sent, "at", None)
-        return sent_at
+    def __del__(self) -> None:
+        self.close()
 
-    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Post once.
+    @contextmanager
+    def take(self) -> Iterator[Connection]:
+        """Take a connection, which need not be open, as long as this context."""
+        with self._places:
+            idle = self._idle
+            try:
+                connection = idle.pop()
+            except IndexError:
+                connection = Connection(self._make(), self._base_path)
+            try:
+                yield connection
+            finally:
+                if idle is self._idle:
+                    idle.append(connection)
+                else:
+                    connection.close()
+
+    def close(self) -> None:
+        """Close every connection, those in use when they are given back. Whoever takes one can open it again."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+class Connection:
+    """One keep-alive connection, open or not.
+
+    To open it and to post are two steps: opening takes a while, and only what is looked at after it (the time, the
+    lease, the limits) is still true when the request leaves.
+
+    Parameters
+    ----------
+    http : urllib3.connection.HTTPConnection
+        What speaks HTTP.
+    base_path : str
+        The path of the base URL.
+    """
+
+    def __init__(self, http: _HTTPConnection, base_path: str) -> None:
+        self._http = http
+        self._base_path = base_path
+
+    def open(self) -> None:
+        """Open the connection, or open it anew if it cannot be used any more.
+
+        It cannot if the server has closed it, if it was idle for too long, or if there is anything to read: an answer
+        that nobody asked for would be taken for the answer to the next request.
+
+        Raises
+        ------
+        CubeUnavailable
+            If no connection comes about.
+        """
+        if self._http.is_connected:
+            return
+        self._http.close()
+        try:
+            self._http.connect()
+        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            self._http.close()
+            raise CubeUnavailable(f"no connection ({type(error).__name__})") from error
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str], left: Callable[[], None]) -> Answer:
+        """Post once, over a connection that is open.
 
         Parameters
         ----------
@@ -189,6 +247,8 @@ class Connections:
             Sent as it is.
         headers : Mapping[str, str]
             Sent as they are.
+        left : Callable[[], None]
+            Called when the request has left.
 
         Returns
         -------
@@ -197,42 +257,36 @@ class Connections:
 
         Raises
         ------
-        CubeUnavailable
-            Where no connection came about: the request cannot have been processed.
         CubeOutcomeUnknown
-            Where anything broke after that.
+            If anything breaks.
         """
-        self._sent.at = None
+        response = None
         try:
-            response = self._pool.urlopen(
-                "POST", self._base_path + path, body, headers, retries=False, redirect=False, preload_content=False
-            )
-            try:
-                if response.status < 200:
-                    # http.client takes an interim answer other than 100 for the answer, and leaves that one unread.
-                    raise CubeOutcomeUnknown(f"interim answer HTTP {response.status}", status=response.status)
-                content = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
-                if len(content) > MAX_ANSWER_BYTES:
-                    raise CubeOutcomeUnknown(f"the answer is over {MAX_ANSWER_BYTES} bytes", status=response.status)
-            except BaseException:
-                response.close()
-                raise
-            finally:
-                response.release_conn()
+            # A server may answer, and close the connection, before it has read all of a request.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._http.request("POST", self._base_path + path, body, headers, preload_content=False)
+            left()
+            response = self._http.getresponse()
+            if response.status < 200:
+                # http.client takes an interim answer other than 100 for the answer, and leaves that one unread.
+                self.close()
+                raise CubeOutcomeUnknown(f"interim answer HTTP {response.status}", status=response.status)
+            content = response.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+            if len(content) > MAX_ANSWER_BYTES:
+                raise CubeOutcomeUnknown(f"the answer is over {MAX_ANSWER_BYTES} bytes", status=response.status)
         # The texts of these errors stay out of ours: they can quote bytes of the answer.
         except (TimeoutError, urllib3.exceptions.TimeoutError) as error:
             raise CubeOutcomeUnknown("no complete answer in time") from error
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             raise CubeOutcomeUnknown(f"the connection broke before the answer ({type(error).__name__})") from error
+        finally:
+            if response is None or not response.closed:
+                self.close()
         return Answer(response.status, response.headers.get("Retry-After"), content)
 
-    def _note_sent(self) -> None:
-        self._sent.at = time.perf_counter()
-
     def close(self) -> None:
-        """Close every connection. The next POST opens one again."""
-        pool, self._pool = self._pool, self._pool_class(**self._options)
-        pool.close()
+        """Close the connection. It can be opened again."""
+        self._http.close()
 
 
 class _AnswerReader(io.RawIOBase):
@@ -242,11 +296,14 @@ class _AnswerReader(io.RawIOBase):
         self._sock = sock
         self._raw = raw
         self._deadline = deadline
+        self.is_over = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        if self.is_over:
+            return 0
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("the whole answer took too long")
@@ -258,28 +315,44 @@ class _AnswerReader(io.RawIOBase):
         super().close()
 
 
+class _AnswerBuffer(io.BufferedReader):
+    """An answer, and whatever came with its last bytes."""
+
+    def __init__(self, reader: _AnswerReader, note_rest: Callable[[], None]) -> None:
+        super().__init__(reader)
+        self._reader = reader
+        self._note_rest = note_rest
+
+    def close(self) -> None:
+        if not self.closed:
+            self._reader.is_over = True
+            if self.peek(1):
+                self._note_rest()
+        super().close()
+
+
 class _BoundedResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, read_timeout: float, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        raw = self.fp.detach()
-        self.fp = io.BufferedReader(_AnswerReader(sock, raw, time.monotonic() + read_timeout))
-
-
-class _Connection(HTTPConnection):
     def __init__(
-        self,
-        *args: Any,
-        read_timeout: float,
-        clock: Callable[[], float],
-        note_sent: Callable[[], None],
-        **options: Any,
+        self, sock: socket.socket, *args: Any, read_timeout: float, note_rest: Callable[[], None], **options: Any
     ) -> None:
+        super().__init__(sock, *args, **options)
+        reader = _AnswerReader(sock, self.fp.detach(), time.monotonic() + read_timeout)
+        self.fp = _AnswerBuffer(reader, note_rest)
+
+
+class _HTTPConnection(HTTPConnection):
+    def __init__(self, *args: Any, read_timeout: float, clock: Callable[[], float], **options: Any) -> None:
         super().__init__(*args, **options)
-        self.response_class = partial(_BoundedResponse, read_timeout=read_timeout)  # type: ignore[assignment]
+        self.response_class = partial(  # type: ignore[assignment]
+            _BoundedResponse, read_timeout=read_timeout, note_rest=self._note_rest
+        )
         # Not the monotonic clock: it may stand still while Lambda has the environment frozen.
         self._clock = clock
-        self._note_sent = note_sent
         self._last_used = 0.0
+        self._has_rest = False
+
+    def _note_rest(self) -> None:
+        self._has_rest = True
 
     def _new_conn(self) -> socket.socket:
         # urllib3 gives each address of the host the whole time, and the TLS handshake as much again. Here the addresses
@@ -299,30 +372,29 @@ class _Connection(HTTPConnection):
         raise failed
 
     def connect(self) -> None:
-        try:
-            super().connect()
-            self.sock.settimeout(self.timeout)
-        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
-            self.close()
-            raise CubeUnavailable(f"no connection ({type(error).__name__})") from error
+        super().connect()
+        self._last_used = self._clock()
+        self._has_rest = False
 
     def request(self, *args: Any, **options: Any) -> None:
         super().request(*args, **options)
-        self._note_sent()
         self._last_used = self._clock()
 
     @property
     def is_connected(self) -> bool:
-        return super().is_connected and self._clock() - self._last_used <= MAX_IDLE_SECONDS
+        if self.sock is None or self._has_rest or self._clock() - self._last_used > MAX_IDLE_SECONDS:
+            return False
+        # A look whether there is something to read is not enough: TLS sends words of its own, and keeps what it has
+        # decrypted.
+        self.sock.settimeout(0)
+        try:
+            self.sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            return False
+        return False
 
 
-class _SecureConnection(_Connection, HTTPSConnection):
+class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
     pass
-
-
-class _HTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection

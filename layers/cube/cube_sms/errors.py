@@ -121,9 +121,7 @@ class CubeError(Exception):
     retry_after : float or None
         Seconds the provider asks to wait.
     latency : float
-        Seconds from the start of the POST to its end.
-    left_after : float
-        Seconds from the start of the POST until the request had left; 0 where it did not.
+        Seconds from the start of the POST to its end; 0 if there was none, since no connection came about.
     """
 
     def __init__(
@@ -135,7 +133,6 @@ class CubeError(Exception):
         message: str | None = None,
         retry_after: float | None = None,
         latency: float = 0.0,
-        left_after: float = 0.0,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -144,7 +141,6 @@ class CubeError(Exception):
         self.message = message
         self.retry_after = retry_after
         self.latency = latency
-        self.left_after = left_after
 
 
 class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name

@@ -269,9 +269,10 @@ def next_query(layout: Layout, queries: Sequence[float]) -> float:
 
 def _queries(layout: Layout, index: int, lane: Lane, worker: Worker) -> list[float]:
     """Return when a lane's last queries were made, as far as they count for this worker."""
-    if lane.owner == worker.name:
-        return [-math.inf] * layout.uses + sorted(worker.queries.get(index, ()))[-layout.uses :]
-    return [lane.free_at + HANDOVER - WINDOW] * layout.uses
+    own = worker.queries.get(index, ())
+    # A lane that passes on is free later than the worker's own queries ask for, unless the item was lost in between.
+    others = -math.inf if lane.owner == worker.name else lane.free_at + HANDOVER - WINDOW
+    return sorted([*[others] * layout.uses, *own])[-layout.uses :]
 
 
 def _choose(

@@ -11,15 +11,16 @@ import secrets
 import time
 from math import inf
 from threading import RLock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 
 from .breaker import PROBING_SECONDS, Breaker
 from .errors import CubeUnavailable, GateClosedError, RecordsUnavailableError
 from .gate_item import GateItem
-from .lanes import HANDOVER, WINDOW, Lane, Layout, Worker, next_query, plan
+from .lanes import HANDOVER, UNSEEN_SECONDS, WINDOW, Lane, Layout, Worker, next_query, plan
 from .quota import DailyQuota
+from .ticks import Ticks
 from .updates import ConditionalUpdate
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 # Seconds for which what a write has brought is taken for the present.
 FRESH_SECONDS = 0.1
 
+# Seconds for which a worker leaves others' lanes alone after somebody has removed them from the item: what others had
+# reserved until then they still use, and a batch is usually through by then.
+LOST_SECONDS = 30.0
+
 # A reservation that others forestall is planned again on what they left.
 TRIES = 10
 
@@ -41,6 +46,10 @@ TRIES = 10
 # which a quicker one brings down at once. The first of all is believed by half.
 NEWEST_SHARE = 0.2
 SLOWER_SHARE = 0.25
+
+# What it is expected to take to open a connection, at first; and what is less than that was open.
+FIRST_READY_SECONDS = 0.1
+LEAST_READY_SECONDS = 0.002
 
 
 class GateStatus(NamedTuple):
@@ -52,18 +61,31 @@ class GateStatus(NamedTuple):
         Percent of the day's quota that is reserved; None where there is no quota, or nothing was reserved lately.
     closed_for : str or None
         Why it is closed, where it is closed for everybody.
+    repaired : tuple of str
+        The attributes of its item that could not be read, and were removed, since this was last asked.
     """
 
     quota_used: float | None
     closed_for: GateReason | None
+    repaired: tuple[str, ...] = ()
 
 
 class _Query(msgspec.Struct, eq=False):
-    """A query of this worker in one of its lanes: when it is to be made or was, and whether that is known for good."""
+    """A query of this worker in one of its lanes.
+
+    `at` says when it is to leave or has left, in ticks. Between the last look at the clock, when it is let go, and the
+    moment when it has left, it may leave at any time.
+    """
 
     at: float
+    is_let_go: bool = False
     has_left: bool = False
     is_settled: bool = False
+
+    @classmethod
+    def earlier(cls, at: float) -> Self:
+        """Return one that is over."""
+        return cls(at, is_let_go=True, has_left=True, is_settled=True)
 
 
 class _Hold(msgspec.Struct, eq=False):
@@ -81,10 +103,11 @@ class Slot(msgspec.Struct, eq=False):
     Parameters
     ----------
     at : float
-        Seconds since the epoch from when on it may be made.
+        Seconds since the epoch from when on it may be made, by the worker's clock of the moment when it was taken.
     """
 
     at: float
+    _ticks: float
     _day: int
     _hold: _Hold | None
     _query: _Query
@@ -109,7 +132,9 @@ class Gate:
     is_passing : bool
         Whether this worker makes single queries, and others need not expect it back.
     clock : Callable[[], float]
-        Seconds since the epoch.
+        Seconds since the epoch, for what is agreed upon with others.
+    monotonic : Callable[[], float]
+        Seconds on a clock that nobody sets, for this worker's own queries.
     sleep : Callable[[float], None]
         Waits a number of seconds.
     """
@@ -125,6 +150,7 @@ class Gate:
         connections: int = 1,
         is_passing: bool = False,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._layout = Layout.of(qps)
@@ -132,20 +158,24 @@ class Gate:
         self._connections = connections
         self._is_passing = is_passing
         self._clock = clock
+        self._ticks = Ticks(clock, monotonic)
         self._sleep = sleep
         self._name = ""
         self._lock = RLock()
-        self._item = GateItem(client, table, clock)
+        self._item = GateItem(client, table, clock=clock, ticks=self._ticks)
         self._breaker = Breaker(self._item, longest_post=longest_post, clock=clock)
         self._daily = DailyQuota(self._item, quota, clock)
         self._holds: dict[int, _Hold] = {}
+        # The lanes as they were last seen, for when the item is gone.
+        self._seen: dict[int, Lane] = {}
         self._reservations = 0
         # Slots that were taken, and whose queries have not left.
         self._out: list[Slot] = []
         self._is_probe_out = False
-        # What a query usually takes, and a quick answer once the query has left, in seconds.
+        # What a query usually takes, a quick answer, and what has to be done before a query can leave, in seconds.
         self._post_time = 0.0
         self._quick_time = 0.0
+        self._ready_time = FIRST_READY_SECONDS
 
     @property
     def is_off(self) -> bool:
@@ -158,7 +188,7 @@ class Gate:
         used, closed_for = self._daily.percent, self._breaker.closed_for
         if used is not None and used >= 100.0:
             closed_for = closed_for or "quota"
-        return GateStatus(used, closed_for)
+        return GateStatus(used, closed_for, self._item.take_repaired())
 
     def reserve(self, wanted: int, *, latest: float) -> int:
         """Reserve slots for the next queries of this worker, in place of those it has left: one write.
@@ -233,13 +263,17 @@ class Gate:
                 slot._hold.queries.append(slot._query)
             return slot
 
-    def wait(self, slot: Slot) -> bool:
-        """Sleep until a slot's time, and return whether it can still be used. One that cannot is taken back.
+    def wait(self, slot: Slot | None, make_ready: Callable[[], None]) -> bool:
+        """Wait until a slot's time has come, and return whether it can still be used. One that cannot is taken back.
+
+        Whatever takes a while comes before the last look at the clock: a query that is let go leaves at once.
 
         Parameters
         ----------
-        slot : Slot
-            The slot. Where it can be used, its query is taken to leave now.
+        slot : Slot or None
+            The slot; None where there is no gate. Where it can be used, its query is let go.
+        make_ready : Callable[[], None]
+            Makes ready what the query needs, and does nothing where it is ready. What it raises is passed on.
 
         Returns
         -------
@@ -251,27 +285,36 @@ class Gate:
         GateClosedError
             Where the gate has been closed meanwhile.
         """
-        at = slot.at
         while True:
-            pause = at - self._clock()
-            if pause > 0:
-                self._sleep(pause)
+            began = self._ticks()
+            make_ready()
             with self._lock:
+                ticks = self._ticks()
+                self._learn_ready(ticks - began)
+                if slot is None:
+                    return True
                 try:
                     self._breaker.check()
                 except GateClosedError:
                     self.give_back(slot)
                     raise
-                now = self._clock()
-                if not self._is_good(slot, now):
+                if not self._is_good(slot, self._clock()):
                     self.give_back(slot)
                     return False
                 # A thread that comes late has pushed back those that come after it in the lane.
-                at = self._allowed_at(slot)
-                if at <= now:
-                    slot._query.at, slot._query.has_left = now, True
+                pause = max(slot._ticks, self._allowed_at(slot, ticks)) - ticks
+                if pause <= 0:
+                    slot._query.at, slot._query.is_let_go = ticks, True
                     self._out.remove(slot)
                     return True
+            self._sleep(pause)
+
+    def left(self, slot: Slot | None) -> None:
+        """Note that a query has left."""
+        if slot is None:
+            return
+        with self._lock:
+            slot._query.at, slot._query.has_left = self._ticks(), True
 
     def give_back(self, slot: Slot | None) -> None:
         """Take back a slot that was not used."""
@@ -281,7 +324,7 @@ class Gate:
             self._is_probe_out = self._is_probe_out and not slot._is_probe
             if slot in self._out:
                 self._out.remove(slot)
-            elif not slot._query.has_left:
+            elif not slot._query.is_let_go:
                 # A reservation has taken it back already.
                 return
             self._daily.give_back(slot._day)
@@ -290,25 +333,26 @@ class Gate:
                 slot._hold.queries.remove(slot._query)
 
     def report(self, slot: Slot | None, post: CubeAnswer | CubeError) -> None:
-        """Learn from a query: when it left, how long it took, and whether Cube is to be left alone for a while.
+        """Learn from a query: how long it took, and whether Cube is to be left alone for a while.
 
         Parameters
         ----------
         slot : Slot or None
-            Its slot; None where there is no gate.
+            Its slot; None where there is no gate. It is taken back if the query was never let go.
         post : CubeAnswer or CubeError
             What it came to.
         """
         if slot is None:
             return
         with self._lock:
-            # What an answer took longer than a quick one, the query may have been held up on its way.
-            answer_time = post.latency - post.left_after
-            late = max(0.0, answer_time - self._quick_time)
-            slot._query.at = max(slot._query.at, self._clock() - answer_time + late)
-            slot._query.is_settled = True
-            if not isinstance(post, CubeUnavailable):
-                self._learn(post.latency, answer_time)
+            if slot._query.is_let_go:
+                # What an answer took longer than a quick one, the query may have been held up on its way.
+                slot._query.at = max(slot._query.at, self._ticks() - min(post.latency, self._quick_time))
+                slot._query.has_left = slot._query.is_settled = True
+                if not isinstance(post, CubeUnavailable):
+                    self._learn(post.latency)
+            else:
+                self.give_back(slot)
             self._is_probe_out = self._is_probe_out and not slot._is_probe
             self._breaker.report(post, is_probe=slot._is_probe)
 
@@ -319,22 +363,28 @@ class Gate:
         for hold in self._holds.values():
             hold.uses = 0
 
-    def _learn(self, latency: float, answer_time: float) -> None:
+    def _learn(self, latency: float) -> None:
         self._post_time += (latency - self._post_time) * (NEWEST_SHARE if self._post_time else 1.0)
         share = SLOWER_SHARE if self._quick_time else 0.5
-        self._quick_time = min(answer_time, self._quick_time + (answer_time - self._quick_time) * share)
+        self._quick_time = min(latency, self._quick_time + (latency - self._quick_time) * share)
+
+    def _learn_ready(self, seconds: float) -> None:
+        if seconds >= LEAST_READY_SECONDS:
+            self._ready_time += (seconds - self._ready_time) * NEWEST_SHARE
 
     def _try_to_reserve(self, wanted: int, latest: float) -> int:
         """Return how many queries have been reserved; none where the item was not as this worker remembered it."""
         if not self._name:
             # Not before: environments that start from one snapshot share what was made before it.
             self._name = secrets.token_urlsafe(3)
+        # By how much the time of day is ahead of the ticks, now. It may be set while the write is on its way.
+        ahead = self._clock() - self._ticks()
         update = ConditionalUpdate()
         is_probe = self._breaker.begin(update)
         wanted = self._daily.cut(1 if is_probe else wanted)
         grants: list[Grant] = []
         if self._layout.count:
-            planned = self._plan(wanted, latest)
+            planned = self._plan(wanted, latest, ahead)
             grants, wanted = planned.grants, planned.uses
         texts = {grant.index: str(Lane(grant.free_at, self._name, self._is_passing)) for grant in grants}
         for index, text in texts.items():
@@ -354,10 +404,9 @@ class Gate:
         ends_at = self._daily.ends_at
         for grant in grants:
             held = self._holds.get(grant.index)
-            if held and grant.is_own:
-                queries = self._latest(held.queries)
-            else:
-                queries = [_Query(at, has_left=True, is_settled=True) for at in grant.queries]
+            queries = self._latest(held.queries) if held else []
+            if not grant.is_own:
+                queries += [_Query.earlier(at - ahead) for at in grant.queries]
             self._holds[grant.index] = _Hold(grant.uses, min(grant.until, ends_at), texts[grant.index], queries)
         return wanted
 
@@ -367,13 +416,13 @@ class Gate:
         older, latest = queries[: -2 * self._layout.uses], queries[-2 * self._layout.uses :]
         return [query for query in older if not query.is_settled] + latest
 
-    def _plan(self, wanted: int, latest: float) -> Plan:
-        now = self._clock()
+    def _plan(self, wanted: int, latest: float, ahead: float) -> Plan:
+        now = self._ticks() + ahead
+        self._lost_lanes(now)
         lanes = [self._seen_lane(index) for index in range(self._layout.count)]
-        queries = {index: [query.at for query in hold.queries] for index, hold in self._holds.items()}
-        worker = Worker(
-            self._name, queries, self._connections, self._post_time, self._item.write_time, self._is_passing
-        )
+        queries = {index: [query.at + ahead for query in hold.queries] for index, hold in self._holds.items()}
+        delay = self._item.write_time + self._ready_time
+        worker = Worker(self._name, queries, self._connections, self._post_time, delay, self._is_passing)
         latest_today = self._daily.ends_at - HANDOVER
         is_fresh = self._item.age < FRESH_SECONDS
         planned = plan(
@@ -387,34 +436,52 @@ class Gate:
     def _seen_lane(self, index: int) -> Lane:
         text = self._item.get(_lane(index))
         if text is None:
-            return Lane()
-        lane = Lane.parse(text)
+            return self._seen.get(index, Lane())
+        lane = self._seen[index] = Lane.parse(text)
         hold = self._holds.get(index)
         if lane.owner == self._name and (hold is None or hold.text != text):
             # Of a write that this worker believed to have failed.
             return lane._replace(owner=f"{self._name}?")
         return lane
 
+    def _lost_lanes(self, now: float) -> None:
+        """Look for lanes that somebody has removed from the item, and leave alone what others may have of them.
+
+        Others may have had a lane since it was last seen here, and for longer; its own ones a worker knows.
+        """
+        missing = [index for index in range(self._layout.count) if self._item.get(_lane(index)) is None]
+        if not any(index in self._seen and self._seen[index].owner for index in missing):
+            return
+        for index in missing:
+            lane = self._seen.get(index, Lane())
+            is_left_alone = index in self._seen and not lane.owner
+            is_held = lane.owner == self._name and lane.free_at >= now
+            if not is_left_alone and not is_held:
+                # Its own are less likely to have changed hands.
+                seconds = UNSEEN_SECONDS if lane.owner == self._name else LOST_SECONDS
+                self._seen[index] = Lane(max(lane.free_at, now + seconds))
+
     def _next_slot(self) -> Slot | None:
         is_probe = self._breaker.is_probing
         if not (self._breaker.is_open or is_probe):
             # What was reserved before the gate was closed is not to be used after it.
             return None
-        now = self._clock()
+        now, ticks = self._clock(), self._ticks()
         if not self._layout.count:
             is_good = self._daily.left > 0 and now < self._daily.ends_at
-            return Slot(now, self._daily.day, None, _Query(now), is_probe) if is_good else None
+            return Slot(now, ticks, self._daily.day, None, _Query(ticks), is_probe) if is_good else None
         candidates = []
         for index, hold in self._holds.items():
-            at = max(now, next_query(self._layout, [query.at for query in hold.queries]))
-            if hold.uses and at <= hold.until:
+            pause = max(0.0, next_query(self._layout, [query.at for query in hold.queries]) - ticks)
+            if hold.uses and now + pause <= hold.until:
                 # Of those that are ready, the one that has to be begun with the earliest.
                 begin_by = hold.until - WINDOW * ((hold.uses - 1) // self._layout.uses)
-                candidates.append((at, begin_by, index))
+                candidates.append((pause, begin_by, index))
         if not candidates:
             return None
-        at, _, index = min(candidates)
-        return Slot(at, self._daily.day, self._holds[index], _Query(at), is_probe)
+        pause, _, index = min(candidates)
+        at = ticks + pause
+        return Slot(now + pause, at, self._daily.day, self._holds[index], _Query(at), is_probe)
 
     def _is_good(self, slot: Slot, now: float) -> bool:
         if not (self._breaker.is_open or (slot._is_probe and self._breaker.is_probing)):
@@ -424,10 +491,15 @@ class Gate:
             return False
         return now <= (slot._hold.until if slot._hold else self._daily.ends_at)
 
-    def _allowed_at(self, slot: Slot) -> float:
+    def _allowed_at(self, slot: Slot, ticks: float) -> float:
         if slot._hold is None:
-            return slot.at
-        others = [query.at for query in slot._hold.queries if query.has_left and query is not slot._query]
+            return ticks
+        # One that was let go and has not left may leave right now.
+        others = [
+            query.at if query.has_left else ticks
+            for query in slot._hold.queries
+            if query.is_let_go and query is not slot._query
+        ]
         return next_query(self._layout, [*[-inf] * self._layout.uses, *others])
 
 

@@ -40,6 +40,8 @@ class DailyQuota:
         # Queries that were counted and have not been made, and of which day they are.
         self.left = 0
         self.day = 0
+        # How many were counted when the item last told, for when it is gone.
+        self._seen = 0
 
     @property
     def percent(self) -> float | None:
@@ -70,7 +72,7 @@ class DailyQuota:
             return wanted
         today = self._today()
         if today != self.day:
-            self.day, self.left = today, 0
+            self.day, self.left, self._seen = today, 0, 0
         if self._clock() >= self.ends_at or self._item.number("day") > today:
             raise GateClosedError("busy", self.next_begins_at)
         left = self._limit - self._used(today) + max(0, self.left)
@@ -91,11 +93,12 @@ class DailyQuota:
         else:
             update.require(update.absent("day"), update.less("day", self.day))
             update.set("day", self.day)
-            update.set("used", queries)
+            update.set("used", self._used(self.day) + queries - max(0, self.left))
 
     def counted(self, queries: int) -> None:
         """Note that the reservation was written."""
         self.left = queries
+        self._seen = self._used(self.day)
 
     def give_back(self, day: int) -> None:
         """Take one back that was not made."""
@@ -106,4 +109,12 @@ class DailyQuota:
         return int((self._clock() - HANDOVER) // DAY)
 
     def _used(self, day: int) -> int:
-        return int(self._item.number("used")) if self._item.number("day") == day else 0
+        if self._item.get("day") is None:
+            # Nobody has counted yet, or somebody has removed the count.
+            return self._seen if day == self.day else 0
+        if self._item.number("day") != day:
+            return 0
+        used = int(self._item.number("used"))
+        if day == self.day:
+            self._seen = used
+        return used

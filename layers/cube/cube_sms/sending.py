@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import ExitStack
+from functools import partial
 from threading import Semaphore
 from typing import TYPE_CHECKING, Self
 
@@ -36,8 +38,10 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+    from .connection import Connection
     from .credentials import Credentials
     from .models import SendRequest
+    from .pacing import Slot
     from .records import Record
     from .settings import Settings
 
@@ -158,7 +162,6 @@ class Sender:
         self.gate = gate
         self._max_attempts = max_attempts
         self._line = Semaphore(connections)
-        self._connections = Semaphore(connections)
         self._patience = patience
         self._keeps_alive = keeps_alive
         self._clock = clock
@@ -263,70 +266,93 @@ class Sender:
         """
         # Who stands in line for a connection has claimed its message already, so that no connection is idle meanwhile.
         # With one connection messages keep their order; with more, none waits for the claims of the others.
-        with self._line:
-            try:
-                credentials = self._credentials.get(request.account)
-                claim = self.records.claim(request, restart=restart)
-            except UnknownAccountError as error:
-                fault = Fault("account", "has no credentials in this deployment")
-                raise InvalidRequestError([fault], request.request_id or None) from error
-            except (CredentialsError, RecordsUnavailableError) as error:
-                return Outcome(state=State.RETRYING, error=error)
-            if not claim.is_held:
-                state = claim.record.state if claim.record.state.is_final else State.SENDING
-                return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
-            if claim.record.attempts > self._max_attempts:
-                # Its workers died of it, one after the other.
-                return self._finish(Outcome(state=State.RETRYING, record=claim.record), claim.record)
-            self._connections.acquire()
-        try:
-            outcome = self._post_claimed(credentials, request, claim.record, deadline)
-        finally:
-            self._connections.release()
+        with ExitStack() as taken:
+            with self._line:
+                try:
+                    credentials = self._credentials.get(request.account)
+                    claim = self.records.claim(request, restart=restart)
+                except UnknownAccountError as error:
+                    fault = Fault("account", "has no credentials in this deployment")
+                    raise InvalidRequestError([fault], request.request_id or None) from error
+                except (CredentialsError, RecordsUnavailableError) as error:
+                    return Outcome(state=State.RETRYING, error=error)
+                if not claim.is_held:
+                    state = claim.record.state if claim.record.state.is_final else State.SENDING
+                    return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
+                if claim.record.attempts > self._max_attempts:
+                    # Its workers died of it, one after the other.
+                    return self._finish(Outcome(state=State.RETRYING, record=claim.record), claim.record)
+                connection = taken.enter_context(self._client.connection())
+            outcome = self._post_claimed(connection, credentials, request, claim.record, deadline)
         return self._finish(outcome, claim.record)
 
-    def _post_claimed(self, credentials: Credentials, request: SendRequest, record: Record, deadline: float) -> Outcome:
+    def _post_claimed(
+        self, connection: Connection, credentials: Credentials, request: SendRequest, record: Record, deadline: float
+    ) -> Outcome:
         # The last moment for a POST: after its lease another worker may post it.
         latest = min(record.lease_until, deadline - sum(FINISH_PAUSES)) - self._client.longest_post
-        outcome = self._post(credentials, request, Outcome(state=State.SENDING, record=record), latest)
+        outcome = Outcome(state=State.SENDING, record=record)
+        outcome = self._post(connection, credentials, request, outcome, latest)
         if isinstance(outcome.error, CubeAuthenticationError):
             # The account's secret may just have been rotated.
             try:
                 credentials = self._credentials.refresh(request.account, credentials)
             except CredentialsError as error:
                 return replace(outcome, error=error)
-            return self._post(credentials, request, outcome, latest)
+            return self._post(connection, credentials, request, outcome, latest)
         return outcome
 
-    def _post(self, credentials: Credentials, request: SendRequest, outcome: Outcome, latest: float) -> Outcome:
+    def _post(
+        self,
+        connection: Connection,
+        credentials: Credentials,
+        request: SendRequest,
+        outcome: Outcome,
+        latest: float,
+    ) -> Outcome:
         outcome = replace(outcome, error=None, stale_credentials=credentials.stale)
         if self._has_expired(request):
             return replace(outcome, state=State.EXPIRED)
         asked_at = self._clock()
+        slot: Slot | None = None
+        post: CubeAnswer | CubeError
         try:
             slot = self.gate.take(latest=min(latest, asked_at + self._patience))
-            while slot and not self.gate.wait(slot):
+            while not self.gate.wait(slot, connection.open):
                 slot = self.gate.take(latest=latest)
         except (GateClosedError, RecordsUnavailableError) as error:
             return replace(outcome, state=State.RETRYING, error=error)
-        now = self._clock()
-        outcome = replace(outcome, gate_wait=outcome.gate_wait + now - asked_at)
-        if now > latest or self._has_expired(request):
-            # Something held us up.
-            self.gate.give_back(slot)
-            if self._has_expired(request):
-                return replace(outcome, state=State.EXPIRED)
-            return replace(outcome, state=State.RETRYING, error=CubeUnavailable("not posted: no time left"))
-        post: CubeAnswer | CubeError
-        try:
-            post = self._client.send_sms(credentials, request)
-        except CubeError as error:
+        except CubeUnavailable as error:
             post = error
+        else:
+            # Nothing that takes a while comes between these looks and the POST.
+            now = self._clock()
+            outcome = replace(outcome, gate_wait=outcome.gate_wait + now - asked_at)
+            if self._has_expired(request):
+                self.gate.give_back(slot)
+                return replace(outcome, state=State.EXPIRED)
+            if now > latest:
+                self.gate.give_back(slot)
+                return replace(outcome, state=State.RETRYING, error=CubeUnavailable("not posted: no time left"))
+            post = self._send(connection, credentials, request, slot)
         self.gate.report(slot, post)
         outcome = replace(outcome, posts=(*outcome.posts, post))
         if isinstance(post, CubeError):
             return replace(outcome, state=_state_after(post, request), error=post)
         return replace(outcome, state=State.SENT)
+
+    def _send(
+        self, connection: Connection, credentials: Credentials, request: SendRequest, slot: Slot | None
+    ) -> CubeAnswer | CubeError:
+        left = partial(self.gate.left, slot)
+        try:
+            return self._client.send_sms(credentials, request, over=connection, left=left)
+        except CubeError as error:
+            return error
+        except BaseException:
+            # It may have left, and would otherwise be taken to be about to, for ever.
+            left()
+            raise
 
     def _has_expired(self, request: SendRequest) -> bool:
         return bool(request.expires_at and request.expires_at.timestamp() <= self._clock())

@@ -130,6 +130,10 @@ class Telemetry:
         """Report the state of the gate, once for each invocation."""
         if gate.quota_used is not None:
             self._share(ALL_ACCOUNTS, "QuotaUsed", MetricUnit.Percent, round(gate.quota_used, 2))
+        if gate.repaired:
+            # Removed, since it could not be read: somebody has written it by hand.
+            self.logger.error("gate item repaired", extra={"attributes": gate.repaired})
+            self._share(ALL_ACCOUNTS, "GateRepaired", MetricUnit.Count, len(gate.repaired))
         if gate.closed_for:
             self.logger.warning("gate closed", extra={"reason": gate.closed_for})
             self._share(ALL_ACCOUNTS, "GateClosed", MetricUnit.Count, 1)

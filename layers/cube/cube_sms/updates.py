@@ -29,7 +29,7 @@ class ConditionalUpdate:
         self._removed: list[str] = []
         self._conditions: list[str] = []
         self._names: dict[str, str] = {}
-        self._values: dict[str, dict[str, str]] = {}
+        self._values: dict[str, Mapping[str, Any]] = {}
         self._set: dict[str, str] = {}
 
     def set(self, name: str, value: str | float) -> None:
@@ -63,6 +63,11 @@ class ConditionalUpdate:
         if seen is None:
             return self.absent(name)
         return f"{self._name(name)} = {self._value(f'{name}Seen', seen, is_number=is_number)}"
+
+    def same(self, name: str, typed: Mapping[str, Any]) -> str:
+        """Return the condition that an attribute is as it was seen, in DynamoDB's types."""
+        self._values[f":{name}Seen"] = typed
+        return f"{self._name(name)} = :{name}Seen"
 
     def differ(self, name: str, text: str) -> str:
         """Return the condition that an attribute is another text."""
