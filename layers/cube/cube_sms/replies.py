@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -222,5 +223,6 @@ def prefers_async(prefer: str | None) -> bool:
     >>> prefers_async("respond-async, wait=10")
     True
     """
-    preferences = (prefer or "").lower().split(",")
+    # What stands in quotes is a value, commas and all.
+    preferences = re.sub(r'"(?:[^"\\]|\\.)*"', '""', prefer or "").lower().split(",")
     return any(preference.partition(";")[0].strip() == "respond-async" for preference in preferences)
