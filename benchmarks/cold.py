@@ -154,7 +154,7 @@ def _cpu_milliseconds(commands: Mapping[str, _Command], rounds: int) -> _Samples
 def _walls(server: Server, trusted: Path, rounds: tuple[int, int]) -> tuple[_Samples, _Samples]:
     template = json.loads((ROOT / "events" / "sqs-text.json").read_text("utf-8"))["Records"][0]
     # None of the functions of the API is asked for anything.
-    nothing = json.loads((ROOT / "events" / "api-post-text.json").read_text("utf-8")) | {"path": "/nothing"}
+    nothing = json.loads((ROOT / "events" / "api-post-text.json").read_text("utf-8")) | {"resource": "/nothing"}
     init = settings(server.aws_url)
     first = settings(server.aws_url, server.cube_url())
     ours, naive = (first | _trusting(subject, TRUSTED) for subject in (OURS, NAIVE))

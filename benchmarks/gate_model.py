@@ -24,7 +24,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 sys.path.append(str(Path(__file__).parents[1] / "layers" / "cube"))
 
 from cube_sms.client import CubeAnswer
-from cube_sms.errors import GateClosedError, RecordsUnavailableError
+from cube_sms.errors import NotNowError, RecordsUnavailableError
 from cube_sms.pacing import Gate
 
 if TYPE_CHECKING:
@@ -338,7 +338,7 @@ class ModelWorker:
                     granted = self.gate.reserve(self._in_hand, latest=latest)
                 except RecordsUnavailableError:
                     granted = self._in_hand
-                except GateClosedError as closed:
+                except NotNowError as closed:
                     self._put_back(queue, self._in_hand, closed.until - self.clock())
                     break
                 yield from self._written()
@@ -379,7 +379,7 @@ class ModelWorker:
             while not (yield from self._wait(slot)):
                 slot = self.gate.take(latest=latest)
                 yield from self._written()
-        except GateClosedError as closed:
+        except NotNowError as closed:
             yield from self._written()
             self._put_back(queue, 1, closed.until - self.clock())
             return

@@ -10,7 +10,7 @@ import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.gate_model import NOON, ModelWorker, Queue, World, busiest_window
-from cube_sms.errors import GateClosedError, RecordsUnavailableError
+from cube_sms.errors import NotNowError, RecordsUnavailableError
 
 if TYPE_CHECKING:
     from benchmarks.gate_model import Pause
@@ -95,7 +95,7 @@ def _work(worker: ModelWorker, batch: int) -> Pause:
             yield from worker.drain(Queue(batch), batch=batch, time_left=60.0)
         except RecordsUnavailableError:
             yield 1.0
-        except GateClosedError as closed:
+        except NotNowError as closed:
             yield max(0.01, closed.until - worker.clock())
 
 

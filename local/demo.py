@@ -70,6 +70,7 @@ EXPECTED = {
     "sqs-invalid": Expected("not valid", "dead letter: InvalidRequest", accepted=0, told=""),
     "sqs-unknown-device": Expected("a device Cube does not know", "REJECTED", 0, 1, "SMS Rejected"),
     "sqs-provider-outage": Expected("Cube is down twice", "RETRYING, RETRYING, SENT", refused=2),
+    "sqs-sns": Expected("a notification of SNS", "SENT"),
     "api-post-text": Expected("sent at once", "200 SENT"),
     "api-post-async": Expected("queued by the API", "202, SENT"),
     "api-post-invalid": Expected("not valid", "400", accepted=0, told=""),
@@ -155,6 +156,11 @@ def _send(stack: LocalStack, event: str) -> Iterator[Row]:
         case "eventbridge-requested":
             detail = json.loads(content["Records"][0]["body"])["detail"]
             yield Row(event, put_request_event(stack, detail), detail["deviceId"])
+        case "sqs-sns":
+            (record,) = content["Records"]
+            notification = json.loads(record["body"])
+            stack.enqueue(record["body"])
+            yield Row(event, notification["MessageId"], json.loads(notification["Message"])["deviceId"])
         case "schedule-input":
             schedule(stack, content, datetime.now(UTC))
             yield Row(event, content["requestId"], content["deviceId"])

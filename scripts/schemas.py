@@ -144,6 +144,8 @@ def _as_open_api(schema: Any) -> Any:
         schema["nullable"] = True
     elif "enum" in schema:
         schema.setdefault("type", "string")
+        # Nor a null among the values. Code that is made of it leaves such a field out instead.
+        schema["enum"] = [value for value in schema["enum"] if value is not None]
     return schema
 
 

@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from typing import Any, NamedTuple, cast
+from urllib.parse import urljoin
 
 import boto3
 from botocore.auth import SigV4Auth
@@ -38,6 +39,8 @@ class Answer(NamedTuple):
 
     status: int
     body: dict[str, Any]
+    # Its Location, relative to the API's base URL.
+    location: str
 
 
 class Api:
@@ -64,7 +67,8 @@ class Api:
             self._signer.add_auth(request)
             response = self._http.send(request.prepare())
             if response.status_code not in BUSY or time.monotonic() > deadline:
-                return Answer(response.status_code, self._parse(response.content))
+                location = urljoin(self._url + path, response.headers.get("Location", "")).removeprefix(self._url)
+                return Answer(response.status_code, self._parse(response.content), location)
             time.sleep(PAUSE_SECONDS)
 
     def _parse(self, content: bytes) -> dict[str, Any]:
@@ -117,15 +121,16 @@ def send_through_queue(api: Api, device: str) -> None:
     """Have a message sent from the queue, and wait for its record."""
     request_id = f"smoke-{uuid.uuid4()}"
     headers = {"Idempotency_Key": request_id, "Prefer": "respond-async"}
-    expect(202, api.call("POST", "/messages", a_message(device), **headers))
+    queued = api.call("POST", "/messages", a_message(device), **headers)
+    expect(202, queued)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    answer = api.call("GET", f"/messages/{request_id}")
+    answer = api.call("GET", queued.location)
     # It has no record until a worker takes it.
     while answer.status == 404 or answer.body.get("state") in ("SENDING", "RETRYING"):
         if time.monotonic() > deadline:
             raise SmokeTestError(f"not sent from the queue in {PATIENCE_SECONDS:g} s: {json.dumps(answer.body)}")
         time.sleep(PAUSE_SECONDS)
-        answer = api.call("GET", f"/messages/{request_id}")
+        answer = api.call("GET", queued.location)
     expect_sent(expect(200, answer))
     print(f"{request_id}: SENT from the queue")
 

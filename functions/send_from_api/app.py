@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from functools import cache
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from cube_sms.api import PATIENCE, MessagesApi
+from cube_sms.api_events import body_of, header_of
 from cube_sms.aws import AWS_CONFIG, direct_client
 from cube_sms.replies import Reply, problem, reply_to_error
 from cube_sms.sending import Sender
@@ -54,21 +54,22 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def _reply(event: dict[str, Any], context: LambdaContext) -> Reply:
     # Two routes, told apart by hand: Powertools' event handler takes longer to import than all of the rest but boto3.
-    method, (_, *path) = event["httpMethod"], event["path"].rstrip("/").split("/")
-    if method == "POST" and path == ["messages"]:
-        return _post_message(event, context)
-    if method == "GET" and len(path) == 2 and path[0] == "messages":
-        return api().get(path[1], (event.get("queryStringParameters") or {}).get("account"))
+    # `resource` is the template's own name of the route; `path` begins with the base path of a custom domain.
+    match event["httpMethod"], event["resource"]:
+        case "POST", "/messages":
+            return _post_message(event, context)
+        case "GET", "/messages/{requestId}":
+            account = (event.get("queryStringParameters") or {}).get("account")
+            return api().get(event["pathParameters"]["requestId"], account)
     return problem(404, "Not found", "there is no such resource")
 
 
 def _post_message(event: dict[str, Any], context: LambdaContext) -> Reply:
-    text = event.get("body") or ""
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     posted = api().post(
-        base64.b64decode(text) if event.get("isBase64Encoded") else text.encode("utf-8", "surrogatepass"),
-        idempotency_key=headers.get("idempotency-key"),
-        prefer=headers.get("prefer"),
+        body_of(event),
+        idempotency_key=header_of(event, "Idempotency-Key"),
+        prefer=header_of(event, "Prefer"),
+        path=event["path"],
         time_left=context.get_remaining_time_in_millis() / 1000,
     )
     telemetry.posted(posted, event["requestContext"]["requestId"])

@@ -159,12 +159,16 @@ def test_messages_are_sent_and_dead_lettered(stack: LocalStack) -> None:
     assert stack.call_api("GET", f"/messages/{request_id}").body["state"] == "SENT"
 
 
-def test_topics_that_are_named_may_send(stack: LocalStack, topics: tuple[str, str]) -> None:
+@pytest.mark.parametrize("is_raw", ["true", "false"])
+def test_topics_that_are_named_may_send(stack: LocalStack, topics: tuple[str, str], is_raw: str) -> None:
     # Given the send queue as a subscriber of both topics
-    sns, devices = stack.aws.client("sns"), (a_device(), a_device())
+    sns, devices, subscriptions = stack.aws.client("sns"), (a_device(), a_device()), []
     for topic, device in zip(topics, devices, strict=True):
         endpoint = stack.outputs["SendQueueArn"]
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=endpoint, Attributes={"RawMessageDelivery": "true"})
+        subscribed = sns.subscribe(
+            TopicArn=topic, Protocol="sqs", Endpoint=endpoint, Attributes={"RawMessageDelivery": is_raw}
+        )
+        subscriptions.append(subscribed["SubscriptionArn"])
 
         # When a message is published to each
         sns.publish(TopicArn=topic, Message=send_request(device))
@@ -173,6 +177,8 @@ def test_topics_that_are_named_may_send(stack: LocalStack, topics: tuple[str, st
     allowed, other = devices
     wait_until("a message to be sent", lambda: stack.cube.requests(allowed))
     assert stack.cube.requests(other) == []
+    for subscription in subscriptions:
+        sns.unsubscribe(SubscriptionArn=subscription)
 
 
 def test_dead_letters_are_kept_for_two_weeks(stack: LocalStack) -> None:

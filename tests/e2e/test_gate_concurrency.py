@@ -16,7 +16,7 @@ from botocore.config import Config
 
 from benchmarks.gate_model import busiest_window
 from cube_sms.client import CubeAnswer
-from cube_sms.errors import GateClosedError, RecordsUnavailableError
+from cube_sms.errors import GateClosedError, NotNowError, RecordsUnavailableError
 from cube_sms.lanes import WINDOW
 from cube_sms.pacing import Gate
 from local.ministack import REGION, MiniStack
@@ -119,8 +119,8 @@ def _hammer(url: str, table: str, limits: Limits, batch: int) -> list[float]:
         try:
             granted = gate.reserve(batch, latest=deadline)
             left += (_query(gate, deadline) for _ in range(granted))
-        except GateClosedError as closed:
-            if closed.reason == "quota":
+        except NotNowError as closed:
+            if isinstance(closed, GateClosedError) and closed.reason == "quota":
                 break
             time.sleep(min(max(0.0, closed.until - time.time()), max(0.0, deadline - time.time())))
         except RecordsUnavailableError:

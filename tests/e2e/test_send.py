@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 from uuid import uuid4
 
 import pytest
@@ -143,8 +144,13 @@ def test_the_api_queues_for_callers_that_do_not_wait(stack: LocalStack) -> None:
     answer = stack.call_api("POST", "/messages", send_request(device), Prefer="respond-async")
 
     assert answer.status == 202
-    assert answer.headers["Location"] == f"/messages/{answer.body['requestId']}"
     wait_for_states(stack, answer.body["requestId"], ["SENT"])
+    # And its Location, resolved as any client does, leads to the message
+    called = f"{stack.api_url}/messages"
+    found = urljoin(called, answer.headers["Location"])
+    assert found.startswith(called)
+    shown = stack.call_api("GET", found.removeprefix(stack.api_url))
+    assert (shown.status, shown.body["requestId"]) == (200, answer.body["requestId"])
 
 
 def test_the_api_shows_what_became_of_a_message(stack: LocalStack) -> None:

@@ -212,6 +212,8 @@ class ApiAnswer:
     def __init__(self, answer: dict[str, Any]) -> None:
         self.status: int = answer["statusCode"]
         self.text: str = answer["body"]
+        # What Lambda refuses over 6,291,556 bytes.
+        self.size: int = len(json.dumps(answer))
         self.headers: dict[str, str] = {name: values[0] for name, values in answer["multiValueHeaders"].items()}
 
     @property

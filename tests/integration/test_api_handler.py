@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 from uuid import UUID
 
 import pytest
@@ -75,15 +77,117 @@ class TestSend:
         assert [gateway.post(MESSAGE).status for _ in range(5)] == [200] * 5
         assert cube.stats()["connections"] == 1
 
+    @pytest.mark.parametrize(
+        "key",
+        [
+            '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+            ' "8e03978e-40d5-43dd-bc93-6894a57f9324" ',
+            '"8e03978e-40d5-43dd-bc93-6894a57f9324";v=1',
+            '"8e03978e-40d5-43dd-bc93-6894a57f9324" ; v="1"',
+            "8e03978e-40d5-43dd-bc93-6894a57f9324, 8e03978e-40d5-43dd-bc93-6894a57f9324",
+            '"8e03978e-40d5-43dd-bc93-6894a57f9324",8e03978e-40d5-43dd-bc93-6894a57f9324',
+        ],
+    )
+    def test_idempotency_key_in_quotes_is_the_text_in_them(
+        self, cube: CubeSimulator, gateway: Deployment, key: str
+    ) -> None:
+        replies = [
+            gateway.post(MESSAGE, Idempotency_Key=each) for each in (key, "8e03978e-40d5-43dd-bc93-6894a57f9324")
+        ]
+        assert {(reply.status, reply.json["requestId"]) for reply in replies} == {
+            (200, "8e03978e-40d5-43dd-bc93-6894a57f9324")
+        }
+        assert cube.stats()["received"] == 1
+
+    @pytest.mark.parametrize(
+        ("lines", "status"),
+        [(["order-1", "order-1"], 200), (['"order-1"', "order-1"], 200), (["order-1", "order-2"], 400)],
+    )
+    def test_idempotency_key_on_several_lines_is_one_key_or_none(
+        self, gateway: Deployment, lines: list[str], status: int
+    ) -> None:
+        event = load_event("api-post-text") | {"body": json.dumps(MESSAGE)}
+        event["headers"]["idempotency-KEY"], event["multiValueHeaders"]["idempotency-KEY"] = lines[-1], lines
+        reply = gateway.call(event)
+        assert reply.status == status
+        if status == 400:
+            assert [error["path"] for error in reply.json["errors"]] == ["Idempotency-Key"]
+
+    def test_header_may_be_in_either_member_of_the_event(self, gateway: Deployment) -> None:
+        # Given events as hand-made tests and API Gateway's own test button have them
+        event = load_event("api-post-text") | {"body": json.dumps(MESSAGE)}
+        for headers in (
+            {"headers": {"Idempotency-Key": "order-1"}, "multiValueHeaders": None},
+            {"headers": None, "multiValueHeaders": {"Idempotency-Key": ["order-1"]}},
+        ):
+            assert gateway.call(event | headers).json["requestId"] == "order-1"
+
+    def test_byte_order_mark_before_the_json_is_ignored(self, gateway: Deployment) -> None:
+        body = "\ufeff" + json.dumps(MESSAGE)
+        event = load_event("api-post-text")
+        assert gateway.call(event | {"body": body}).status == 200
+        encoded = base64.b64encode(body.encode()).decode()
+        assert gateway.call(event | {"body": encoded, "isBase64Encoded": True}).status == 200
+
+    def test_fields_that_are_null_count_as_absent(self, cube: CubeSimulator, gateway: Deployment) -> None:
+        # Given a caller whose serializer writes them, and one whose does not
+        nulls = dict.fromkeys(["requestId", "expiresAt", "messageType", "smsContentList", "account", "taskToken"])
+        replies = [gateway.post(body, Idempotency_Key="order-1") for body in (MESSAGE | nulls, MESSAGE)]
+        # Then it is one request
+        assert [reply.status for reply in replies] == [200, 200]
+        assert cube.stats()["received"] == 1
+
+    def test_message_is_sent_under_the_base_path_of_a_custom_domain(self, gateway: Deployment) -> None:
+        event = load_event("api-post-text") | {"path": "/sms/messages", "body": json.dumps(MESSAGE)}
+        assert gateway.call(event).status == 200
+
 
 class TestQueue:
+    @pytest.mark.parametrize(
+        ("base", "path"),
+        [
+            # As API Gateway has it: `path` holds the base path of a custom domain, and no stage but one below that.
+            ("/prod", "/messages"),
+            ("", "/messages"),
+            ("/sms", "/sms/messages"),
+            ("/sms/prod", "/sms/prod/messages"),
+            ("/prod", "/messages/"),
+            ("/sms", "/sms/messages/"),
+        ],
+    )
+    def test_location_can_be_followed_from_the_url_that_was_called(
+        self, gateway: Deployment, base: str, path: str
+    ) -> None:
+        # Given a call, and the URL it was made to
+        event = load_event("api-post-async") | {"path": path}
+        url = f"https://sms.example.com{base}/messages" + ("/" if path.endswith("/") else "")
+        # When
+        reply = gateway.call(event)
+        # Then
+        assert reply.status == 202
+        assert urljoin(url, reply.headers["Location"]) == f"https://sms.example.com{base}/messages/order-7802-wakeup"
+
+    @pytest.mark.parametrize(
+        ("lines", "status"),
+        [
+            (["respond-async", "wait=10"], 202),
+            (["wait=10", "RESPOND-ASYNC"], 202),
+            (["wait=10, respond-async", "return=minimal"], 202),
+            (["wait=10", "return=minimal"], 200),
+        ],
+    )
+    def test_preference_may_stand_on_any_line(self, gateway: Deployment, lines: list[str], status: int) -> None:
+        event = load_event("api-post-text")
+        event["headers"]["prefer"], event["multiValueHeaders"]["prefer"] = lines[-1], lines
+        assert gateway.call(event).status == status
+
     def test_message_is_queued_where_the_caller_prefers_that(self, cube: CubeSimulator, gateway: Deployment) -> None:
         # When
         event = load_event("api-post-async")
         reply = gateway.call(event)
         # Then the answer tells where the message is
         assert (reply.status, reply.headers["Content-Type"]) == (202, "application/json")
-        assert reply.headers["Location"] == "/messages/order-7802-wakeup"
+        assert reply.headers["Location"] == "messages/order-7802-wakeup"
         assert reply.headers["Preference-Applied"] == "respond-async"
         assert reply.json == {"requestId": "order-7802-wakeup", "account": "default"}
         # And the queue has the same request, which nobody has sent yet
@@ -104,7 +208,7 @@ class TestQueue:
         given = MESSAGE | fields
         reply = gateway.post(given, Prefer="respond-async")
         account = "?account=fleet" if "account" in fields else ""
-        assert (reply.status, reply.headers["Location"]) == (202, f"/messages/order-1{account}")
+        assert (reply.status, reply.headers["Location"]) == (202, f"messages/order-1{account}")
         assert [parse_send_request(body.encode()) for body in gateway.queued()] == [
             parse_send_request(json.dumps(given).encode())
         ]
@@ -123,6 +227,11 @@ class TestQueue:
         assert_problem(gateway.post(MESSAGE | {"priority": "high"}, Prefer="respond-async"), 400)
         assert gateway.in_flight() == 0
         assert gateway.queued() == []
+
+    def test_request_that_no_queue_takes_is_told_as_that(self, gateway: Deployment) -> None:
+        items = [{"smsTemplateContent": "a", "smsNum": "1" * 2_000_000}]
+        reply = gateway.post({"deviceId": MESSAGE["deviceId"], "smsContentList": items}, Prefer="respond-async")
+        assert_problem(reply, 400, detail="smsContentList[0].smsNum: must have at most 256 characters, has 2000000")
 
     def test_queue_that_is_away_is_unavailable(self, gateway: Deployment) -> None:
         gateway.sqs.delete_queue(QueueUrl=gateway.send_queue)
@@ -155,14 +264,73 @@ class TestInvalid:
         event = load_event("api-post-text") | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
         assert_problem(gateway.call(event), 400)
 
-    @pytest.mark.parametrize("key", ["order-2", "order 1", "x" * 129, "订单"])
-    def test_idempotency_key_that_is_invalid_or_differs(
-        self, cube: CubeSimulator, gateway: Deployment, key: str
-    ) -> None:
-        reply = gateway.post(MESSAGE | {"requestId": "order-1"}, Idempotency_Key=key)
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "",
+            "order 1",
+            "x" * 129,
+            "订单",
+            '"order-1',
+            'order-1"',
+            '""',
+            '"order\\"1"',
+            '"a\\\\b"',
+            "a, b",
+            "'a'",
+            "\ud83d",
+        ],
+    )
+    def test_idempotency_key_that_is_invalid_is_named(self, cube: CubeSimulator, gateway: Deployment, key: str) -> None:
+        reply = gateway.post(MESSAGE, Idempotency_Key=key)
         assert_problem(reply, 400)
-        assert [error["path"] for error in reply.json["errors"]] == ["requestId"]
+        assert [error["path"] for error in reply.json["errors"]] == ["Idempotency-Key"]
         assert cube.stats()["received"] == 0
+
+    def test_idempotency_key_that_differs_from_the_id_of_the_body(
+        self, cube: CubeSimulator, gateway: Deployment
+    ) -> None:
+        reply = gateway.post(MESSAGE | {"requestId": "order-1"}, Idempotency_Key="order-2")
+        assert_problem(reply, 400, detail="requestId: in the body differs from the Idempotency-Key beside it")
+        assert cube.stats()["received"] == 0
+
+    def test_number_for_a_device_id_is_told_as_that(self, gateway: Deployment) -> None:
+        reply = gateway.post('{"deviceId": 89314404000939952215, "content": "Hello"}')
+        assert_problem(reply, 400)
+        assert "deviceId: must be a string" in reply.json["detail"]
+
+    @pytest.mark.parametrize(
+        "body", ['{"deviceId": "8931", "content": "Hi \\ud83d"}', '{"deviceId": "8931", "content": "\ude00"}']
+    )
+    def test_emoji_that_is_cut_in_two_is_told_as_that(
+        self, cube: CubeSimulator, gateway: Deployment, body: str
+    ) -> None:
+        reply = gateway.post(body)
+        assert_problem(reply, 400, detail="content: holds half of a surrogate pair (an emoji cut in two)")
+        assert cube.stats()["received"] == 0
+
+    @pytest.mark.parametrize("shape", ["members", "items", "long names", "quotes", "wide"])
+    def test_answer_to_faults_by_the_thousand_is_short(self, gateway: Deployment, shape: str) -> None:
+        # Given the most that Lambda hands over, about 6 MB
+        names = {
+            "members": [f"u{number:05d}" for number in range(60_000)],
+            "items": [f"u{number:05d}" for number in range(60_000)],
+            "long names": [f"u{number:05d}" + "x" * 90 for number in range(50_000)],
+            "quotes": ['"' * 90 + f"{number:05d}" for number in range(25_000)],
+            "wide": ["\U0001f600" * 80 + f"{number:05d}" for number in range(5_000)],
+        }[shape]
+        unknown = dict.fromkeys(names, "")
+        # When
+        began = time.process_time()
+        if shape == "items":
+            reply = gateway.post({"deviceId": "8931", "smsContentList": [{"smsTemplateContent": "a"} | unknown]})
+        else:
+            reply = gateway.post(MESSAGE | unknown)
+        assert time.process_time() - began < 10
+        # Then
+        assert_problem(reply, 400)
+        assert (len(reply.json["errors"]), reply.json["moreErrors"]) == (20, len(names) - 20)
+        assert reply.size < 100_000
 
     def test_unknown_account(self, gateway: Deployment) -> None:
         reply = gateway.post(MESSAGE | {"account": "nobody"})
@@ -173,10 +341,15 @@ class TestInvalid:
         assert_problem(gateway.post(MESSAGE | {"expiresAt": "2026-01-12T10:00:00Z"}), 400, state="EXPIRED")
         assert cube.stats()["received"] == 0
 
-    @pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/message"), ("DELETE", "/messages")])
-    def test_unknown_route(self, gateway: Deployment, method: str, path: str) -> None:
-        event = load_event("api-post-text") | {"httpMethod": method, "path": path}
+    @pytest.mark.parametrize(("method", "resource"), [("GET", "/"), ("POST", "/message"), ("DELETE", "/messages")])
+    def test_unknown_route(self, gateway: Deployment, method: str, resource: str) -> None:
+        event = load_event("api-post-text") | {"httpMethod": method, "resource": resource}
         assert_problem(gateway.call(event), 404)
+
+    def test_body_that_is_said_to_be_base64_and_is_not(self, gateway: Deployment) -> None:
+        for body in ("a", "é", "{}"):
+            event = load_event("api-post-text") | {"body": body, "isBase64Encoded": True}
+            assert_problem(gateway.call(event), 400)
 
 
 class TestProvider:

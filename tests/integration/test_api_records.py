@@ -10,7 +10,7 @@ import pytest
 from cube_sms.models import parse_send_request
 from cube_sms.states import State
 from tests.integration.deployment import LEASE
-from tests.support import ACCESS_CODE, DEVICE, SECRET, queue_event
+from tests.support import ACCESS_CODE, DEVICE, SECRET, load_event, queue_event
 
 if TYPE_CHECKING:
     from local.cube_simulator import CubeSimulator
@@ -63,7 +63,7 @@ class TestGet:
         gateway.set_accounts(fleet=(ACCESS_CODE, SECRET))
         reply = gateway.post(MESSAGE | {"account": "fleet"}, Idempotency_Key="a.b:c-1", Prefer="respond-async")
         path, _, query = reply.headers["Location"].partition("?")
-        assert (path, query) == ("/messages/a.b:c-1", "account=fleet")
+        assert (path, query) == ("messages/a.b:c-1", "account=fleet")
         assert gateway.get("a.b:c-1", account="fleet").status == 404
         # When it has been sent
         assert gateway.consume(queue_event(*gateway.queued())) == []
@@ -74,6 +74,17 @@ class TestGet:
     def test_percent_encoding_of_an_id_is_the_same_id(self, gateway: Deployment) -> None:
         gateway.post(MESSAGE, Idempotency_Key="a:1")
         assert gateway.get("a%3A1").status == 200
+
+    def test_record_is_shown_under_the_base_path_of_a_custom_domain(self, gateway: Deployment) -> None:
+        gateway.post(MESSAGE, Idempotency_Key="a:1")
+        event = load_event("api-post-text") | {
+            "resource": "/messages/{requestId}",
+            "path": "/sms/messages/a%3A1",
+            "httpMethod": "GET",
+            "pathParameters": {"requestId": "a:1"},
+            "body": None,
+        }
+        assert gateway.call(event).json["requestId"] == "a:1"
 
     def test_what_else_is_in_the_table_is_not_found(self, gateway: Deployment) -> None:
         # Given word of a request that was refused

@@ -22,6 +22,8 @@ SQS = [name for name in NAMES if name.startswith("sqs-")]
 FIFO = "sqs-fifo"
 API = [name for name in NAMES if name.startswith("api-")]
 REQUESTED = "eventbridge-requested"
+# In whose records the request is wrapped.
+ENVELOPES = [REQUESTED, "sqs-sns"]
 STREAM = "stream-outcomes"
 # What docs/workflows.md gives to EventBridge, Scheduler and Step Functions.
 REQUESTS = ["schedule-input", "send-and-wait-input"]
@@ -66,7 +68,7 @@ def test_sqs_event_is_well_formed(name: str) -> None:
         assert int(attributes["ApproximateFirstReceiveTimestamp"]) >= int(attributes["SentTimestamp"])
         assert ("md5OfMessageAttributes" in record) is bool(record["messageAttributes"])
         request, event_id = unwrap(record["body"].encode())
-        assert bool(event_id) is (name == REQUESTED)
+        assert bool(event_id) is (name in ENVELOPES)
         assert "deviceId" in json.loads(request)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from cube_sms.consumer import MAX_INVISIBLE_SECONDS
 from cube_sms.gate_item import GATE_KEY
+from cube_sms.pacing import Gate
 from cube_sms.states import State
 from local.cube_simulator import CubeSimulator
 from local.stack import wait_until
@@ -178,6 +179,26 @@ class TestRate:
         assert len(hidden) == 3
         assert min(hidden) > 0.5
         assert not any(has_record(gateway, failure) for failure in failures)
+
+    def test_caller_whose_slot_is_too_far_is_told_that_and_not_that_the_gate_is_closed(
+        self, cube: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
+    ) -> None:
+        # Given a worker that has the slots of the next 20 seconds
+        Gate(gateway.dynamodb, TABLE, qps=1, quota=0, longest_post=10.0).reserve(20, latest=time.time() + 30.0)
+        gateway.configure(CUBE_MAX_QPS="1")
+        # When
+        reply = gateway.post(MESSAGE)
+        # Then
+        assert (reply.status, reply.json["title"], reply.json["state"]) == (429, "Too many requests", "RETRYING")
+        assert reply.json["detail"].startswith("not sent: all slots are busy for longer than this message can wait;")
+        assert 15 <= int(reply.headers["Retry-After"]) <= 25
+        # And so is who reads the log, or the record
+        output = printed()
+        (log,) = (log for log in output.logs if log["message"] == "message RETRYING")
+        assert log["error"].startswith("NoSlotError: not sent: all slots are busy")
+        assert output.values("GateClosed", "all") == []
+        assert "all slots are busy" in gateway.get(reply.json["requestId"]).json["reason"]
+        assert cube.stats()["received"] == 0
 
     def test_message_that_expires_while_it_waits_is_not_posted_and_leaves_its_slot(
         self, cube: CubeSimulator, gateway: Deployment

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cube_sms.errors import SettingsError
+from cube_sms.states import State
 from tests.support import ACCESS_CODE, DEVICE, SECRET, Context, load_event, queue_event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from local.cube_simulator import CubeSimulator
     from tests.integration.deployment import Deployment
+    from tests.support import Printed
 
 
 def event_of(**fields: Any) -> dict[str, Any]:
@@ -78,6 +82,70 @@ def test_body_that_sqs_itself_would_refuse_stays_in_the_queue(gateway: Deploymen
     event = load_event("sqs-text")
     event["Records"][0]["body"] = '{"deviceId": "\ud800"}'
     assert gateway.consume(event) == ids(event)
+
+
+def test_notification_of_sns_is_sent_under_its_id(cube: CubeSimulator, gateway: Deployment) -> None:
+    # Given a queue that subscribes to a topic without raw delivery, and SNS delivers twice
+    event = load_event("sqs-sns")
+    notification = json.loads(event["Records"][0]["body"])
+    # When
+    assert gateway.consume(queue_event(*[record["body"] for record in event["Records"] * 2])) == []
+    # Then
+    assert [request["deviceId"] for request in cube.requests()] == [json.loads(notification["Message"])["deviceId"]]
+    assert gateway.record(notification["MessageId"]).state is State.SENT
+
+
+def test_notification_whose_message_is_no_request_is_kept_whole(gateway: Deployment) -> None:
+    event = load_event("sqs-sns")
+    notification = json.loads(event["Records"][0]["body"]) | {"Message": "Freezer 7 is too warm"}
+    event["Records"][0]["body"] = json.dumps(notification)
+    assert gateway.consume(event) == []
+    (dead_letter,) = gateway.dead_letters()
+    assert json.loads(dead_letter.body) == notification
+    assert dead_letter.attributes == {
+        "reason": "InvalidRequest",
+        "requestId": notification["MessageId"],
+        "detail": "$: is not JSON",
+    }
+
+
+@pytest.mark.parametrize("name", ["sqs-text", "sqs-sns", "eventbridge-requested"])
+def test_byte_order_mark_before_the_json_is_ignored(cube: CubeSimulator, gateway: Deployment, name: str) -> None:
+    event = load_event(name)
+    event["Records"][0]["body"] = "\ufeff" + event["Records"][0]["body"]
+    assert gateway.consume(event) == []
+    assert [request["accepted"] for request in cube.requests()] == [True]
+
+
+def test_fields_that_are_null_count_as_absent(cube: CubeSimulator, gateway: Deployment) -> None:
+    # Given a message that is put onto the queue twice, by two serializers
+    message = {"deviceId": DEVICE, "content": "Wake up", "requestId": "order-1"}
+    nulls = dict.fromkeys(["expiresAt", "messageType", "smsContentList", "account", "delivery", "taskToken"])
+    # When
+    assert gateway.consume(queue_event(message, message | nulls)) == []
+    # Then the second one is the same request
+    assert (cube.stats()["received"], gateway.dead_letters()) == (1, [])
+
+
+def test_half_of_a_surrogate_pair_is_the_reason_of_the_dead_letter(gateway: Deployment) -> None:
+    event = event_of(content="Hi \ud83d")
+    assert gateway.consume(event) == []
+    (dead_letter,) = gateway.dead_letters()
+    assert dead_letter.body == event["Records"][0]["body"]
+    assert dead_letter.attributes["detail"] == "content: holds half of a surrogate pair (an emoji cut in two)"
+
+
+def test_faults_by_the_thousand_fit_into_the_dead_letter_and_the_log(
+    gateway: Deployment, printed: Callable[[], Printed]
+) -> None:
+    event = event_of(**{f"{number:05d}": "" for number in range(60_000)})
+    assert gateway.consume(event) == []
+    (dead_letter,) = gateway.dead_letters()
+    assert dead_letter.attributes["detail"].startswith("60000 faults, the first 20: 00000: is not a field")
+    assert len(dead_letter.attributes["detail"]) <= 1024
+    (log,) = (log for log in printed().logs if log["message"] == "invalid request")
+    assert (len(log["faults"]), log["more_faults"]) == (20, 59_980)
+    assert len(json.dumps(log)) < 10_000
 
 
 def test_request_id_beside_the_body_is_honoured(cube: CubeSimulator, gateway: Deployment) -> None:

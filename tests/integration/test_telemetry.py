@@ -182,7 +182,7 @@ def test_invocation_without_anything_to_tell_prints_no_metrics(
     gateway: Deployment, printed: Callable[[], Printed]
 ) -> None:
     gateway.consume(load_event("sqs-text"), Context(0.0))
-    gateway.call(load_event("api-post-text") | {"path": "/other"})
+    gateway.call(load_event("api-post-text") | {"resource": "/other"})
     gateway.call(load_event("api-post-async"))
     assert printed().metrics == []
 

@@ -54,6 +54,11 @@ def closing(dynamodb: DynamoDBClient) -> dict[str, str]:
     return {name: value for name, value in item_of(dynamodb).items() if name in CLOSED}
 
 
+def test_reason_that_somebody_has_written_by_hand_is_one() -> None:
+    error = GateClosedError("maintenance", 1.0)  # type: ignore[arg-type]
+    assert str(error) == "not sent: sending pauses"
+
+
 def assert_closed(gate: Gate, clock: Clock, reason: str, seconds: float) -> None:
     with pytest.raises(GateClosedError) as caught:
         gate.take(latest=clock() + 3000.0)

@@ -10,6 +10,7 @@ import pytest
 
 from cube_sms.errors import InvalidRequestError
 from cube_sms.models import SendRequest, mask_device_id, parse_send_request
+from cube_sms.records import hash_of
 
 ICCID = "89314404000939952215"
 ITEM = {"smsTemplateContent": "Test message", "smsType": "", "smsNum": "1"}
@@ -101,10 +102,10 @@ def test_value_at_the_border_is_accepted(fields: dict[str, str]) -> None:
     ("name", "values"),
     [
         ("deviceId", ["", "a" * 65, "89 31", "8931-1", "é", "٣", "8931\n", "\n", 8931, None, ["8931"]]),
-        ("requestId", ["", "a" * 129, "a b", "a/b", "a#b", "é", "a\n", 1, None]),
-        ("account", ["", "a" * 33, "Default", "a_b", "a b", "default\n", 1, None]),
-        ("messageType", ["", "text", "BINARY", "Text ", "Text\n", 1, None]),
-        ("delivery", ["", "exactly-once", "At-least-once", "at-most-once\n", True, None]),
+        ("requestId", ["", "a" * 129, "a b", "a/b", "a#b", "é", "a\n", 1]),
+        ("account", ["", "a" * 33, "Default", "a_b", "a b", "default\n", 1]),
+        ("messageType", ["", "text", "BINARY", "Text ", "Text\n", 1]),
+        ("delivery", ["", "exactly-once", "At-least-once", "at-most-once\n", True]),
         ("content", ["", "a" * 141, "😀" * 141, "\x00", "a\x1b", "\x7f", "\u0085", "\u009f", "a\b", 1, None, [], {}]),
     ],
 )
@@ -122,6 +123,89 @@ def test_binary_content_is_an_even_number_of_at_most_280_hexadecimal_digits(text
     ]
 
 
+FULL = {
+    "content": "a",
+    "messageType": "Text",
+    "requestId": "order-1",
+    "account": "default",
+    "expiresAt": "2027-01-31T12:00:00Z",
+    "delivery": "at-least-once",
+    "taskToken": "token",
+}
+
+
+@pytest.mark.parametrize("names", [[name] for name in FULL if name != "content"] + [[*FULL][1:]], ids=",".join)
+def test_optional_field_that_is_null_counts_as_absent(names: list[str]) -> None:
+    # As serializers of Java, Go and .NET write it
+    absent = {name: value for name, value in FULL.items() if name not in names}
+    same = parse(deviceId=ICCID, **absent, **dict.fromkeys(names), smsContentList=None)
+    assert same == parse(deviceId=ICCID, **absent)
+    # And so it is the same request under its id
+    assert hash_of(same) == hash_of(parse(deviceId=ICCID, **absent))
+
+
+def test_content_that_is_null_counts_as_absent() -> None:
+    items = [{"smsTemplateContent": "a", "smsType": None}]
+    assert parse(deviceId=ICCID, content=None, smsContentList=items) == parse(deviceId=ICCID, smsContentList=items)
+    assert paths(deviceId=ICCID, content=None) == ["content"]
+    assert paths(deviceId=ICCID, content=None, smsContentList=None) == ["content"]
+
+
+def test_null_helps_neither_what_is_required_nor_what_is_unknown() -> None:
+    assert faults_of(encode(deviceId=None, content="a", x=None)) == {
+        "deviceId": "is required",
+        "x": "is not a field of a send request",
+    }
+
+
+@pytest.mark.parametrize("name", [*FULL, "deviceId"])
+@pytest.mark.parametrize("number", ["89314404000939952215", "1", "1.5", "1e999", "9" * 5000])
+def test_number_for_a_string_is_told_as_that(name: str, number: str) -> None:
+    # Given a number that fits into no type of any machine, too
+    fields = {"deviceId": ICCID, "content": "a", name: MARK}
+    body = json.dumps(fields).replace(f'"{MARK}"', number).encode()
+    assert faults_of(body)[name].startswith("must be a string")
+
+
+def test_number_for_a_string_of_an_item_is_told_as_that() -> None:
+    items = [ITEM, {"smsTemplateContent": 5, "smsNum": 1}]
+    assert faults_of(encode(deviceId=ICCID, smsContentList=items)) == {
+        "smsContentList[1].smsTemplateContent": "must be a string",
+        "smsContentList[1].smsNum": "must be a string",
+    }
+
+
+HALF = "holds half of a surrogate pair (an emoji cut in two)"
+
+
+@pytest.mark.parametrize("text", ["Hi \ud83d", "\ude00 Hi", "\ude00\ud83d", "\ud83d \ude00"])
+@pytest.mark.parametrize("is_escaped", [True, False])
+def test_half_of_a_surrogate_pair_is_told_where_it_is(text: str, is_escaped: bool) -> None:
+    def body(**fields: Any) -> bytes:
+        return json.dumps({"deviceId": ICCID, **fields}, ensure_ascii=is_escaped).encode("utf-8", "surrogatepass")
+
+    assert faults_of(body(content=text)) == {"content": HALF}
+    assert faults_of(body(content=text, messageType="Binary")) == {"content": HALF}
+    assert faults_of(body(smsContentList=[ITEM, {"smsTemplateContent": text, "smsNum": text}])) == {
+        "smsContentList[1].smsTemplateContent": HALF,
+        "smsContentList[1].smsNum": HALF,
+    }
+    for name in ("requestId", "account", "expiresAt", "messageType", "delivery", "taskToken"):
+        assert faults_of(body(content="a", **{name: text})) == {name: HALF}
+    assert faults_of(body(content="a", **{"x\ud83d": 1})) == {"x?": "is not a field of a send request"}
+    assert faults_of(body(smsContentList=[ITEM | {"x\ud83d": "a"}])).keys() == {"smsContentList[0].x?"}
+
+
+def test_byte_order_mark_before_the_json_is_ignored() -> None:
+    for body in (encode(deviceId=ICCID, content="a"), encode(deviceId=ICCID, content="a", account=None)):
+        assert parse_send_request(b"\xef\xbb\xbf" + body) == parse_send_request(body)
+
+
+def test_byte_order_mark_elsewhere_is_none() -> None:
+    assert parse(deviceId=ICCID, content="\ufeffa").texts == ["\ufeffa"]
+    assert list(faults_of(b"\xef\xbb\xbf" * 2 + encode(deviceId=ICCID, content="a"))) == ["$"]
+
+
 def test_length_of_a_text_is_the_deployments_and_that_of_binary_content_is_not() -> None:
     body = encode(deviceId=ICCID, content="😀" * 5)
     assert parse_send_request(body, max_content_length=5).texts == ["😀" * 5]
@@ -136,7 +220,7 @@ def test_content_comes_in_exactly_one_way() -> None:
     assert paths(deviceId=ICCID, content="a", smsContentList=[ITEM]) == ["content"]
 
 
-@pytest.mark.parametrize("value", [None, [], {}, "a", 1, [ITEM] * 11, ["a"], [None], [[]], [ITEM, 1]])
+@pytest.mark.parametrize("value", [[], {}, "a", 1, [ITEM] * 11, ["a"], [None], [[]], [ITEM, 1]])
 def test_content_list_is_an_array_of_1_to_10_objects(value: Any) -> None:
     assert all(path.startswith("smsContentList") for path in paths(deviceId=ICCID, smsContentList=value))
 
@@ -174,6 +258,8 @@ def test_content_list_is_passed_on_with_the_order_of_fields_and_the_empty_fields
         ({"smsTemplateContent": "a", "smsNum": f"{MARK}\x00"}, "smsNum"),
         ({"smsTemplateContent": "a", "smsType": "\u0085"}, "smsType"),
         ({"smsTemplateContent": "a", "smsKind": MARK}, "smsKind"),
+        ({"smsTemplateContent": "a", "smsNum": "1" * 257}, "smsNum"),
+        ({"smsTemplateContent": "a", "smsType": "1" * 2_000_000}, "smsType"),
     ],
 )
 def test_fault_of_an_item_is_named_with_its_index(item: dict[str, Any], path: str) -> None:
@@ -223,7 +309,6 @@ def test_expiry_at_the_ends_of_time_can_be_reckoned_with(text: str) -> None:
         "tomorrow",
         "",
         1801396800,
-        None,
     ],
 )
 def test_expiry_that_is_no_rfc_3339_time_with_an_offset_is_refused(value: Any) -> None:

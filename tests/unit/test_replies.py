@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import unquote, urljoin
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cube_sms.client import CubeAnswer
 from cube_sms.errors import (
@@ -17,7 +20,10 @@ from cube_sms.errors import (
     CubeThrottled,
     CubeUnavailable,
     Fault,
+    GateClosedError,
     InvalidRequestError,
+    NoSlotError,
+    NotNowError,
 )
 from cube_sms.models import parse_send_request
 from cube_sms.replies import (
@@ -128,13 +134,32 @@ def test_credentials_that_cannot_be_had_are_503_without_the_reason() -> None:
 @pytest.mark.parametrize(("account", "query"), [("default", ""), ("fleet-2", "?account=fleet-2")])
 def test_queued_message_is_202_with_where_to_ask_for_it(account: str, query: str) -> None:
     body = {"requestId": "a.b:c-1", "account": account, "deviceId": ICCID, "content": CONTENT}
-    reply = reply_to_queued(parse_send_request(json.dumps(body).encode()))
+    reply = reply_to_queued(parse_send_request(json.dumps(body).encode()), "/messages")
 
     assert reply.status == 202
     assert reply.content_type == "application/json"
-    assert reply.headers["Location"] == f"/messages/a.b:c-1{query}"
+    assert reply.headers["Location"] == f"messages/a.b:c-1{query}"
     assert reply.headers["Preference-Applied"] == "respond-async"
     assert reply.body == {"requestId": "a.b:c-1", "account": account}
+
+
+@settings(deadline=None, database=None)
+@given(
+    st.sampled_from(["", "/prod", "/v1", "/sms", "/sms/prod", "/restapis/a1b2c3/v1/_user_request_", "/a:b"]),
+    st.sampled_from(["", "/"]),
+    st.from_regex(r"[A-Za-z0-9._:-]{1,128}", fullmatch=True) | st.sampled_from([".", "..", "...", ":", "a:b", "-"]),
+)
+def test_location_is_found_from_the_url_that_was_called(base: str, end: str, request_id: str) -> None:
+    # Given a call under a stage, or under the base path of a custom domain, of which the function may not know
+    url = f"https://sms.example.com{base}/messages{end}"
+    body = {"requestId": request_id, "deviceId": ICCID, "content": CONTENT}
+    reply = reply_to_queued(parse_send_request(json.dumps(body).encode()), f"/messages{end}")
+
+    # When the answer's Location is resolved as any client does
+    found = urljoin(url, reply.headers["Location"])
+
+    # Then it is the message's own address, below the one that was called
+    assert unquote(found) == f"https://sms.example.com{base}/messages/{request_id}"
 
 
 def test_invalid_request_is_400_with_every_fault() -> None:
@@ -144,6 +169,39 @@ def test_invalid_request_is_400_with_every_fault() -> None:
     assert_problem(reply, 400)
     assert reply.body["errors"] == [{"path": fault.path, "message": fault.message} for fault in faults]
     assert all(str(fault) in reply.body["detail"] for fault in faults)
+
+
+def test_of_faults_by_the_thousand_twenty_are_told_and_how_many_more_there_are() -> None:
+    faults = [Fault(f"x{number:05d}", "is not a field of a send request") for number in range(60_000)]
+    reply = reply_to_error(InvalidRequestError(faults))
+
+    assert_problem(reply, 400)
+    assert [error["path"] for error in reply.body["errors"]] == [f"x{number:05d}" for number in range(20)]
+    assert reply.body["moreErrors"] == 59_980
+    assert reply.body["detail"].startswith("60000 faults, the first 20: x00000: is not")
+    assert len(json.dumps(reply.body)) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (NoSlotError(NOW + 12.3), 429, "all slots are busy"),
+        (GateClosedError("quota", NOW + 12.3), 429, "the day's quota is used up"),
+        (GateClosedError("throttled", NOW + 12.3), 429, "Cube has throttled us"),
+        (GateClosedError("unavailable", NOW + 12.3), 503, "Cube is unavailable"),
+        (GateClosedError("probing", NOW + 12.3), 503, "another message is probing whether Cube is back"),
+    ],
+)
+def test_message_that_cannot_be_sent_now_is_told_why_and_what_to_do(error: NotNowError, status: int, says: str) -> None:
+    reply = reply_to_outcome(REQUEST, Outcome(state=State.RETRYING, error=error), NOW)
+
+    assert_problem(reply, status)
+    assert reply.headers == {"Retry-After": "13"}
+    assert reply.body["detail"].startswith(f"not sent: {says}")
+    assert "Retry-After" in reply.body["detail"]
+    assert "Prefer: respond-async" in reply.body["detail"]
+    # A slot that is too far is no gate that is closed
+    assert "gate" not in reply.body["detail"]
 
 
 @pytest.mark.parametrize(
@@ -184,6 +242,9 @@ def test_problem_leaves_members_out_that_are_not_known() -> None:
         ("respond-async-not", False),
         ("not-respond-async", False),
         ('foo="respond-async"', False),
+        ('foo=", respond-async,"', False),
+        ('foo="\\", respond-async,"', False),
+        ('foo=", a", respond-async', True),
         ("respond", False),
         ("", False),
         (None, False),

@@ -1,4 +1,4 @@
-"""Send requests as events: what is in one is what would have come without it, and all else is nothing special."""
+"""Requests in envelopes: what is in one is what would have come without it, and all else is nothing special."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from cube_sms.request_events import DETAIL_TYPE, unwrap
 from tests.support import DEVICE
 
 EVENT_ID = "6a7e8feb-b491-4cf7-a9f1-bf3703467718"
+NOTIFICATION_ID = "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324"
+MARK = b"\xef\xbb\xbf"
 REQUEST = {"deviceId": DEVICE, "content": "Wake up"}
 
 
@@ -32,6 +34,25 @@ def event(detail: Any, **members: Any) -> dict[str, Any]:
         "detail": detail,
     }
     given |= {name.replace("_", "-"): value for name, value in members.items()}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def notification(message: str, **members: Any) -> dict[str, Any]:
+    """Return a notification as SNS puts it onto a queue, raw delivery off; a member given as None is left out."""
+    given = {
+        "Type": "Notification",
+        "MessageId": NOTIFICATION_ID,
+        "TopicArn": "arn:aws:sns:eu-central-1:123456789012:alerts",
+        "Subject": "Freezer 7",
+        "Message": message,
+        "Timestamp": "2026-01-12T10:00:00.000Z",
+        "SignatureVersion": "1",
+        "Signature": "EXAMPLE==",
+        "SigningCertURL": "https://sns.eu-central-1.amazonaws.com/x.pem",
+        "UnsubscribeURL": "https://sns.eu-central-1.amazonaws.com/?Action=Unsubscribe",
+        "MessageAttributes": {"requestId": {"Type": "String", "Value": "order-1"}},
+    }
+    given |= members
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -100,6 +121,9 @@ def test_a_detail_that_is_no_request_has_the_faults_it_would_have_alone(detail: 
     st.one_of(
         st.binary(max_size=80),
         st.binary(max_size=40).map(lambda noise: noise + b'"detail-type"' + noise),
+        st.binary(max_size=40).map(lambda noise: noise + b'"TopicArn"' + noise),
+        anything.map(lambda value: encode({**notification("{}"), "Message": value})),
+        st.text(max_size=20).map(lambda text: encode(notification(text, MessageId=text))),
         anything.map(encode),
         st.builds(
             lambda at, byte: encode(event(REQUEST))[:at] + byte + encode(event(REQUEST))[at + 1 :],
@@ -112,7 +136,7 @@ def test_garbage_is_a_request_or_faults_and_nothing_else(body: bytes) -> None:
     request, event_id = unwrap(body)
     assert isinstance(outcome(request), SendRequest | str)
     if event_id is None:
-        assert request == body
+        assert request == body.removeprefix(MARK)
     else:
         # What becomes the id of a request is one that a caller could have given
         assert parse_send_request(encode(REQUEST | {"requestId": event_id})).request_id == event_id
@@ -167,3 +191,77 @@ def test_a_request_whose_content_speaks_of_events_is_a_request() -> None:
 def test_depth_is_no_danger(depth: int) -> None:
     body = encode(event("X")).replace(b'"X"', b"[" * depth + b"]" * depth)
     assert isinstance(outcome(unwrap(body)[0]), str)
+
+
+@settings(deadline=None, max_examples=150, database=None)
+@given(requests, st.booleans(), st.booleans(), st.sampled_from([None, "", "x"]))
+def test_any_request_is_the_same_in_a_notification(
+    given: dict[str, Any], is_escaped: bool, is_marked: bool, subject: str | None
+) -> None:
+    plain = encode(given, escaped=is_escaped)
+    message = ("\ufeff" if is_marked else "") + plain.decode()
+    body, own_id = unwrap(encode(notification(message, Subject=subject), escaped=is_escaped))
+    assert own_id == NOTIFICATION_ID
+    assert outcome(body) == outcome(plain)
+
+
+def test_nothing_of_a_notification_but_its_message_and_id_counts() -> None:
+    # Given one that says of itself what it likes
+    lies = {"Signature": "?", "TopicArn": "arn:aws:sns:us-east-1:999999999999:other", "requestId": "a", "account": "b"}
+    body, own_id = unwrap(encode(notification(json.dumps(REQUEST), **lies)))
+    assert (json.loads(body), own_id) == (REQUEST, NOTIFICATION_ID)
+
+
+def test_an_event_in_a_notification_is_the_event() -> None:
+    # Given a rule with a topic for its target, which may deliver the event to the topic twice
+    body, own_id = unwrap(encode(notification(json.dumps(event(REQUEST)))))
+    assert (json.loads(body), own_id) == (REQUEST, EVENT_ID)
+
+
+@pytest.mark.parametrize("message", ["Hello", "", "[]", "null", '{"deviceId": "?"}'])
+def test_a_message_that_is_no_request_has_the_faults_it_would_have_alone(message: str) -> None:
+    body, own_id = unwrap(encode(notification(message)))
+    assert (body, own_id) == (message.encode(), NOTIFICATION_ID)
+    assert outcome(body) == outcome(message.encode())
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"Type": "SubscriptionConfirmation"},
+        {"Type": None},
+        {"MessageId": None},
+        {"MessageId": "#refused"},
+        {"MessageId": 7},
+        {"TopicArn": None},
+        {"Message": None},
+        {"Message": {"deviceId": DEVICE, "content": "a"}},
+    ],
+    ids=str,
+)
+def test_what_is_no_such_notification_stays_as_it_is(members: dict[str, Any]) -> None:
+    body = encode(notification(json.dumps(REQUEST), **members))
+    assert unwrap(body) == (body, None)
+    assert isinstance(outcome(body), str)
+
+
+def test_a_byte_order_mark_before_an_envelope_is_ignored() -> None:
+    for body in (encode(REQUEST), encode(event(REQUEST)), encode(notification(json.dumps(REQUEST)))):
+        assert unwrap(MARK + body) == unwrap(body)
+
+
+@pytest.mark.parametrize("text", ["Hi \ud83d", "\ude00"])
+@pytest.mark.parametrize("is_escaped", [True, False])
+def test_half_of_a_surrogate_pair_is_a_fault_of_the_request_and_not_of_its_envelope(
+    text: str, is_escaped: bool
+) -> None:
+    request = json.dumps(REQUEST | {"content": text})
+    event_body = json.dumps(event(REQUEST | {"content": text}), ensure_ascii=is_escaped)
+    for body, own_id in [
+        (event_body.encode("utf-8", "surrogatepass"), EVENT_ID),
+        (json.dumps(notification(request)).encode(), NOTIFICATION_ID),
+        (json.dumps(notification(json.dumps(event(REQUEST | {"content": text})))).encode(), EVENT_ID),
+    ]:
+        unwrapped, found = unwrap(body)
+        assert found == own_id
+        assert outcome(unwrapped) == "content: holds half of a surrogate pair (an emoji cut in two)"

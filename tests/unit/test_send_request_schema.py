@@ -24,6 +24,7 @@ VALIDATOR = Draft202012Validator(
 )
 ICCID = "89314404000939952215"
 ITEM = {"smsTemplateContent": "Test message", "smsType": "", "smsNum": "1"}
+OPTIONAL = ["messageType", "requestId", "account", "expiresAt", "delivery", "taskToken"]
 
 
 def schema_accepts(request: object) -> bool:
@@ -62,10 +63,14 @@ def test_schema_can_be_changed_by_its_caller_alone() -> None:
         {"content": "温度 😀" * 20},
         {"content": "00ff", "messageType": "Binary"},
         {"smsContentList": [ITEM]},
+        {"smsContentList": [{**ITEM, "smsNum": "1" * 256}]},
         {"smsContentList": [{"smsNum": None, "smsTemplateContent": "a", "smsType": None}] * 10},
         {"content": "a", "requestId": "order-1._:" + "x" * 118, "account": "a-1", "delivery": "at-most-once"},
         {"content": "a", "expiresAt": "2027-01-31T12:00:00Z"},
         {"content": "a", "expiresAt": "2027-01-31t12:00:00.123456789+02:00"},
+        {"content": "a", **dict.fromkeys(OPTIONAL)},
+        {"content": None, "smsContentList": [ITEM], **dict.fromkeys(OPTIONAL)},
+        {"content": "a", "smsContentList": None},
     ],
 )
 def test_both_accept(fields: dict[str, Any]) -> None:
@@ -85,6 +90,8 @@ def test_both_accept(fields: dict[str, Any]) -> None:
         {"deviceId": ICCID, "content": "a", "smsContentList": [ITEM]},
         {"deviceId": ICCID, "content": ""},
         {"deviceId": ICCID, "content": None},
+        {"deviceId": ICCID, "content": None, "smsContentList": None},
+        {"deviceId": ICCID, "content": "a", "unknown": None},
         {"deviceId": ICCID, "content": "a", "unknown": 1},
         {"deviceId": ICCID, "smsContentList": []},
         {"deviceId": ICCID, "smsContentList": [ITEM] * 11},
@@ -93,12 +100,13 @@ def test_both_accept(fields: dict[str, Any]) -> None:
         {"deviceId": ICCID, "smsContentList": [{**ITEM, "smsTemplateContent": None}]},
         {"deviceId": ICCID, "smsContentList": [{**ITEM, "smsNum": 1}]},
         {"deviceId": ICCID, "smsContentList": [{**ITEM, "unknown": ""}]},
+        {"deviceId": ICCID, "smsContentList": [{**ITEM, "smsNum": "1" * 257}]},
         *({"deviceId": value, "content": "a"} for value in ("", "a" * 65, "a-b", "a\n", 1, None)),
-        *({"deviceId": ICCID, "content": "a", "requestId": value} for value in ("", "a" * 129, "a#", "a\n", 1, None)),
-        *({"deviceId": ICCID, "content": "a", "account": value} for value in ("", "a" * 33, "A", "a\n", 1, None)),
-        *({"deviceId": ICCID, "content": "a", "messageType": value} for value in ("text", "", None, 1)),
-        *({"deviceId": ICCID, "content": "a", "delivery": value} for value in ("never", "", None, 1)),
-        *({"deviceId": ICCID, "content": "a", "expiresAt": value} for value in ("soon", "2027-01-31", None, 1)),
+        *({"deviceId": ICCID, "content": "a", "requestId": value} for value in ("", "a" * 129, "a#", "a\n", 1)),
+        *({"deviceId": ICCID, "content": "a", "account": value} for value in ("", "a" * 33, "A", "a\n", 1)),
+        *({"deviceId": ICCID, "content": "a", "messageType": value} for value in ("text", "", 1)),
+        *({"deviceId": ICCID, "content": "a", "delivery": value} for value in ("never", "", 1)),
+        *({"deviceId": ICCID, "content": "a", "expiresAt": value} for value in ("soon", "2027-01-31", 1)),
         {"deviceId": ICCID, "content": "a", "expiresAt": "2027-01-31T12:00:00"},
     ],
     ids=repr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 # Kept free at the end of an invocation, for the metrics and the answer.
 RESERVED_SECONDS = 1.0
+
+# A string of RFC 8941, with parameters that mean nothing here. What it escapes, no id may hold.
+_QUOTED = re.compile(r'"([^"]*)"\s*(?:;.*)?')
 
 # How long a call may wait for its slot. A caller that has to wait longer is better told so at once.
 PATIENCE = 5.0
@@ -75,7 +79,9 @@ class MessagesApi:
         """The state of the gate, as last seen."""
         return self._sender.gate.status
 
-    def post(self, body: bytes, *, idempotency_key: str | None, prefer: str | None, time_left: float) -> Posted:
+    def post(
+        self, body: bytes, *, idempotency_key: str | None, prefer: str | None, path: str, time_left: float
+    ) -> Posted:
         """Send a message now, or put it onto the queue where the caller prefers that.
 
         Parameters
@@ -84,6 +90,8 @@ class MessagesApi:
             The send request.
         idempotency_key, prefer : str or None
             The headers of these names.
+        path : str
+            The path that was called.
         time_left : float
             Seconds until the invocation is cut off.
 
@@ -98,11 +106,14 @@ class MessagesApi:
             Where it cannot be sent as it is.
         """
         request = parse_send_request(
-            body, request_id=idempotency_key, max_content_length=self._settings.max_content_length
+            body,
+            request_id=_id_of(idempotency_key),
+            request_id_name="Idempotency-Key",
+            max_content_length=self._settings.max_content_length,
         ).identified(str(uuid.uuid4()))
         if prefers_async(prefer):
             self._enqueue(request)
-            return Posted(request, None, reply_to_queued(request))
+            return Posted(request, None, reply_to_queued(request, path))
         try:
             outcome = self._sender.send(request, deadline=self._clock() + time_left - RESERVED_SECONDS)
         finally:
@@ -134,3 +145,12 @@ class MessagesApi:
         # Other items of the table have keys that no message can have.
         record = self._sender.records.get(f"{account}#{request_id}") if is_identity(account, request_id) else None
         return reply_to_record(record) if record else problem(404, "Not found", "there is no such message")
+
+
+def _id_of(idempotency_key: str | None) -> str | None:
+    """Return the id that the header holds, as it is or in quotes (the IETF's draft); no valid one for several."""
+    if idempotency_key is None:
+        return None
+    keys = [key.strip() for key in idempotency_key.split(",")]
+    # A client or a proxy may repeat the line.
+    return ", ".join(dict.fromkeys(quoted[1] if (quoted := _QUOTED.fullmatch(key)) else key for key in keys))

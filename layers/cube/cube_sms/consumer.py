@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .backoff import put_back_spread, retry_delay
 from .dead_letters import ATTEMPTS_USED_UP, CONFLICT, FAILED_CLAIM, INVALID_REQUEST, REQUEST_ID, DeadLetterQueue
-from .errors import GateClosedError, InvalidRequestError, RecordsUnavailableError, RequestConflictError
+from .errors import InvalidRequestError, NotNowError, RecordsUnavailableError, RequestConflictError
 from .models import parse_send_request
 from .queues import is_fifo, put_copy
 from .request_events import unwrap
@@ -158,8 +158,8 @@ class QueueConsumer:
                     yield consumed
                 staying += [record for record in waiting if self._group(record) in held]
                 waiting = [record for record in waiting if self._group(record) not in held]
-        except GateClosedError as closed:
-            pause = max(1.0, closed.until - self._clock())
+        except NotNowError as error:
+            pause = max(1.0, error.until - self._clock())
         finally:
             self._sender.rest()
         staying += waiting
@@ -259,7 +259,7 @@ class QueueConsumer:
             self._settle(record, consumed, request, consumed.outcome)
 
     def _settle(self, record: Mapping[str, Any], consumed: Consumed, request: SendRequest, outcome: Outcome) -> None:
-        if outcome.state is State.RETRYING and isinstance(outcome.error, GateClosedError):
+        if outcome.state is State.RETRYING and isinstance(outcome.error, NotNowError):
             # Nothing is wrong with the message.
             self._hide(record, outcome.error.until - self._clock() + put_back_spread(consumed.receives))
             return

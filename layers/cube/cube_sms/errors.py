@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-type GateReason = Literal["busy", "probing", "throttled", "unavailable", "quota"]
+type GateReason = Literal["probing", "throttled", "unavailable", "quota"]
+
+# Faults that are told one by one. An input may have them by the thousand; an answer and a line of the log have limits.
+MAX_FAULTS = 20
 
 
 class Fault(NamedTuple):
@@ -27,17 +30,27 @@ class Fault(NamedTuple):
 
 
 class FaultsError(ValueError):
-    """An input with one or more faults, all of them reported at once.
+    """An input with one or more faults, reported at once.
 
     Parameters
     ----------
     faults : list[Fault]
         The faults, at least one.
+
+    Attributes
+    ----------
+    faults : list[Fault]
+        The first `MAX_FAULTS` of them.
+    more : int
+        How many there are beside these.
     """
 
     def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(map(str, faults)))
-        self.faults = faults
+        self.faults = faults[:MAX_FAULTS]
+        self.more = len(faults) - len(self.faults)
+        # The number comes first, because a reader may cut the text.
+        count = f"{len(faults)} faults, the first {MAX_FAULTS}: " if self.more else ""
+        super().__init__(count + "; ".join(map(str, self.faults)))
 
 
 class InvalidRequestError(FaultsError):
@@ -81,22 +94,59 @@ class RecordsUnavailableError(Exception):
     """The table of records cannot be reached, or refuses."""
 
 
-class GateClosedError(Exception):
-    """Nothing may be sent now: the provider's limits are used up, or it is not to be asked.
+class NotNowError(Exception):
+    """The message cannot be sent now. Nothing is wrong with it, and no attempt is used up.
 
     Parameters
     ----------
-    reason : {"busy", "probing", "throttled", "unavailable", "quota"}
-        Why: every slot is taken for longer than there is time to wait, another worker is finding out whether Cube is
-        back, Cube answered 429, Cube was unavailable several times in a row, or the day's quota is spent.
+    why : str
+        Why.
+    until : float
+        Seconds since the epoch from when on it is worth another try.
+    """
+
+    def __init__(self, why: str, until: float) -> None:
+        super().__init__(f"not sent: {why}")
+        self.until = until
+
+
+class NoSlotError(NotNowError):
+    """The gate is open, and every slot is taken for longer than there is time to wait.
+
+    Parameters
+    ----------
+    until : float
+        Seconds since the epoch from when on a slot may be free.
+    """
+
+    def __init__(self, until: float) -> None:
+        super().__init__("all slots are busy for longer than this message can wait", until)
+
+
+_WHY_CLOSED: dict[GateReason, str] = {
+    "probing": "another message is probing whether Cube is back",
+    "throttled": "Cube has throttled us, and sending pauses",
+    "unavailable": "Cube is unavailable, and sending pauses",
+    "quota": "the day's quota is used up",
+}
+
+
+class GateClosedError(NotNowError):
+    """The gate is closed for everybody: the day's quota is used up, or Cube is not to be asked.
+
+    Parameters
+    ----------
+    reason : {"probing", "throttled", "unavailable", "quota"}
+        Why: another worker is finding out whether Cube is back, Cube answered 429, Cube was unavailable several times
+        in a row, or the day's quota is used up.
     until : float
         Seconds since the epoch from when on it is worth another try.
     """
 
     def __init__(self, reason: GateReason, until: float) -> None:
-        super().__init__(f"not sent: the gate is closed ({reason})")
+        # It was read from the table, where somebody may have written another.
+        super().__init__(_WHY_CLOSED.get(reason, "sending pauses"), until)
         self.reason = reason
-        self.until = until
 
 
 class CredentialsError(Exception):

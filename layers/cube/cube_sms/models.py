@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from .content import CONTENT_FIELD, ITEM_FIELDS, MAX_BINARY_DIGITS, MAX_ITEMS, item_faults, text_faults
+from .content import (
+    CONTENT_FIELD,
+    HALF_A_PAIR,
+    ITEM_FIELDS,
+    MAX_BINARY_DIGITS,
+    MAX_FIELD_LENGTH,
+    MAX_ITEMS,
+    holds_half_a_pair,
+    item_faults,
+    shown_name,
+    text_faults,
+)
 from .errors import Fault, InvalidRequestError
+from .lenient_json import decode_leniently
 
 DEFAULT_ACCOUNT = "default"
 DEFAULT_MAX_CONTENT_LENGTH = 140
@@ -145,17 +158,23 @@ _FIELDS = {field.encode_name: field for field in msgspec.structs.fields(SendRequ
 
 
 def parse_send_request(
-    body: bytes, *, request_id: str | None = None, max_content_length: int = DEFAULT_MAX_CONTENT_LENGTH
+    body: bytes,
+    *,
+    request_id: str | None = None,
+    request_id_name: str = "requestId",
+    max_content_length: int = DEFAULT_MAX_CONTENT_LENGTH,
 ) -> SendRequest:
     """Read a send request.
 
     Parameters
     ----------
     body : bytes
-        The JSON text, UTF-8.
+        The JSON text, UTF-8. A byte order mark before it is ignored, and a field that is null counts as absent.
     request_id : str, optional
         The request's id where it comes beside the body: in the header ``Idempotency-Key``, in an attribute of a queue
         message. One in the body has to be the same.
+    request_id_name : str
+        What the sender knows that id as.
     max_content_length : int
         The most characters a text may have.
 
@@ -167,7 +186,7 @@ def parse_send_request(
     Raises
     ------
     InvalidRequestError
-        With every fault and where it is.
+        With the faults and where they are.
 
     Examples
     --------
@@ -179,19 +198,23 @@ def parse_send_request(
     cube_sms.errors.InvalidRequestError: deviceId: must be 1 to 64 characters of 0-9, A-Z and a-z, usually the ICCID \
 of the SIM; kontent: is not a field of a send request; content: exactly one of content and smsContentList is required
     """
+    body = body.removeprefix(BOM_UTF8)
+    request: SendRequest | None
     try:
         request = _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        faults, valid = _faults_of_fields(body, max_content_length)
+        faults, valid = _read_field_by_field(body, max_content_length)
         own_id, task_token = valid.get("requestId"), valid.get("taskToken")
+        # Without a fault, only nulls stood in the way.
+        request = None if faults else msgspec.convert(valid, SendRequest)
     else:
         faults = _content_faults(request, max_content_length)
         own_id, task_token = request.request_id or None, request.task_token or None
     if request_id is not None:
-        id_faults = _request_id_faults(request_id, own_id)
+        id_faults = _request_id_faults(request_id_name, request_id, own_id)
         faults += id_faults
         own_id = own_id or (None if id_faults else request_id)
-    if faults:
+    if faults or request is None:
         raise InvalidRequestError(faults, own_id, task_token)
     return request.identified(own_id) if own_id else request
 
@@ -208,56 +231,63 @@ def _content_faults(request: SendRequest, max_length: int) -> list[Fault]:
     return item_faults("smsContentList", request.sms_content_list or [], request.message_type, max_length)
 
 
-def _faults_of_fields(body: bytes, max_length: int) -> tuple[list[Fault], dict[str, Any]]:
-    # msgspec stops at the first fault; this goes on, field by field, once it is known that there is one.
+def _read_field_by_field(body: bytes, max_length: int) -> tuple[list[Fault], dict[str, Any]]:
+    # msgspec stops at the first fault. This goes on, and takes a field that is null for absent.
     try:
-        fields = msgspec.json.decode(body)
+        fields, has_doubles = decode_leniently(body)
     except UnicodeDecodeError:
         return [Fault("$", "is not UTF-8")], {}
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return [Fault("$", "is not JSON")], {}
     if not isinstance(fields, dict):
         return [Fault("$", "must be a JSON object")], {}
-    faults = []
+    faults = [Fault("$", "gives a field more than once")] if has_doubles else []
     valid: dict[str, Any] = {"messageType": "Text"}
+    given = {name: value for name, value in fields.items() if value is not None}
     for name, field in _FIELDS.items():
-        if name not in fields:
+        if name not in given:
             faults += [Fault(name, "is required")] if field.required else []
-        elif (value := _converted(fields[name], field.type)) is not None:
-            valid[name] = value
-        else:
+            continue
+        value, fault = _converted(given[name], field.type)
+        if fault:
             valid.pop(name, None)
-            faults.append(Fault(name, f"must be {_description(field.type)}"))
-    faults += [Fault(name[:64], "is not a field of a send request") for name in sorted(fields.keys() - _FIELDS.keys())]
-    if ("content" in fields) == ("smsContentList" in fields):
+            faults.append(Fault(name, fault))
+        else:
+            valid[name] = value
+    unknown = sorted(fields.keys() - _FIELDS.keys())
+    faults += [Fault(shown_name(name), "is not a field of a send request") for name in unknown]
+    if ("content" in given) == ("smsContentList" in given):
         faults.append(_ONE_CONTENT)
     if "content" in valid:
         faults += text_faults("content", valid["content"], valid.get("messageType"), max_length)
     if "smsContentList" in valid:
         faults += item_faults("smsContentList", valid["smsContentList"], valid.get("messageType"), max_length)
-    # What fails as a whole and passes field by field gives a field twice, once wrong.
-    return faults or [Fault("$", "gives a field more than once")], valid
+    return faults, valid
 
 
-def _converted(value: Any, annotation: Any) -> Any:
+def _converted(value: Any, annotation: Any) -> tuple[Any, str | None]:
     # Of the provider's array only the size is looked at: its items have faults of their own. Of a time, msgspec also
     # reads the two common variants with a space for the T and an offset without a colon, which do no harm.
     is_list = annotation == ContentList | UnsetType
+    if not is_list and not isinstance(value, str):
+        return None, f"must be a string: {_description(annotation)}"
+    if not is_list and holds_half_a_pair(value):
+        return None, HALF_A_PAIR
     try:
         return msgspec.convert(
             value, Annotated[list[Any], Meta(min_length=1, max_length=MAX_ITEMS)] if is_list else annotation
-        )
+        ), None
     except msgspec.ValidationError:
-        return None
+        return None, f"must be {_description(annotation)}"
 
 
-def _request_id_faults(request_id: str, own_id: str | None) -> list[Fault]:
+def _request_id_faults(name: str, request_id: str, own_id: str | None) -> list[Fault]:
     try:
         msgspec.convert(request_id, RequestId)
     except msgspec.ValidationError:
-        return [Fault("requestId", f"beside the body must be {_description(RequestId)}")]
+        return [Fault(name, f"must be {_description(RequestId)}")]
     if own_id not in (None, request_id):
-        return [Fault("requestId", "in the body differs from the one beside it")]
+        return [Fault("requestId", f"in the body differs from the {name} beside it")]
     return []
 
 
@@ -311,12 +341,27 @@ def send_request_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             CONTENT_FIELD: {"type": "string", "minLength": 1},
-            **{name: {"type": ["string", "null"]} for name in ITEM_FIELDS if name != CONTENT_FIELD},
+            **{
+                name: {"type": ["string", "null"], "maxLength": MAX_FIELD_LENGTH}
+                for name in ITEM_FIELDS
+                if name != CONTENT_FIELD
+            },
         },
         "required": [CONTENT_FIELD],
         "additionalProperties": False,
     }
-    schema["oneOf"] = [{"required": ["content"]}, {"required": ["smsContentList"]}]
+    for name, field in schema["properties"].items():
+        if name in schema["required"]:
+            continue
+        # Null counts as absent.
+        if "enum" in field:
+            field["enum"].append(None)
+        else:
+            field["type"] = [field["type"], "null"]
+    schema["oneOf"] = [
+        {"required": ["content"], "properties": {"content": {"type": "string"}}},
+        {"required": ["smsContentList"], "properties": {"smsContentList": {"type": "array", "items": {}}}},
+    ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import msgspec
 
 from .breaker import PROBING_SECONDS, Breaker
-from .errors import CubeUnavailable, GateClosedError, RecordsUnavailableError
+from .errors import CubeUnavailable, GateClosedError, NoSlotError, RecordsUnavailableError
 from .gate_item import GateItem
 from .lanes import HANDOVER, UNSEEN_SECONDS, WINDOW, Lane, Layout, Worker, next_query, plan
 from .quota import DailyQuota
@@ -207,8 +207,10 @@ class Gate:
 
         Raises
         ------
-        GateClosedError
+        NoSlotError
             Where it can make none in time.
+        GateClosedError
+            Where it may make none.
         RecordsUnavailableError
             Where DynamoDB is away.
         """
@@ -239,8 +241,10 @@ class Gate:
 
         Raises
         ------
+        NoSlotError
+            Where there is none in time.
         GateClosedError
-            Where there is none in time, or the gate has been closed meanwhile.
+            Where the gate has been closed meanwhile.
         RecordsUnavailableError
             Where DynamoDB is away.
         """
@@ -254,7 +258,7 @@ class Gate:
                 self.reserve(max(1, self._daily.left), latest=latest)
                 slot = self._next_slot()
                 if slot is None:
-                    raise GateClosedError("busy", self._clock() + 1.0)
+                    raise NoSlotError(self._clock() + 1.0)
             self._daily.left -= 1
             self._out.append(slot)
             self._is_probe_out = slot._is_probe
@@ -430,7 +434,7 @@ class Gate:
         )
         if not planned.grants:
             until = planned.starts_at
-            raise GateClosedError("busy", until if until <= latest_today else max(until, self._daily.next_begins_at))
+            raise NoSlotError(until if until <= latest_today else max(until, self._daily.next_begins_at))
         return planned
 
     def _seen_lane(self, index: int) -> Lane:

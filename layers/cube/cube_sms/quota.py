@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .errors import GateClosedError
+from .errors import GateClosedError, NoSlotError
 from .gate_item import REMEMBERED_SECONDS
 from .lanes import HANDOVER
 
@@ -66,7 +66,9 @@ class DailyQuota:
         Raises
         ------
         GateClosedError
-            Where there are none, or the next day is about to begin.
+            Where there are none.
+        NoSlotError
+            Where the next day is about to begin.
         """
         if not self._limit:
             return wanted
@@ -74,7 +76,7 @@ class DailyQuota:
         if today != self.day:
             self.day, self.left, self._seen = today, 0, 0
         if self._clock() >= self.ends_at or self._item.number("day") > today:
-            raise GateClosedError("busy", self.next_begins_at)
+            raise NoSlotError(self.next_begins_at)
         left = self._limit - self._used(today) + max(0, self.left)
         if left < 1 and self._item.age < REMEMBERED_SECONDS:
             raise GateClosedError("quota", self.next_begins_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from .errors import (
     CubeUnavailable,
     GateClosedError,
     InvalidRequestError,
+    NotNowError,
     RecordsUnavailableError,
     RequestConflictError,
 )
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 # What a caller is asked to wait where the provider has not said.
 DEFAULT_RETRY_AFTER = 5.0
+
+_WHAT_TO_DO = "try again after Retry-After seconds, or have it queued with Prefer: respond-async"
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -86,12 +90,12 @@ def reply_to_error(error: Exception) -> Reply:
     Returns
     -------
     Reply
-        400 with every fault for a request that is not valid, 409 for an id that belongs to another one, 503 where AWS
+        400 with the faults for a request that is not valid, 409 for an id that belongs to another one, 503 where AWS
         is in the way, 500 for the rest, of which nothing is told.
     """
     if isinstance(error, InvalidRequestError):
         errors = [{"path": fault.path, "message": fault.message} for fault in error.faults]
-        return problem(400, "Invalid send request", str(error), errors=errors)
+        return problem(400, "Invalid send request", str(error), errors=errors, moreErrors=error.more or None)
     if isinstance(error, RequestConflictError):
         return problem(409, "Conflict", str(error), requestId=error.request_id)
     if isinstance(error, BotoCoreError | ClientError | RecordsUnavailableError):
@@ -99,11 +103,28 @@ def reply_to_error(error: Exception) -> Reply:
     return problem(500, "Internal error", "the log says more, under the request's id")
 
 
-def reply_to_queued(request: SendRequest) -> Reply:
-    """Return the reply to a request that was put onto the queue."""
+def reply_to_queued(request: SendRequest, path: str) -> Reply:
+    """Return the reply to a request that was put onto the queue.
+
+    Parameters
+    ----------
+    request : SendRequest
+        The request.
+    path : str
+        The path that was called, of which only the end counts.
+
+    Returns
+    -------
+    Reply
+        202 with where to ask for the message. That is relative to the URL that was called (RFC 9110), so that it holds
+        the stage or base path of that URL, whatever stands before the API.
+    """
+    # `.` and `..` are ids, and would lead elsewhere.
+    own_id = str(request.request_id)
+    own_id = own_id if own_id.strip(".") else own_id.replace(".", "%2E")
     account = "" if request.account == DEFAULT_ACCOUNT else f"?account={request.account}"
-    headers = {"Location": f"/messages/{request.request_id}{account}", "Preference-Applied": "respond-async"}
-    return Reply(202, _identity(request), headers)
+    location = f"{path.rpartition('/')[2] or '.'}/{own_id}{account}"
+    return Reply(202, _identity(request), {"Location": location, "Preference-Applied": "respond-async"})
 
 
 def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Reply:
@@ -151,10 +172,11 @@ def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Repl
 
 def _reply_to_retrying(outcome: Outcome, members: dict[str, Any], now: float) -> Reply:
     match outcome.error:
-        case GateClosedError(reason="unavailable" | "probing") as closed:
-            return _later(problem(503, "Cube is unavailable", str(closed), **members), max(1.0, closed.until - now))
-        case GateClosedError() as closed:
-            return _later(problem(429, "Too many requests", str(closed), **members), max(1.0, closed.until - now))
+        case NotNowError() as error:
+            is_away = isinstance(error, GateClosedError) and error.reason in ("unavailable", "probing")
+            status, title = (503, "Cube is unavailable") if is_away else (429, "Too many requests")
+            detail = f"{error}; {_WHAT_TO_DO}"
+            return _later(problem(status, title, detail, **members), max(1.0, error.until - now))
         case CubeThrottled():
             return _later(problem(429, "Too many requests", str(outcome.error), **members), outcome.retry_after)
         case CubeAuthenticationError():
@@ -201,5 +223,6 @@ def prefers_async(prefer: str | None) -> bool:
     >>> prefers_async("respond-async, wait=10")
     True
     """
-    preferences = (prefer or "").lower().split(",")
+    # What stands in quotes is a value, commas and all.
+    preferences = re.sub(r'"(?:[^"\\]|\\.)*"', '""', prefer or "").lower().split(",")
     return any(preference.partition(";")[0].strip() == "respond-async" for preference in preferences)

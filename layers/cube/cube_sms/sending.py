@@ -23,8 +23,8 @@ from .errors import (
     CubeThrottled,
     CubeUnavailable,
     Fault,
-    GateClosedError,
     InvalidRequestError,
+    NotNowError,
     RecordsUnavailableError,
     UnknownAccountError,
 )
@@ -69,7 +69,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         Whether the message was not tried, since its record says what became of it, or who has it.
     posts : tuple of CubeAnswer or CubeError
         What each POST came to: none, one, or two where the first was refused for its credentials.
-    error : CubeError or CredentialsError or GateClosedError or RecordsUnavailableError, optional
+    error : CubeError or CredentialsError or NotNowError or RecordsUnavailableError, optional
         What stands between the message and `State.SENT`.
     gate_wait : float
         Seconds it waited for its slots.
@@ -81,7 +81,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     record: Record | None = None
     is_from_record: bool = False
     posts: tuple[CubeAnswer | CubeError, ...] = ()
-    error: CubeError | CredentialsError | GateClosedError | RecordsUnavailableError | None = None
+    error: CubeError | CredentialsError | NotNowError | RecordsUnavailableError | None = None
     gate_wait: float = 0.0
     stale_credentials: bool = False
 
@@ -320,7 +320,7 @@ class Sender:
             slot = self.gate.take(latest=min(latest, asked_at + self._patience))
             while not self.gate.wait(slot, connection.open):
                 slot = self.gate.take(latest=latest)
-        except (GateClosedError, RecordsUnavailableError) as error:
+        except (NotNowError, RecordsUnavailableError) as error:
             return replace(outcome, state=State.RETRYING, error=error)
         except CubeUnavailable as error:
             post = error

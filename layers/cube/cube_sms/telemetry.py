@@ -37,8 +37,6 @@ ALL_ACCOUNTS = "all"
 # The Account dimension of what belongs to no account that exists: a metric for each name a caller thinks of would cost.
 UNKNOWN_ACCOUNT = "unknown"
 
-MAX_FAULTS = 20
-
 # What CloudWatch takes of one metric in one object.
 MAX_VALUES = 100
 
@@ -170,10 +168,14 @@ class Telemetry:
         anything.
         """
         if isinstance(error, InvalidRequestError | RequestConflictError):
-            # A line of the log has its limits, and an input may have faults by the thousand.
-            faults = [str(fault) for fault in getattr(error, "faults", [error])[:MAX_FAULTS]]
             self._log(
-                "warning", "invalid request", correlation_id, request_id=error.request_id, faults=faults, **details
+                "warning",
+                "invalid request",
+                correlation_id,
+                request_id=error.request_id,
+                faults=[str(fault) for fault in getattr(error, "faults", [error])],
+                more_faults=getattr(error, "more", 0) or None,
+                **details,
             )
             self._share(UNKNOWN_ACCOUNT, "MessagesInvalid", MetricUnit.Count, 1)
         else:
