@@ -16,7 +16,7 @@ import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from .errors import CubeAuthenticationError, CubeError, InvalidRequestError, RequestConflictError
+from .errors import CredentialsError, CubeAuthenticationError, CubeError, InvalidRequestError, RequestConflictError
 from .models import mask_device_id
 from .states import State
 
@@ -123,6 +123,9 @@ class Telemetry:
         if isinstance(outcome.error, CubeAuthenticationError):
             # Refused once more after they were fetched afresh: a rotation looks different.
             self._add(request.account, "CubeAuthenticationFailed", MetricUnit.Count, 1)
+        if isinstance(outcome.error, CredentialsError):
+            # For all accounts: without the secret nobody can say which there are.
+            self._share(ALL_ACCOUNTS, "CredentialsUnusable", MetricUnit.Count, 1)
         if outcome.stale_credentials:
             self._add(request.account, "StaleCredentials", MetricUnit.Count, 1)
 
