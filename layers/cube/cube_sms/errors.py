@@ -81,6 +81,31 @@ class RecordsUnavailableError(Exception):
     """The table of records cannot be reached, or refuses."""
 
 
+class RecordDeletedError(RecordsUnavailableError):
+    """Somebody has deleted the record between two writes."""
+
+
+class SpoiledRecordError(FaultsError):
+    """An item of the table of records is not as the gateway writes it: somebody has changed it by hand.
+
+    Parameters
+    ----------
+    message_id : str
+        The item's key.
+    faults : list[Fault]
+        What is wrong with its attributes.
+    """
+
+    def __init__(self, message_id: str, faults: list[Fault]) -> None:
+        super().__init__(faults)
+        self.message_id = message_id
+
+    @property
+    def request_id(self) -> str:
+        """The request's own id."""
+        return self.message_id.partition("#")[2]
+
+
 class GateClosedError(Exception):
     """Nothing may be sent now: the provider's limits are used up, or it is not to be asked.
 
