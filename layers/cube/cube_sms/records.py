@@ -493,12 +493,19 @@ class RecordStore:
             )
         except RecordsUnavailableError as error:
             if _is_refused(error.__cause__):
-                # Such as an addition to what is no number: then the record says what is wrong with it.
-                self.get(message_id)
+                # Such as an addition to what is no number.
+                self._look_for_faults(message_id)
             raise
         if not item:
             raise RecordDeletedError(f"the record of {message_id} has been deleted")
         return read_record(item), is_written
+
+    def _look_for_faults(self, message_id: str) -> None:
+        # An update that nothing meets: those that send may update the table, and not read it.
+        never = "attribute_exists(messageId) AND attribute_not_exists(messageId)"
+        item, _ = update_item(self._client, self._table, message_id, ConditionExpression=never)
+        if item:
+            read_record(item)
 
 
 def hash_of(request: SendRequest) -> str:
