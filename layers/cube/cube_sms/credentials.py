@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 # it answered last, not for every message.
 RETRY_SECONDS = 5.0
 
-# How long a message waits for a fetch though there are credentials that may still do. Secrets Manager answers in
-# milliseconds; what takes longer is a Secrets Manager in trouble.
+# Secrets Manager answers in milliseconds; what takes longer than this is a Secrets Manager in trouble.
 PATIENCE = 0.5
 
-# How long it waits if there are none, or if Cube has refused them: what the three tries of `aws.AWS_CONFIG` take.
+# How long a caller waits if there are no credentials, or if Cube has refused them: what the three tries of
+# `aws.AWS_CONFIG` take.
 LONGEST_WAIT = 12.0
 
 SHAPE = '{"default": {"access_code": "...", "secret": "..."}}'
@@ -87,6 +87,8 @@ class CredentialStore:
         Name or ARN of the secret, whose value is ``{"<account>": {"access_code": "…", "secret": "…"}, …}``.
     max_age : float
         Seconds a fetched value is used before it is fetched again.
+    patience : float
+        Seconds a caller waits for a fetch though there are credentials that may still do.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -97,11 +99,13 @@ class CredentialStore:
         secret_id: str,
         *,
         max_age: float = 300.0,
+        patience: float = PATIENCE,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._secret_id = secret_id
         self._max_age = max_age
+        self._patience = patience
         self._clock = clock
         # Guards what follows, and is never held during a fetch.
         self._lock = threading.Lock()
@@ -137,7 +141,7 @@ class CredentialStore:
                 self._begin()
             fetch, is_usable = self._fetch, self._accounts is not None and not self._error
         if fetch:
-            fetch.wait(PATIENCE if is_usable else LONGEST_WAIT)
+            fetch.wait(self._patience if is_usable else LONGEST_WAIT)
         with self._lock:
             try:
                 return self._select(account)
@@ -146,7 +150,7 @@ class CredentialStore:
                 if not self._fetch and self._clock() < self._answered_at + RETRY_SECONDS:
                     raise
                 fetch = self._begin()
-        fetch.wait(PATIENCE)
+        fetch.wait(self._patience)
         with self._lock:
             return self._select(account)
 
