@@ -15,12 +15,19 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import batched
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 
+# Who publishes a record reads it so.
+sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "cube"))
+
+from cube_sms.errors import SpoiledRecordError
+from cube_sms.records import REFUSED_KEY, read_record, read_refusal
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_sqs import SQSClient
 
@@ -33,9 +40,6 @@ STREAM_AGE = timedelta(days=1)
 # Records that the function is given at once, as by Lambda, and seconds before it is given those again that it reports.
 BATCH_SIZE = 100
 PAUSES = (1, 5, 15)
-
-FINAL_STATES = ("SENT", "REJECTED", "FAILED", "EXPIRED", "UNKNOWN")
-REFUSED_KEY = "#refused#"
 
 
 class NotPublishedError(Exception):
@@ -65,13 +69,15 @@ def main() -> None:
     outputs = stack_outputs(arguments.stack)
     function = outputs["PublishOutcomesFunctionName"]
     if arguments.command == "rebuild":
-        changes = changes_in_table(outputs["MessagesTableName"], arguments.since)
+        changes, spoiled = changes_in_table(outputs["MessagesTableName"], arguments.since)
         try:
             publish(function, changes)
         except NotPublishedError as error:
             sys.exit(str(error))
         print(f"{len(changes)} outcomes published from the table")
-        return
+        for each in spoiled:
+            print(f"{each.message_id}\tcannot be read, and is not published: {each}")
+        sys.exit(len(spoiled) > 0)
     sqs, queue = boto3.client("sqs"), outputs["UnpublishedQueueUrl"]
     published, kept = 0, []
     for batch in receive(sqs, queue):
@@ -179,33 +185,41 @@ def sequence_number(change: dict[str, Any]) -> int:
     return int(change["dynamodb"]["SequenceNumber"])
 
 
-def changes_in_table(table: str, since: datetime) -> list[dict[str, Any]]:
+def changes_in_table(table: str, since: datetime) -> tuple[list[dict[str, Any]], list[SpoiledRecordError]]:
     """Return records of a stream, as they would be had every message ended now that has ended since a time.
 
-    What is left of requests that were refused is among them: their tasks may still wait.
+    What is left of requests that were refused is among them: their tasks may still wait. What cannot be read is beside
+    them: nobody can say when it ended, or whether it has.
     """
-    states = {f":{state.lower()}": {"S": state} for state in FINAL_STATES}
-    pages = (
-        boto3.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(
-            TableName=table,
-            FilterExpression=f"#state IN ({', '.join(states)}) AND updatedAt >= :since"
-            " OR begins_with(messageId, :refused)",
-            ExpressionAttributeNames={"#state": "state"},
-            ExpressionAttributeValues={
-                **states,
-                ":since": {"S": since.isoformat(timespec="milliseconds").replace("+00:00", "Z")},
-                ":refused": {"S": REFUSED_KEY},
-            },
-        )
-    )
-    items: list[dict[str, Any]] = [dict(item) for page in pages for item in page["Items"]]
-    items.sort(key=lambda item: item.get("updatedAt", {"S": ""})["S"])
-    return [
+    ended: list[tuple[str, dict[str, Any]]] = []
+    spoiled = []
+    for page in boto3.client("dynamodb").get_paginator("scan").paginate(TableName=table):
+        for item in page["Items"]:
+            try:
+                updated_at = end_of(item)
+            except SpoiledRecordError as error:
+                spoiled.append(error)
+                continue
+            if updated_at is not None and (not updated_at or datetime.fromisoformat(updated_at) >= since):
+                ended.append((updated_at, dict(item)))
+    ended.sort(key=lambda each: each[0])
+    changes = [
         {"dynamodb": {"SequenceNumber": str(n), "Keys": {"messageId": item["messageId"]}, "NewImage": item}}
-        for n, item in enumerate(items, 1)
+        for n, (_, item) in enumerate(ended, 1)
     ]
+    return changes, spoiled
+
+
+def end_of(item: Mapping[str, Any]) -> str | None:
+    """Return when the message of an item ended: None if it has not, nothing for a request that was refused."""
+    key = item["messageId"]["S"]
+    if key.startswith(REFUSED_KEY):
+        read_refusal(item)
+        return ""
+    if key.startswith("#"):
+        return None
+    record = read_record(item)
+    return record.updated_at if record.state.is_final else None
 
 
 def publish(function: str, changes: Iterable[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from local.cloudwatch import Metric, Query, emitted, lines
-from local.stack import STACK_NAME, LocalStack, wait_until
+from local.stack import ACCESS_CODE, SECRET, STACK_NAME, LocalStack, wait_until
 from local.workflows import Execution, create_send_and_wait
 from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, always, route
 
@@ -38,6 +38,8 @@ EVERYTHING = {
     "QuotaUsed",
     "QueueAge",
     "StaleCredentials",
+    "CredentialsUnusable",
+    "RecordsDamaged",
     "EventsPublished",
     "EventsFailed",
     "EventLag",
@@ -81,6 +83,19 @@ def run() -> Iterator[Run]:
         # Sent while Secrets Manager is away, by functions whose credentials are too old
         with proxy.applying(Rule("GetSecretValue", always(INTERNAL_ERROR))):
             wait_until("stale credentials", lambda: _call(stack) and "StaleCredentials" in _names(stack))
+        # Not sent while a credential has a line break behind it, until that is mended
+        stack.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": f"{SECRET}\n"}})
+        wait_until("unusable credentials", lambda: _call(stack) and "CredentialsUnusable" in _names(stack))
+        stack.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
+        wait_until("good credentials", lambda: _call(stack) == 200)
+        # Changed by hand, which the publisher comes upon
+        stack.aws.client("dynamodb").update_item(
+            TableName=stack.outputs["MessagesTableName"],
+            Key={"messageId": {"S": "default#twice"}},
+            UpdateExpression="SET updatedAt = :text",
+            ExpressionAttributeValues={":text": {"S": "yesterday"}},
+        )
+        wait_until("a damaged record", lambda: "RecordsDamaged" in _names(stack))
         # Answered and not answered any more, of the workflows that wait, and events while EventBridge is away
         Execution.start(stack, create_send_and_wait(stack), json.loads(request()))
         stack.enqueue(request(taskToken="of a task that is over"))
@@ -127,7 +142,7 @@ def test_every_alarm_watches_metrics_that_are_emitted(run: Run) -> None:
     resources = yaml_parse(TEMPLATE.read_text("utf-8"))["Resources"].items()
     alarms = {name: each["Properties"] for name, each in resources if each["Type"] == "AWS::CloudWatch::Alarm"}
     watched = {name: _watched(alarm) for name, alarm in alarms.items()}
-    assert sum(map(len, watched.values())) == 9
+    assert sum(map(len, watched.values())) == 11
     # Then each metric of ours was emitted, with these very dimensions
     assert {name: missing for name, each in watched.items() if (missing := set(each) - run.metrics)} == {}
 

@@ -159,6 +159,32 @@ def test_what_the_stream_has_lost_is_rebuilt_from_the_table(proxied_events: Prox
     stack.sqs.purge_queue(QueueUrl=stack.outputs["UnpublishedQueueUrl"])
 
 
+def test_records_that_cannot_be_read_are_named_when_the_others_are_rebuilt(proxied_events: Proxied) -> None:
+    # Given two messages that were sent, of which somebody has changed one by hand
+    stack = proxied_events.stack
+    consumer = EventConsumer(stack, {"source": ["cube-sms"]})
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    spoiled, well = a_lost_event(proxied_events), a_lost_event(proxied_events)
+    dynamodb = stack.aws.client("dynamodb")
+    table, key = stack.outputs["MessagesTableName"], {"messageId": {"S": f"default#{spoiled}"}}
+    item: Any = dynamodb.get_item(TableName=table, Key=key)["Item"]
+    dynamodb.put_item(TableName=table, Item=item | {"updatedAt": {"S": "yesterday"}})
+
+    # When all are to be published from the table
+    rebuilt = replay(stack, "rebuild", "--since", before.isoformat())
+
+    # Then one is published, and the other one named
+    assert rebuilt.returncode == 1, rebuilt.stderr
+    assert "1 outcomes published from the table\n" in rebuilt.stdout
+    assert f"default#{spoiled}\tcannot be read, and is not published: updatedAt: " in rebuilt.stdout
+    assert "yesterday" not in rebuilt.stdout
+    wait_until("an event", lambda: consumer.details(well))
+
+    # And when that is mended, its event goes out by itself
+    dynamodb.put_item(TableName=table, Item=item)
+    wait_until("the other", lambda: consumer.details(spoiled))
+
+
 def test_a_request_that_could_not_be_delivered_is_put_onto_the_send_queue(proxied_events: Proxied) -> None:
     # Given an event with a request, which EventBridge could not deliver, and what it says of it
     stack, device, event_id = proxied_events.stack, a_device(), str(uuid4())

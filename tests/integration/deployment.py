@@ -144,6 +144,13 @@ class Deployment:
         """Delete the record of a message of the default account."""
         self.dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": f"default#{request_id}"}})
 
+    def change(self, request_id: str, **attributes: Any) -> None:
+        """Write attributes of a message's record by hand, in DynamoDB's types; None takes one away."""
+        key = {"messageId": {"S": f"default#{request_id}"}}
+        item: Any = self.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
+        changed = {name: value for name, value in (item | attributes).items() if value}
+        self.dynamodb.put_item(TableName=TABLE, Item=changed)
+
     def deliver(self, event: dict[str, Any], *, receives: int = 1) -> dict[str, Any]:
         """Put an event's messages onto the queue, take them from there, and return the event that gives."""
         event = copy.deepcopy(event)

@@ -154,18 +154,3 @@ class TestFinish:
         assert again.status == 409
         assert 0 < int(again.headers["Retry-After"]) <= LEASE
         assert cube.stats()["received"] == 1
-
-
-def test_record_that_is_deleted_during_the_post_is_not_made_up(
-    cube: CubeSimulator, gateway: Deployment, worker: Worker
-) -> None:
-    # Given a table that loses the record between claim and outcome
-    gateway.aws_calls.before("UpdateItem", 2, lambda: gateway.forget("order-1"))
-    # When
-    consumed = worker.consume(gateway.deliver(message()))
-    # Then
-    assert not consumed.acknowledged
-    assert consumed.outcome
-    assert isinstance(consumed.outcome.error, RecordsUnavailableError)
-    assert gateway.get("order-1").status == 404
-    assert cube.stats()["received"] == 1

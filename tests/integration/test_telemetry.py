@@ -31,6 +31,7 @@ UNITS = {
     "CubeThrottled": "Count",
     "CubeAuthenticationFailed": "Count",
     "StaleCredentials": "Count",
+    "CredentialsUnusable": "Count",
     "CubeLatency": "Milliseconds",
     "GateWait": "Milliseconds",
     "QueueAge": "Milliseconds",

@@ -23,6 +23,42 @@ RETENTION = 30 * 86400.0
 
 FINAL = [State.SENT, State.REJECTED, State.EXPIRED, State.FAILED, State.UNKNOWN]
 
+# Attributes as somebody may leave them; None for one that is gone.
+SPOILED: list[tuple[str, Any]] = [
+    *((name, None) for name in ("attempts", "requestHash", "deviceId", "createdAt", "updatedAt", "owner")),
+    *((name, None) for name in ("unsettled", "possiblyDuplicated")),
+    *(
+        ("updatedAt", {"S": text})
+        for text in (
+            "yesterday",
+            "",
+            "2026",
+            "10000-01-01T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00+01:00",
+            "0001-01-01T00:00:00Z",
+            "20260101T000000Z",
+        )
+    ),
+    ("updatedAt", {"N": "2026"}),
+    ("createdAt", {"S": "yesterday"}),
+    ("state", {"S": "sent"}),
+    ("state", {"N": "1"}),
+    ("attempts", {"S": "1"}),
+    ("attempts", {"N": "1.5"}),
+    ("attempts", {"N": "-1"}),
+    ("attempts", {"N": "1e30"}),
+    ("unsettled", {"S": "true"}),
+    ("deviceId", {"L": []}),
+    ("leaseUntil", {"S": "yesterday"}),
+    ("reason", {"M": {}}),
+    ("message", {"S": "yesterday" * 1000}),
+    ("taskTokens", {"L": [{"S": "yesterday"}]}),
+    ("taskTokens", {"S": "yesterday"}),
+]
+
 _numbers = itertools.count()
 
 

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from cube_sms.campaigns import FIELDS, NOT_TRIED, OUTCOME, REFUSED, Campaign, CampaignReporter
+from cube_sms.campaigns import FIELDS, NOT_TRIED, OUTCOME, REFUSED, UNREADABLE, Campaign, CampaignReporter
 from cube_sms.errors import RecordsUnavailableError
 from cube_sms.models import parse_send_request
 from cube_sms.states import State
@@ -167,6 +167,27 @@ def test_a_row_that_no_worker_has_taken_is_told_so(s3: S3Client, reporter: Campa
 
     assert reporter.report(campaign) == {NOT_TRIED: 1}
     assert result(s3, campaign)[0]["state"] == NOT_TRIED
+
+
+def test_a_row_whose_record_somebody_has_changed_is_told_so(
+    s3: S3Client, dynamodb: DynamoDBClient, store: RecordStore, reporter: CampaignReporter
+) -> None:
+    # Given three rows that were sent or refused, and two whose items are spoiled
+    campaign = uploaded(s3, "deviceId\n" + f"{DEVICE}\n" * 3)
+    for number in (1, 2):
+        send(store, State.SENT, {"requestId": f"{campaign.name}-{number}", "deviceId": DEVICE, "content": "Hello"})
+    store.refuse(f"{campaign.name}-3", "token", reason="InvalidRequest", detail="account: has no credentials")
+    for key, name in ((f"default#{campaign.name}-1", "updatedAt"), (f"#refused#{campaign.name}-3", "detail")):
+        dynamodb.update_item(
+            TableName=TABLE,
+            Key={"messageId": {"S": key}},
+            UpdateExpression="SET #name = :value",
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":value": {"N": "2026"}},
+        )
+    # Then the report ends, and names the attributes
+    assert reporter.report(campaign) == {UNREADABLE: 2, "SENT": 1}
+    assert [row["reason"].partition(":")[0] for row in result(s3, campaign)] == ["updatedAt", "", "detail"]
 
 
 def test_a_request_that_stands_in_two_rows_is_told_in_both(

@@ -60,7 +60,7 @@ class Vault:
         )
         self.client.meta.events.register("provide-client-params.secrets-manager.GetSecretValue", self._count)
         self.stub = Stubber(self.client)
-        self.store = CredentialStore(self.client, NAME, max_age=MAX_AGE, clock=lambda: self.now)
+        self.store = CredentialStore(self.client, NAME, max_age=MAX_AGE, patience=60.0, clock=lambda: self.now)
 
     def _count(self, **_event: Any) -> None:
         self.asked += 1

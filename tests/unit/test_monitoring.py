@@ -83,6 +83,7 @@ def test_everything_there_should_be_an_alarm_for_has_one() -> None:
         "failure-ratio",
         "outcome-lag",
         "unpublished",
+        "damaged-records",
         "undelivered-requests",
     }
     functions = {name: each for name, each in RESOURCES.items() if each["Type"] == "AWS::Serverless::Function"}
@@ -171,6 +172,7 @@ def test_runbook_asks_for_outputs_and_parameters_that_the_stack_has() -> None:
     others = {
         "InvalidRequest",
         "AttemptsUsedUp",
+        "SpoiledRecord",
         "SettingsError",
         "AccessDenied",
         "ResourceNotFound",

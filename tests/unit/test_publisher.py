@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cube_sms.aws import AWS_CONFIG
 from cube_sms.publisher import PUT_PAUSES, OutcomePublisher, Published
 from cube_sms.states import State
+from cube_sms.telemetry import Telemetry
 from tests.event_services import REFUSALS, EventServices
 from tests.streams import sequence_number
 from tests.support import START
 from tests.unit.changes import Changes
-from tests.unit.records_table import FINAL, in_state, new_request
+from tests.unit.records_table import FINAL, SPOILED, in_state, new_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +34,17 @@ if TYPE_CHECKING:
     from tests.streams import Change
 
 BUS = "cube-sms"
+
+ATTRIBUTES = sorted({name for name, _ in SPOILED} | {"code"})
+VALUES: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    st.builds(lambda text: {"S": text}, st.text(max_size=30) | st.datetimes().map(str)),
+    st.builds(lambda number: {"N": str(number)}, st.integers() | st.floats(allow_nan=False, allow_infinity=False)),
+    st.builds(lambda texts: {"SS": texts}, st.lists(st.text(min_size=1, max_size=9), min_size=1, unique=True)),
+    st.sampled_from(
+        [{"BOOL": True}, {"NULL": True}, {"L": []}, {"M": {}}, {"B": "AA=="}, {"BS": ["AA=="]}, {"NS": ["1"]}]
+    ),
+)
+
 AWAY: list[Fault] = ["ThrottlingException", "InternalFailure", 500, EndpointConnectionError(endpoint_url="http://away")]
 
 
@@ -306,17 +321,83 @@ def test_what_becomes_of_a_record_shows_no_token_and_no_text_of_aws(publishing: 
     assert not [one for one in found if "SECRET" in repr(one)]
 
 
-@pytest.mark.parametrize("missing", ["deviceId", "owner", "updatedAt", "unsettled"])
-def test_a_record_that_cannot_be_read_holds_nothing_up(
-    publishing: Publishing, messages: Messages, missing: str
-) -> None:
-    # Given an item that somebody has put there by hand
-    requests = messages.end(5)
-    changes = ends(messages.changes.new())
-    del changes[3]["dynamodb"]["NewImage"][missing]
-    # When
-    published = publishing.publish(changes)
-    # Then it is told, and does not come again
-    assert [one.error for one in published] == [None, None, None, "KeyError", None]
-    assert failed(published) == []
-    assert publishing.published == [one for index, one in enumerate(ids(requests)) if index != 3]
+class TestRecordThatIsSpoiledByHand:
+    @pytest.mark.parametrize(("name", "value"), SPOILED, ids=str)
+    def test_is_told_and_holds_nothing_up(
+        self, publishing: Publishing, messages: Messages, name: str, value: Any
+    ) -> None:
+        requests = messages.end(5)
+        changes = ends(messages.changes.new())
+        spoil(changes[3]["dynamodb"]["NewImage"], name, value)
+        # When
+        published = publishing.publish(changes)
+        # Then its key and its fault are told, without the value, and it does not come again
+        spoiled = [one.spoiled for one in published]
+        assert [bool(each) for each in spoiled] == [False, False, False, True, False]
+        assert published[3].message_id == requests[3].message_id
+        assert [fault.path for fault in spoiled[3].faults] == [name]  # type: ignore[union-attr]
+        assert "yesterday" not in str(spoiled[3])
+        assert failed(published) == []
+        assert publishing.published == [one for index, one in enumerate(ids(requests)) if index != 3]
+
+    def test_is_published_when_it_is_mended(self, publishing: Publishing, messages: Messages) -> None:
+        # Given a record that was spoiled before its event went out
+        (request,) = messages.end(1, taskToken="waits")
+        (change,) = ends(messages.changes.new())
+        image = change["dynamodb"]["NewImage"]
+        spoiled = {**image, "updatedAt": {"S": "yesterday"}}
+        publishing.publish([{**change, "dynamodb": {**change["dynamodb"], "NewImage": spoiled}}])
+        assert (publishing.published, publishing.services.told) == ([], [])
+        # When somebody mends it, and then changes something else
+        mended = {**change, "dynamodb": {**change["dynamodb"], "OldImage": spoiled}}
+        after = {**change, "dynamodb": {**change["dynamodb"], "OldImage": image}}
+        publishing.publish([mended, after])
+        # Then it is told once
+        assert publishing.published == ids([request])
+        assert [token for token, *_ in publishing.services.told] == ["waits"]
+
+    @pytest.mark.parametrize("name", ["reason", "detail"])
+    def test_holds_nothing_up_where_it_tells_of_a_refusal(
+        self, publishing: Publishing, messages: Messages, name: str
+    ) -> None:
+        messages.store.refuse("order-0", "waits", reason="Conflict", detail="differs")
+        requests = messages.end(1)
+        changes = messages.changes.new()
+        changes[0]["dynamodb"]["NewImage"][name] = {"N": "1"}
+        published = publishing.publish(changes)
+        assert (bool(published[0].spoiled), failed(published)) == (True, [])
+        assert publishing.published == ids(requests)
+
+    @settings(deadline=None, max_examples=200, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.dictionaries(st.sampled_from(ATTRIBUTES), st.none() | VALUES, min_size=1, max_size=4), st.booleans())
+    def test_holds_nothing_up_whatever_it_holds(
+        self, publishing: Publishing, three: list[Change], values: dict[str, Any], is_before: bool
+    ) -> None:
+        # Given a record among others, with anything at all in it, now or before
+        publishing.services.reset()
+        before, change, after = copy.deepcopy(three)
+        change["dynamodb"]["OldImage"] = copy.deepcopy(change["dynamodb"]["NewImage"])
+        for name, value in values.items():
+            spoil(change["dynamodb"]["OldImage" if is_before else "NewImage"], name, value)
+        # When
+        published = publishing.publish([before, change, after])
+        for one in published:
+            Telemetry().published(one)
+        # Then
+        assert failed(published) == []
+        assert [one.published_at for one in (published[0], published[2])] == [START + 9] * 2
+
+
+@pytest.fixture
+def three(messages: Messages) -> list[Change]:
+    """Three ends of messages."""
+    messages.end(3)
+    return ends(messages.changes.new())
+
+
+def spoil(item: dict[str, Any], name: str, value: Any) -> None:
+    """Give an item an attribute of another value, or take it away."""
+    if value is None:
+        item.pop(name, None)
+    else:
+        item[name] = value

@@ -9,11 +9,22 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from cube_sms.errors import RecordsUnavailableError, RequestConflictError
+from cube_sms.errors import RecordsUnavailableError, RequestConflictError, SpoiledRecordError
 from cube_sms.records import RecordStore
 from cube_sms.states import State
 from tests.support import send_request
-from tests.unit.records_table import FINAL, LEASE, RETENTION, TABLE, answer_lost, in_state, new_request, recorded
+from tests.unit.records_table import (
+    FINAL,
+    LEASE,
+    RETENTION,
+    SPOILED,
+    TABLE,
+    answer_lost,
+    forestalled,
+    in_state,
+    new_request,
+    recorded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,18 +157,146 @@ class TestDeleted:
         return lambda record: dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": record.message_id}})
 
     @pytest.mark.parametrize("state", [State.RETRYING, *FINAL])
-    def test_outcome_of_a_record_that_is_gone(self, store: RecordStore, delete: Delete, state: State) -> None:
+    @pytest.mark.parametrize("token", ["", "waits"])
+    def test_outcome_of_a_record_that_is_gone_is_written_all_the_same(
+        self, store: RecordStore, delete: Delete, clock: Clock, state: State, token: str
+    ) -> None:
+        request = new_request(**({"taskToken": token} if token else {}))
+        record = store.claim(request).record
+        clock.now += 1
+        delete(record)
+        # When
+        found = store.finish(record, state, attempts=1, code="7001", reason="no", unsettled=state is State.UNKNOWN)
+        # Then the record is whole again, and it is told that it was gone
+        assert found.was_deleted
+        assert recorded(store, request) == found
+        assert (found.state, found.code, found.reason, found.lease_until) == (state, "7001", "no", 0.0)
+        assert (found.created_at, found.owner, found.task_tokens) == (
+            record.created_at,
+            record.owner,
+            record.task_tokens,
+        )
+        # And a message that comes again is none that nobody has seen
+        assert store.claim(request).is_held is (state is State.RETRYING)
+
+    def test_outcome_whose_first_answer_is_lost_is_written_once(
+        self, dynamodb: DynamoDBClient, store: RecordStore, delete: Delete
+    ) -> None:
         request = new_request()
         record = store.claim(request).record
         delete(record)
+        with answer_lost(dynamodb) as statuses:
+            found = store.finish(record, State.SENT)
+        assert statuses == [400, 400, *REPEATED]
+        assert (found.was_deleted, found.state, found.possibly_duplicated) == (True, State.SENT, False)
+
+    @pytest.mark.parametrize("delivery", ["at-least-once", "at-most-once"])
+    @pytest.mark.parametrize("after", [State.SENDING, State.RETRYING, *FINAL])
+    @pytest.mark.parametrize("has_moved", [False, True])
+    def test_message_that_another_worker_has_begun_anew_may_be_duplicated(
+        self, store: RecordStore, delete: Delete, clock: Clock, delivery: str, after: State, has_moved: bool
+    ) -> None:
+        # Given a message that was posted, whose record was deleted, and that another worker has or is done with
+        request = new_request(delivery=delivery)
+        record = store.claim(request).record
+        delete(record)
+        clock.now += has_moved
+        other = in_state(store, request, after)
         # When
-        with pytest.raises(RecordsUnavailableError):
-            store.finish(record, state)
-        # Then half a record is not written
-        assert store.get(request.message_id) is None
+        found = store.finish(record, State.SENT)
+        # Then the record says so, and stays the other worker's
+        assert (found.was_deleted, found.possibly_duplicated, found.unsettled) == (True, True, True)
+        assert (found.owner, found.state) == (other.owner, after)
+        # And for good
+        if after is State.SENDING:
+            found = store.finish(other, State.RETRYING)
+        if found.state is State.RETRYING:
+            found = store.claim(request).record
+        assert found.possibly_duplicated
+        assert recorded(store, request) == found
+
+    def test_message_that_another_worker_begins_anew_at_the_last_moment_may_be_duplicated(
+        self, dynamodb: DynamoDBClient, store: RecordStore, delete: Delete
+    ) -> None:
+        request = new_request()
+        record = store.claim(request).record
+        delete(record)
+        others: list[Record] = []
+        with forestalled(dynamodb, 2, lambda: others.append(store.claim(request).record)):
+            found = store.finish(record, State.SENT)
+        assert (found.was_deleted, found.possibly_duplicated, found.owner) == (True, True, others[0].owner)
+
+    @pytest.mark.parametrize("state", [State.RETRYING, State.REJECTED])
+    def test_message_that_was_not_sent_is_not_duplicated(
+        self, store: RecordStore, delete: Delete, state: State
+    ) -> None:
+        request = new_request()
+        record = store.claim(request).record
+        delete(record)
+        store.claim(request)
+        found = store.finish(record, state)
+        assert (found.was_deleted, found.possibly_duplicated) == (True, False)
+
+    def test_end_of_a_dead_workers_message_is_written_all_the_same(
+        self, dynamodb: DynamoDBClient, store: RecordStore, delete: Delete, clock: Clock
+    ) -> None:
+        # Given a message that its dead worker may have sent
+        request = new_request(delivery="at-most-once")
+        record = store.claim(request).record
+        clock.now += LEASE
+        # When its record is deleted after another worker has seen it
+        with forestalled(dynamodb, 2, lambda: delete(record)):
+            claim = store.claim(request)
+        # Then it is not a new message
+        assert (claim.is_held, claim.has_ended, claim.record.state) == (False, True, State.UNKNOWN)
 
     def test_message_whose_record_is_gone_is_a_new_one(self, store: RecordStore, delete: Delete) -> None:
         request = new_request()
         delete(in_state(store, request, State.SENT))
         claim = store.claim(request)
         assert (claim.is_held, claim.record.attempts) == (True, 1)
+
+
+class TestSpoiled:
+    @pytest.mark.parametrize(("name", "value"), SPOILED, ids=str)
+    def test_record_is_named_with_its_faults(
+        self, dynamodb: DynamoDBClient, store: RecordStore, name: str, value: Any
+    ) -> None:
+        # Given a record of a message that has ended, which somebody has changed
+        request = new_request(taskToken="waits")
+        ended = in_state(store, request, State.SENT)
+        item: Any = dynamodb.get_item(TableName=TABLE, Key={"messageId": {"S": ended.message_id}})["Item"]
+        item.pop(name, None)
+        dynamodb.put_item(TableName=TABLE, Item=item | ({name: value} if value else {}))
+        # Then whoever reads it is told its key and which attribute, and not what it holds
+        another = new_request(requestId=request.request_id, taskToken="asks")
+        for call in (
+            lambda: store.get(request.message_id),
+            lambda: store.claim(another),
+            lambda: store.finish(ended, State.FAILED),
+        ):
+            with pytest.raises(SpoiledRecordError) as caught:
+                call()
+            assert caught.value.message_id == request.message_id
+            assert [fault.path for fault in caught.value.faults] == [name]
+            assert "yesterday" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("attempts", {"S": "one"}), ("taskTokens", {"S": "one"}), ("createdAt", {"S": "yesterday"})],
+        ids=str,
+    )
+    def test_message_that_is_to_be_tried_again_is_nobodys(
+        self, dynamodb: DynamoDBClient, store: RecordStore, name: str, value: Any
+    ) -> None:
+        request = new_request(taskToken="waits")
+        in_state(store, request, State.RETRYING)
+        dynamodb.update_item(
+            TableName=TABLE,
+            Key={"messageId": {"S": request.message_id}},
+            UpdateExpression="SET #name = :value",
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":value": value},
+        )
+        with pytest.raises(SpoiledRecordError):
+            store.claim(request)

@@ -13,9 +13,9 @@ import msgspec
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .errors import InvalidRequestError, RecordsUnavailableError, RequestConflictError
+from .errors import InvalidRequestError, RecordsUnavailableError, RequestConflictError, SpoiledRecordError
 from .models import DEFAULT_MAX_CONTENT_LENGTH, SendRequest, parse_send_request
-from .records import REFUSED_KEY, hash_of, read_record
+from .records import REFUSED_KEY, hash_of, read_record, read_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +32,7 @@ OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "mess
 # What a row can come to besides the states of a message.
 REFUSED = "REFUSED"
 NOT_TRIED = "NOT_TRIED"
+UNREADABLE = "UNREADABLE"
 
 # What DynamoDB reads at once, and the seconds before it is asked again for what it has left out.
 BATCH_GET_SIZE = 100
@@ -227,8 +228,18 @@ class CampaignReporter:
 
 
 def _outcome(request: SendRequest, item: Mapping[str, Any] | None, refusal: Mapping[str, Any] | None) -> dict[str, Any]:
+    try:
+        return _outcome_of(request, item, refusal)
+    except SpoiledRecordError as error:
+        # Somebody has changed it by hand. The other rows have their outcomes.
+        return {"state": UNREADABLE, "reason": str(error)}
+
+
+def _outcome_of(
+    request: SendRequest, item: Mapping[str, Any] | None, refusal: Mapping[str, Any] | None
+) -> dict[str, Any]:
     if item is None:
-        return {"state": REFUSED, "reason": refusal["detail"]["S"]} if refusal else {"state": NOT_TRIED}
+        return {"state": REFUSED, "reason": read_refusal(refusal).detail} if refusal else {"state": NOT_TRIED}
     record = read_record(item)
     if record.request_hash != hash_of(request):
         # It tells of another request: of an earlier run's, whose file was changed since.

@@ -12,8 +12,22 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .backoff import put_back_spread, retry_delay
-from .dead_letters import ATTEMPTS_USED_UP, CONFLICT, FAILED_CLAIM, INVALID_REQUEST, REQUEST_ID, DeadLetterQueue
-from .errors import InvalidRequestError, NotNowError, RecordsUnavailableError, RequestConflictError
+from .dead_letters import (
+    ATTEMPTS_USED_UP,
+    CONFLICT,
+    FAILED_CLAIM,
+    INVALID_REQUEST,
+    REQUEST_ID,
+    SPOILED_RECORD,
+    DeadLetterQueue,
+)
+from .errors import (
+    InvalidRequestError,
+    NotNowError,
+    RecordsUnavailableError,
+    RequestConflictError,
+    SpoiledRecordError,
+)
 from .models import parse_send_request
 from .queues import is_fifo, put_copy
 from .request_events import unwrap
@@ -44,6 +58,14 @@ THREADS_PER_CONNECTION = 1.25
 
 # Kept free at the end of an invocation: for Secrets Manager, DynamoDB, SQS, and the metrics.
 RESERVED_SECONDS = 2.0
+
+
+# What no further try would change, and the reason that its letter gives.
+_REASONS = {
+    InvalidRequestError: INVALID_REQUEST,
+    RequestConflictError: CONFLICT,
+    SpoiledRecordError: SPOILED_RECORD,
+}
 
 
 class Consumed(msgspec.Struct, kw_only=True):
@@ -245,8 +267,8 @@ class QueueConsumer:
                 return
             restart = _attribute(record, FAILED_CLAIM)
             consumed.outcome = self._sender.send(request, restart=restart, deadline=deadline)
-        except (InvalidRequestError, RequestConflictError) as error:
-            reason = INVALID_REQUEST if isinstance(error, InvalidRequestError) else CONFLICT
+        except (InvalidRequestError, RequestConflictError, SpoiledRecordError) as error:
+            reason = _REASONS[type(error)]
             request_id = error.request_id or record["messageId"]
             # A request has it, and so has what is wrong with one.
             if token := getattr(request, "task_token", None):

@@ -18,6 +18,7 @@ FAILED_CLAIM = "failedClaim"
 INVALID_REQUEST = "InvalidRequest"
 CONFLICT = "Conflict"
 ATTEMPTS_USED_UP = "AttemptsUsedUp"
+SPOILED_RECORD = "SpoiledRecord"
 
 # The attributes of a letter.
 OWN = frozenset({REQUEST_ID, FAILED_CLAIM, "reason", "detail", "attempts", "lastCode"})

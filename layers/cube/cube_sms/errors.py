@@ -94,6 +94,31 @@ class RecordsUnavailableError(Exception):
     """The table of records cannot be reached, or refuses."""
 
 
+class RecordDeletedError(RecordsUnavailableError):
+    """Somebody has deleted the record between two writes."""
+
+
+class SpoiledRecordError(FaultsError):
+    """An item of the table of records is not as the gateway writes it: somebody has changed it by hand.
+
+    Parameters
+    ----------
+    message_id : str
+        The item's key.
+    faults : list[Fault]
+        What is wrong with its attributes.
+    """
+
+    def __init__(self, message_id: str, faults: list[Fault]) -> None:
+        super().__init__(faults)
+        self.message_id = message_id
+
+    @property
+    def request_id(self) -> str:
+        """The request's own id."""
+        return self.message_id.partition("#")[2]
+
+
 class NotNowError(Exception):
     """The message cannot be sent now. Nothing is wrong with it, and no attempt is used up.
 

@@ -6,8 +6,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .records import REFUSED_KEY, read_record
-from .states import State
+from .errors import SpoiledRecordError
+from .records import REFUSED_KEY, read_record, read_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,21 +56,36 @@ def read_change(change: Mapping[str, Any]) -> Ended | None:
     -------
     Ended or None
         None where nothing has ended.
+
+    Raises
+    ------
+    SpoiledRecordError
+        If somebody has changed the item so that it cannot be read. When it is mended, that change tells of the end.
     """
     key = change["dynamodb"]["Keys"]["messageId"]["S"]
     item, before = (change["dynamodb"].get(image, {}) for image in ("NewImage", "OldImage"))
-    tokens = frozenset(item.get("taskTokens", {}).get("SS", ()))
     if key.startswith(REFUSED_KEY) and item:
-        reason, detail = item["reason"]["S"], item["detail"]["S"]
-        request_id = key.removeprefix(REFUSED_KEY)
-        return Ended(reason, {"requestId": request_id, "reason": reason, "detail": detail}, False, tokens)
-    if "state" not in item or not State(item["state"]["S"]).is_final:
+        refusal = read_refusal(item)
+        tokens = frozenset(item.get("taskTokens", {}).get("SS", ()))
+        return Ended(refusal.reason, {"requestId": key.removeprefix(REFUSED_KEY), **refusal._asdict()}, False, tokens)
+    if "state" not in item:
         return None
-    # A claim ends once. What comes after it in the same state is one more task that asks.
-    is_news = any(item[name] != before.get(name) for name in ("owner", "state"))
-    answered = frozenset() if is_news else frozenset(before.get("taskTokens", {}).get("SS", ()))
     record = read_record(item)
-    return Ended(record.state.title(), detail_of(record), is_news, tokens - answered)
+    if not record.state.is_final:
+        return None
+    told = _told_by(before)
+    # A claim ends once. What comes after it in the same state is one more task that asks.
+    is_news = told is None or (told.owner, told.state) != (record.owner, record.state)
+    answered = frozenset() if is_news or not told else told.task_tokens
+    return Ended(record.state.title(), detail_of(record), is_news, record.task_tokens - answered)
+
+
+def _told_by(before: Mapping[str, Any]) -> Record | None:
+    """Return the record that there was before; None for one that could not be read, and so not be told."""
+    try:
+        return read_record(before) if before else None
+    except SpoiledRecordError:
+        return None
 
 
 def detail_of(record: Record) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .errors import SpoiledRecordError
 from .outcome_events import SOURCE, read_change
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Published:
 
     Parameters
     ----------
-    sequence_number : str
-        Of the record.
+    sequence_number, message_id : str
+        Of the record, and the key of its item.
     ended : Ended, optional
         What it tells; None where nothing has ended.
     published_at : float, optional
@@ -53,16 +54,20 @@ class Published:
         Why Step Functions took no answer for others.
     error : str, optional
         Why it was not published.
+    spoiled : SpoiledRecordError, optional
+        Why it is not published at all: somebody has changed it by hand, and it reads no better the next time.
     comes_again : bool
         Whether Lambda is to repeat it.
     """
 
     sequence_number: str
+    message_id: str
     ended: Ended | None = None
     published_at: float | None = None
     answered: int = 0
     unanswered: tuple[str, ...] = ()
     error: str | None = None
+    spoiled: SpoiledRecordError | None = None
     comes_again: bool = False
 
 
@@ -124,12 +129,11 @@ class OutcomePublisher:
 
     def _answer(self, change: Mapping[str, Any]) -> Published:
         # Before the event: a task that is told twice does not notice, a consumer of events may.
-        published = Published(change["dynamodb"]["SequenceNumber"])
+        published = Published(change["dynamodb"]["SequenceNumber"], change["dynamodb"]["Keys"]["messageId"]["S"])
         try:
             published.ended = ended = read_change(change)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # Somebody has written it by hand. It reads no better the next time.
-            published.error = _name(error)
+        except SpoiledRecordError as error:
+            published.spoiled = error
             return published
         try:
             refusals = [self._tell(token, ended) for token in sorted(ended.task_tokens)] if ended else []

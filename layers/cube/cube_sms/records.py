@@ -8,18 +8,20 @@ in `finish`: no other transition can be written.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .aws import update_item
-from .errors import RecordsUnavailableError, RequestConflictError
+from .errors import Fault, RecordDeletedError, RecordsUnavailableError, RequestConflictError, SpoiledRecordError
 from .states import State
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ class Record:
         The provider's words in its last answer, and ours for what went wrong.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for the outcome.
+    was_deleted : bool
+        Whether somebody had deleted it while its claim was held, as `RecordStore.finish` found. It is not kept.
     """
 
     message_id: str
@@ -77,6 +81,7 @@ class Record:
     message: str | None = None
     reason: str | None = None
     task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    was_deleted: bool = field(default=False, compare=False)
 
     @property
     def members(self) -> dict[str, Any]:
@@ -116,6 +121,19 @@ class Claim(NamedTuple):
     has_ended: bool = False
 
 
+class Refusal(NamedTuple):
+    """What is kept of a request that was not accepted, for as long as its task may wait.
+
+    Parameters
+    ----------
+    reason, detail : str
+        Why, in one word, and what is wrong.
+    """
+
+    reason: str
+    detail: str
+
+
 class _Transition(NamedTuple):
     condition: str
     attempts: str
@@ -149,6 +167,11 @@ _REFUSAL_SECONDS = 2 * 86400
 
 # A request may have more faults than an item or a task has room for.
 _REFUSAL_LENGTH = 1024
+
+# The most characters of a text in a record: no key has more, and ten events have to fit into one call.
+_TEXT_LENGTH = 2048
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 
 # A claim that another one forestalls is tried again on what that left.
 _TRIES = 3
@@ -205,6 +228,8 @@ class RecordStore:
         ------
         RequestConflictError
             Where the id belongs to a different request.
+        SpoiledRecordError
+            If somebody has changed the record so that it cannot be read.
         RecordsUnavailableError
             Where DynamoDB is away. A claim that it wrote all the same lapses.
         """
@@ -283,6 +308,9 @@ class RecordStore:
     ) -> Record:
         """Write what a claim came to: one write.
 
+        If somebody has deleted the record meanwhile, it is written anew. If another worker has begun anew before that,
+        both may have sent the message, and its record says so.
+
         Parameters
         ----------
         record : Record
@@ -305,31 +333,58 @@ class RecordStore:
 
         Raises
         ------
+        SpoiledRecordError
+            If somebody has changed the record so that it cannot be read.
         RecordsUnavailableError
             Where DynamoDB is away.
         """
         if state is State.SENDING:
             raise ValueError("a claim ends in another state")
-        written, _ = self._update(
-            record.message_id,
+        by = by or record.owner
+        unsettled = unsettled or record.unsettled
+        values = {
+            ":state": state,
+            ":by": by,
+            ":attempts": record.attempts if attempts is None else attempts,
+            ":now": _rfc3339(self._clock()),
+            ":code": code and code[:_TEXT_LENGTH],
+            ":message": message and message[:_TEXT_LENGTH],
+            ":reason": reason and reason[:_TEXT_LENGTH],
+        }
+        update = (
             "SET #state = :state, #owner = :by, attempts = :attempts, updatedAt = :now, code = :code,"
-            " message = :message, reason = :reason, unsettled = :unsettled REMOVE leaseUntil",
-            "#state = :sending AND #owner = :owner",
-            {},
-            {
-                ":state": state,
-                ":by": by or record.owner,
-                ":attempts": record.attempts if attempts is None else attempts,
-                ":now": _rfc3339(self._clock()),
-                ":code": code,
-                ":message": message,
-                ":reason": reason,
-                ":unsettled": unsettled or record.unsettled,
-                ":sending": State.SENDING,
-                ":owner": record.owner,
-            },
+            " message = :message, reason = :reason"
         )
-        return written
+        try:
+            # What is unsettled stays so: another worker may have found that out meanwhile.
+            found, _ = self._update(
+                record.message_id,
+                update + (", unsettled = :unsettled" if unsettled else "") + " REMOVE leaseUntil",
+                "#state = :sending AND #owner = :owner",
+                {},
+                {
+                    **values,
+                    **({":unsettled": True} if unsettled else {}),
+                    ":sending": State.SENDING,
+                    ":owner": record.owner,
+                },
+            )
+        except RecordDeletedError:
+            found, _ = self._restore(record, update, {**values, ":unsettled": unsettled})
+            if found.owner == by:
+                return replace(found, was_deleted=True)
+        # Whoever takes a message over keeps its beginning, and knows that it may have been sent.
+        if found.owner == by or (found.created_at == record.created_at and found.unsettled):
+            return found
+        if unsettled or state is State.SENT:
+            found, _ = self._update(
+                record.message_id,
+                "SET unsettled = :true, possiblyDuplicated = :true",
+                "attribute_exists(messageId)",
+                {},
+                {":true": True},
+            )
+        return replace(found, was_deleted=True)
 
     def get(self, message_id: str) -> Record | None:
         """Return the record of a message.
@@ -346,6 +401,8 @@ class RecordStore:
 
         Raises
         ------
+        SpoiledRecordError
+            If somebody has changed the record so that it cannot be read.
         RecordsUnavailableError
             Where DynamoDB is away.
         """
@@ -370,6 +427,26 @@ class RecordStore:
             {":tokens": frozenset({token}), ":state": record.state, ":owner": record.owner},
         )
         return record
+
+    def _restore(self, record: Record, update: str, values: Mapping[str, Any]) -> tuple[Record, bool]:
+        """Write a record that is gone as its last write would have left it."""
+        return self._update(
+            record.message_id,
+            f"{update}, unsettled = :unsettled, requestHash = :hash, deviceId = :device, createdAt = :created,"
+            " possiblyDuplicated = :duplicated, #ttl = :ttl"
+            + (" ADD taskTokens :tokens" if record.task_tokens else ""),
+            "attribute_not_exists(messageId)",
+            {"#ttl": "ttl"},
+            {
+                **values,
+                ":hash": record.request_hash,
+                ":device": record.device_id,
+                ":created": record.created_at,
+                ":duplicated": record.possibly_duplicated,
+                ":ttl": int(self._clock() + self._retention),
+                **({":tokens": record.task_tokens} if record.task_tokens else {}),
+            },
+        )
 
     def _write_claim(
         self, request: SendRequest, request_hash: str, owner: str, seen: Record | None
@@ -402,18 +479,33 @@ class RecordStore:
     def _update(
         self, message_id: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
     ) -> tuple[Record, bool]:
-        item, is_written = update_item(
-            self._client,
-            self._table,
-            message_id,
-            UpdateExpression=update,
-            ConditionExpression=condition,
-            ExpressionAttributeNames={"#state": "state", "#owner": "owner", **names},
-            ExpressionAttributeValues={name: _attribute(value) for name, value in values.items()},
-        )
+        names = {"#state": "state", "#owner": "owner", **names}
+        try:
+            item, is_written = update_item(
+                self._client,
+                self._table,
+                message_id,
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                # DynamoDB refuses a name that is not used.
+                ExpressionAttributeNames={name: text for name, text in names.items() if name in update + condition},
+                ExpressionAttributeValues={name: _attribute(value) for name, value in values.items()},
+            )
+        except RecordsUnavailableError as error:
+            if _is_refused(error.__cause__):
+                # Such as an addition to what is no number.
+                self._look_for_faults(message_id)
+            raise
         if not item:
-            raise RecordsUnavailableError(f"the record of {message_id} has been deleted")
+            raise RecordDeletedError(f"the record of {message_id} has been deleted")
         return read_record(item), is_written
+
+    def _look_for_faults(self, message_id: str) -> None:
+        # An update that nothing meets: those that send may update the table, and not read it.
+        never = "attribute_exists(messageId) AND attribute_not_exists(messageId)"
+        item, _ = update_item(self._client, self._table, message_id, ConditionExpression=never)
+        if item:
+            read_record(item)
 
 
 def hash_of(request: SendRequest) -> str:
@@ -458,6 +550,10 @@ def _attribute(value: object) -> dict[str, Any]:
     return {"S": str(value)}
 
 
+def _is_refused(error: BaseException | None) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException"
+
+
 def read_record(item: Mapping[str, Any]) -> Record:
     """Return the record in an item of the table.
 
@@ -470,22 +566,116 @@ def read_record(item: Mapping[str, Any]) -> Record:
     -------
     Record
         The record.
+
+    Raises
+    ------
+    SpoiledRecordError
+        If the item is not as the gateway writes it. The error names attributes and shows no value.
     """
-    values = {name: next(iter(typed.values())) for name, typed in item.items() if "NULL" not in typed}
-    return Record(
-        message_id=values["messageId"],
-        state=State(values["state"]),
-        attempts=int(values["attempts"]),
-        request_hash=values["requestHash"],
-        device_id=values["deviceId"],
-        created_at=values["createdAt"],
-        updated_at=values["updatedAt"],
-        owner=values["owner"],
-        lease_until=float(values.get("leaseUntil", 0)),
-        unsettled=values["unsettled"],
-        possibly_duplicated=values["possiblyDuplicated"],
-        code=values.get("code"),
-        message=values.get("message"),
-        reason=values.get("reason"),
-        task_tokens=frozenset(values.get("taskTokens", ())),
+    faults: list[Fault] = []
+    read: Any = partial(_read, item, faults)
+    record = Record(
+        message_id=read("messageId", "S", _key),
+        state=read("state", "S", State),
+        attempts=read("attempts", "N", _count),
+        request_hash=read("requestHash", "S", _text),
+        device_id=read("deviceId", "S", _text),
+        created_at=read("createdAt", "S", _time),
+        updated_at=read("updatedAt", "S", _time),
+        owner=read("owner", "S", _text),
+        lease_until=read("leaseUntil", "N", float, 0.0),
+        unsettled=read("unsettled", "BOOL", _flag),
+        possibly_duplicated=read("possiblyDuplicated", "BOOL", _flag),
+        code=read("code", "S", _text, None),
+        message=read("message", "S", _text, None),
+        reason=read("reason", "S", _text, None),
+        task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
     )
+    if faults:
+        raise SpoiledRecordError(item["messageId"]["S"], faults)
+    return record
+
+
+def read_refusal(item: Mapping[str, Any]) -> Refusal:
+    """Return what an item of the table says of a request that was not accepted.
+
+    Parameters
+    ----------
+    item : Mapping[str, Any]
+        The item, in DynamoDB's types.
+
+    Returns
+    -------
+    Refusal
+        What it says.
+
+    Raises
+    ------
+    SpoiledRecordError
+        As for `read_record`.
+    """
+    faults: list[Fault] = []
+    read: Any = partial(_read, item, faults)
+    refusal = Refusal(read("reason", "S", _text), read("detail", "S", _text))
+    if faults:
+        raise SpoiledRecordError(item["messageId"]["S"], faults)
+    return refusal
+
+
+_REQUIRED = object()
+
+
+def _read(
+    item: Mapping[str, Any],
+    faults: list[Fault],
+    name: str,
+    kind: str,
+    convert: Callable[[Any], object],
+    default: object = _REQUIRED,
+) -> object:
+    """Return an attribute of an item; note what is wrong with it."""
+    typed = item.get(name)
+    if typed is None or "NULL" in typed:
+        if default is _REQUIRED:
+            faults.append(Fault(name, "is missing"))
+        return default
+    if kind not in typed:
+        faults.append(Fault(name, f"must be of DynamoDB's type {kind}"))
+        return default
+    try:
+        return convert(typed[kind])
+    except (TypeError, ValueError):
+        faults.append(Fault(name, "is not as the gateway writes it"))
+        return default
+
+
+def _text(text: str) -> str:
+    if len(text) > _TEXT_LENGTH:
+        raise ValueError
+    return text
+
+
+def _key(text: str) -> str:
+    if text.startswith("#") or "#" not in text:
+        raise ValueError
+    return text
+
+
+def _count(digits: str) -> int:
+    number = int(digits)
+    if not 0 <= number < 2**31:
+        raise ValueError
+    return number
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _time(text: str) -> str:
+    # As `_rfc3339` writes it, and as EventBridge takes it.
+    if not _TIME.fullmatch(text) or datetime.fromisoformat(text).timestamp() < 0:
+        raise ValueError
+    return text

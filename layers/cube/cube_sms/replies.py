@@ -20,6 +20,7 @@ from .errors import (
     NotNowError,
     RecordsUnavailableError,
     RequestConflictError,
+    SpoiledRecordError,
 )
 from .models import DEFAULT_ACCOUNT
 from .states import State
@@ -91,7 +92,7 @@ def reply_to_error(error: Exception) -> Reply:
     -------
     Reply
         400 with the faults for a request that is not valid, 409 for an id that belongs to another one, 503 where AWS
-        is in the way, 500 for the rest, of which nothing is told.
+        is in the way, 500 for a record that cannot be read, and for the rest, of which nothing is told.
     """
     if isinstance(error, InvalidRequestError):
         errors = [{"path": fault.path, "message": fault.message} for fault in error.faults]
@@ -100,6 +101,9 @@ def reply_to_error(error: Exception) -> Reply:
         return problem(409, "Conflict", str(error), requestId=error.request_id)
     if isinstance(error, BotoCoreError | ClientError | RecordsUnavailableError):
         return _later(problem(503, "The gateway is unavailable", "AWS is in the way; try again"))
+    if isinstance(error, SpoiledRecordError):
+        detail = "somebody has changed the message's record; an operator has to mend it"
+        return problem(500, "Record cannot be read", detail, requestId=error.request_id)
     return problem(500, "Internal error", "the log says more, under the request's id")
 
 

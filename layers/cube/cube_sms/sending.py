@@ -26,6 +26,7 @@ from .errors import (
     InvalidRequestError,
     NotNowError,
     RecordsUnavailableError,
+    SpoiledRecordError,
     UnknownAccountError,
 )
 from .pacing import Gate
@@ -69,7 +70,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         Whether the message was not tried, since its record says what became of it, or who has it.
     posts : tuple of CubeAnswer or CubeError
         What each POST came to: none, one, or two where the first was refused for its credentials.
-    error : CubeError or CredentialsError or NotNowError or RecordsUnavailableError, optional
+    error : CubeError, CredentialsError, NotNowError, RecordsUnavailableError or SpoiledRecordError, optional
         What stands between the message and `State.SENT`.
     gate_wait : float
         Seconds it waited for its slots.
@@ -81,7 +82,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     record: Record | None = None
     is_from_record: bool = False
     posts: tuple[CubeAnswer | CubeError, ...] = ()
-    error: CubeError | CredentialsError | NotNowError | RecordsUnavailableError | None = None
+    error: CubeError | CredentialsError | NotNowError | RecordsUnavailableError | SpoiledRecordError | None = None
     gate_wait: float = 0.0
     stale_credentials: bool = False
 
@@ -263,6 +264,8 @@ class Sender:
             Where there is no such account.
         RequestConflictError
             Where the id belongs to a different request.
+        SpoiledRecordError
+            If somebody has changed the message's record so that it cannot be read. Nothing is posted.
         """
         # Who stands in line for a connection has claimed its message already, so that no connection is idle meanwhile.
         # With one connection messages keep their order; with more, none waits for the claims of the others.
@@ -382,6 +385,8 @@ class Sender:
                     # The claim lapses, and whoever finds it then does not know what we know.
                     return replace(outcome, state=State.SENDING, error=error)
                 self._sleep(pause)
+            except SpoiledRecordError as error:
+                return replace(outcome, state=State.SENDING, error=error)
             else:
                 break
         # Where we overran our lease, the message is another worker's and so is its state.

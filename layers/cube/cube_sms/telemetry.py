@@ -16,7 +16,14 @@ import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from .errors import CubeAuthenticationError, CubeError, InvalidRequestError, RequestConflictError
+from .errors import (
+    CredentialsError,
+    CubeAuthenticationError,
+    CubeError,
+    InvalidRequestError,
+    RequestConflictError,
+    SpoiledRecordError,
+)
 from .models import mask_device_id
 from .states import State
 
@@ -108,6 +115,13 @@ class Telemetry:
             stale_credentials=outcome.stale_credentials or None,
             **details,
         )
+        self._count(request, outcome, latencies)
+        if isinstance(outcome.error, SpoiledRecordError):
+            self._damaged("record cannot be read", correlation_id, outcome.error.message_id, str(outcome.error))
+        elif outcome.record and outcome.record.was_deleted:
+            self._damaged("record was deleted during its POST", correlation_id, outcome.record.message_id)
+
+    def _count(self, request: SendRequest, outcome: Outcome, latencies: list[float]) -> None:
         if not outcome.is_from_record:
             self._add(request.account, _METRIC_OF_STATE[outcome.state], MetricUnit.Count, 1)
         elif outcome.state.is_final:
@@ -121,6 +135,9 @@ class Telemetry:
         if isinstance(outcome.error, CubeAuthenticationError):
             # Refused once more after they were fetched afresh: a rotation looks different.
             self._add(request.account, "CubeAuthenticationFailed", MetricUnit.Count, 1)
+        if isinstance(outcome.error, CredentialsError):
+            # For all accounts: without the secret nobody can say which there are.
+            self._share(ALL_ACCOUNTS, "CredentialsUnusable", MetricUnit.Count, 1)
         if outcome.stale_credentials:
             self._add(request.account, "StaleCredentials", MetricUnit.Count, 1)
 
@@ -146,15 +163,25 @@ class Telemetry:
     def published(self, published: Published) -> None:
         """Report what became of a record of the stream."""
         ended = published.ended
-        if published.error:
-            message_id = ended.detail.get("messageId") if ended else None
-            self._log("error", "not published", published.sequence_number, message_id=message_id, error=published.error)
+        if published.spoiled:
+            self._damaged(
+                "record cannot be read", published.sequence_number, published.message_id, str(published.spoiled)
+            )
+        elif published.error:
+            self._log(
+                "error",
+                "not published",
+                published.sequence_number,
+                message_id=published.message_id,
+                error=published.error,
+            )
             self._share(ALL_ACCOUNTS, "EventsFailed", MetricUnit.Count, 1)
         elif ended and published.published_at:
             account = ended.detail["account"]
             ended_at = datetime.fromisoformat(ended.detail["updatedAt"]).timestamp()
             self._add(account, "EventsPublished", MetricUnit.Count, 1)
-            self._add(account, "EventLag", MetricUnit.Milliseconds, round((published.published_at - ended_at) * 1000))
+            lag = max(0.0, published.published_at - ended_at)
+            self._add(account, "EventLag", MetricUnit.Milliseconds, round(lag * 1000))
         if published.answered:
             self._share(ALL_ACCOUNTS, "TasksAnswered", MetricUnit.Count, published.answered)
         if published.unanswered:
@@ -178,6 +205,8 @@ class Telemetry:
                 **details,
             )
             self._share(UNKNOWN_ACCOUNT, "MessagesInvalid", MetricUnit.Count, 1)
+        elif isinstance(error, SpoiledRecordError):
+            self._damaged("record cannot be read", correlation_id, error.message_id, str(error), **details)
         else:
             stack = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
             self._log("error", "unexpected error", correlation_id, error=type(error).__name__, stack=stack, **details)
@@ -203,6 +232,12 @@ class Telemetry:
                     if chunk := values[start : start + MAX_VALUES]:
                         emitter.metric_set[name] = {"Unit": unit.value, "StorageResolution": 60, "Value": chunk}
                 emitter.flush_metrics()
+
+    def _damaged(
+        self, text: str, correlation_id: str, message_id: str, faults: str | None = None, **details: Any
+    ) -> None:
+        self._log("error", text, correlation_id, message_id=message_id, faults=faults, **details)
+        self._share(ALL_ACCOUNTS, "RecordsDamaged", MetricUnit.Count, 1)
 
     def _emitter(self, account: str) -> EphemeralMetrics:
         # Making one takes as long as emitting with it.
