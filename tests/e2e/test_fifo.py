@@ -209,7 +209,7 @@ def test_letters_of_a_device_are_redriven_in_order(stack: LocalStack) -> None:
     wait_until_the_queue_is_empty(stack)
     listed = dlq(stack, "list")
     assert [line.split("\t")[0] for line in listed.splitlines() if line.startswith("late-")] == ids
-    dlq(stack, "redrive", "--all")
+    dlq(stack, "redrive", "--all", "--wait", "0")
 
     # Then they are sent in their order
     wait_until("them to be sent", lambda: accepted(stack, device) == [0, 1, 2])
