@@ -40,7 +40,7 @@ MOST_CHARACTERS = 500
 # How long to wait for letters that come back at once, such as those of requests that are not valid.
 WAIT_SECONDS = 10.0
 
-# 20,000 letters take some ten seconds on AWS. What is known then is told, however many there are.
+# Enough for 20,000 letters if a call takes 0.2 s. What is known then is told, however many there are.
 LIST_SECONDS = 30.0
 
 # Of how many messages that were put back a line tells.
@@ -255,10 +255,12 @@ def and_unseen(look: Look) -> str:
     """Return a word about the letters that were not looked at, nothing if there are none."""
     if not look.unseen:
         return ""
-    why = "SQS does not show them now: they are behind ten of their device, or another command looks at them"
+    why = "another command looks at the others, or SQS counts some that are gone"
+    if look.is_fifo:
+        why = "the others are behind ten of their device, or another command looks at them"
     if look.ran_out_of_time:
-        why = "there was no time for them: give --seconds"
-    return f", and about {look.unseen} more ({why})"
+        why = "there was no time for the others, give more --seconds"
+    return f"; {look.expected - look.unseen} of about {look.expected} were looked at: {why}"
 
 
 class Redrive:
@@ -283,6 +285,7 @@ class Redrive:
         self._ids: set[str] = set()
         self._look = Look(sqs, source, self._take, self._later)
         self._wait = 0.0
+        self._hidden = 0
         self.put_back = 0
         self.refused = Summary()
         self.came_back = Summary()
@@ -294,6 +297,7 @@ class Redrive:
             if self.put_back:
                 self._wait = wait
                 look.wait(wait, lambda: self.came_back.count >= self.put_back)
+                self._hidden = look.hidden
 
     def lines(self) -> Iterator[str]:
         """Yield what became of them."""
@@ -304,9 +308,10 @@ class Redrive:
             yield "Came back:"
             yield from self.came_back.lines()
         put_back, came_back, left = self.put_back, self.came_back.count, len(self._look.left)
+        others = f" and about {self._hidden} behind them" if self._hidden else and_unseen(self._look)
         yield (
             f"{put_back} put back onto the send queue, {came_back} came back within {self._wait:g} s, "
-            f"{left} left{and_unseen(self._look)}"
+            f"{left} left{others}"
         )
 
     def status(self, wanted: Sequence[str]) -> int:

@@ -67,6 +67,7 @@ class Look:
     ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
+        self.is_fifo = queue_url.endswith(".fifo")
         self._take = take
         self._later = later
         self._threads = threads
@@ -77,15 +78,24 @@ class Look:
         self._taken: set[Key] = set()
         self._receipts: dict[Key, str] = {}
         self.left: set[Key] = set()
-        answer = sqs.get_queue_attributes(
-            QueueUrl=queue_url,
-            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-        )
-        self.expected = sum(int(count) for count in answer["Attributes"].values())
+        self.expected, date = self._count()
         """About how many messages were there, with those that others hold or that wait behind one of their group."""
         # By the clock that stamps the messages. It tells whole seconds.
-        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         self.began_at = parsedate_to_datetime(date).timestamp() if date else time.time()
+
+    def _count(self) -> tuple[int, str | None]:
+        """Return about how many messages there are, and the time of the answer."""
+        answer = self._sqs.get_queue_attributes(
+            QueueUrl=self._queue_url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )
+        count = sum(int(each) for each in answer["Attributes"].values())
+        return count, answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+
+    @property
+    def hidden(self) -> int:
+        """About how many messages are there now that SQS has not shown, because they are behind others of a group."""
+        return max(0, self._count()[0] - len(self.left)) if self.is_fifo else 0
 
     def __enter__(self) -> Self:
         return self
@@ -186,7 +196,7 @@ class Look:
                     del self._receipts[key]
                     self.left.remove(key)
                 moved_groups.add(message["Attributes"].get("MessageGroupId"))
-        if self._queue_url.endswith(".fifo"):
+        if self.is_fifo:
             self._let_groups_move(dict(zip(keys, messages, strict=True)), moved_groups)
         return has_taken
 
