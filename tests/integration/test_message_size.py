@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.integration.deployment import Deployment
 from tests.sqs_limits import MAX_BYTES
@@ -98,6 +101,40 @@ def test_message_that_cannot_be_forwarded_is_a_letter_under_its_own_id(fifo: Dep
     assert letter.attributes["reason"] == "InvalidRequest"
     assert letter.attributes["requestId"] == "order-1"
     assert "bytes to be put onto the send queue" in letter.attributes["detail"]
+
+
+@given(
+    body=st.sampled_from(
+        [
+            request(),
+            request(requestId="order-1"),
+            request(priority="high", taskToken="token"),
+            request(content="é" * 10_000),
+            json.dumps({"\ufffd" * 100: 0}, ensure_ascii=False),
+            json.dumps({"id": "6a7e8feb", "detail-type": "SMS Requested", "detail": json.loads(request())}),
+            "{",
+            "😀",
+        ]
+    ),
+    group=st.sampled_from([DEVICE, "events"]),
+    spare=st.integers(0, 200) | st.integers(0, 5000),
+    attributes=st.dictionaries(
+        st.sampled_from(["requestId", "reason", "detail", "failedClaim", "cutFrom", "trace"]),
+        st.text("a😀 ", min_size=1, max_size=50),
+    ),
+)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_whatever_can_be_received_is_settled(
+    fifo: Deployment, body: str, group: str, spare: int, attributes: dict[str, str]
+) -> None:
+    # Given a message that SQS has taken, with few bytes left or none
+    taken = sum(len(f"{name}String{value}".encode()) for name, value in attributes.items())
+    event = message(filled(body, MAX_BYTES - spare - taken), group=group, **attributes)
+    event["Records"][0]["messageId"] = str(uuid.uuid4())
+    # When it comes, it does not come again
+    assert fifo.consume(event) == []
 
 
 def test_call_that_the_queue_cannot_hold_is_refused(gateway: Deployment) -> None:
