@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-MANY = 20_000
+# MiniStack goes through all of them for each ten that it gives: 20,000 take it minutes, and SQS seconds.
+MANY = 2_000
 
 
 class Queues(NamedTuple):
@@ -101,8 +102,7 @@ def letter(number: int, reason: str = "AttemptsUsedUp", *, group: str | None = N
     }
 
 
-@pytest.mark.timeout(900)
-def test_twenty_thousand_letters_are_told_in_a_few_lines(queues: Queues) -> None:
+def test_many_letters_are_told_in_a_few_lines(queues: Queues) -> None:
     # Given as many letters of two reasons, some of which say something else than the others
     letters = [letter(number, detail="HTTP 503") for number in range(MANY - 3)]
     queues.put([*letters, *(letter(number, "InvalidRequest", detail=f"{number}: no field") for number in range(3))])
@@ -113,10 +113,10 @@ def test_twenty_thousand_letters_are_told_in_a_few_lines(queues: Queues) -> None
     # Then all are counted, by reason, and a few are shown
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
-    assert lines[0].startswith("19997 AttemptsUsedUp (")
-    assert "… and 19992 more" in lines
+    assert lines[0].startswith("1997 AttemptsUsedUp (")
+    assert "… and 1992 more" in lines
     assert sum("\tInvalidRequest\t" in line for line in lines) == 3
-    assert lines[-1] == "20000 dead letters"
+    assert lines[-1] == "2000 dead letters"
     assert len(lines) < 20
 
 
