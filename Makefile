@@ -91,10 +91,10 @@ dashboard: build ## Draw docs/dashboard.png from a run on this machine (five min
 
 ARGS ?= list
 dlq: setup ## List the dead-letter queue of a deployed stack, or put messages back (ARGS="redrive --all")
-	@$(DEV)/bin/python scripts/dlq.py $(ARGS)
+	@$(DEV)/bin/python -m scripts.dlq $(ARGS)
 
 replay: setup ## List outcome events that were given up, or publish them (ARGS="replay")
-	@$(DEV)/bin/python scripts/replay_outcomes.py $(ARGS)
+	@$(DEV)/bin/python -m scripts.replay_outcomes $(ARGS)
 
 schemas: setup ## Write docs/*.schema.json and schemas/registry.yaml anew, from the code
 	@PYTHONPATH=layers/cube $(DEV)/bin/python scripts/schemas.py

@@ -1,6 +1,6 @@
 """Show a change set of CloudFormation to those who approve it, or execute it and wait.
 
-Usage: ``python scripts/change_set.py --stack NAME show CHANGE_SET`` prints Markdown; ``execute CHANGE_SET`` fails where
+Usage: ``python -m scripts.change_set --stack NAME show CHANGE_SET`` prints Markdown; ``execute CHANGE_SET`` fails where
 the stack is rolled back, and says why. boto3's own environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``) says where.
 """
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import WaiterError
+
+from scripts.deployment import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,4 +103,4 @@ def failures(cloudformation: CloudFormationClient, stack: str, since: datetime) 
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

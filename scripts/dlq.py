@@ -1,129 +1,251 @@
-"""List the dead-letter queue with its reasons, or put chosen messages back onto the send queue.
+"""Tell what is on the dead-letter queue, or put chosen messages back onto the send queue.
 
 A message keeps its identity: one whose attempts were used up starts over with fresh attempts, one that has been sent in
-the meantime is not sent again.
+the meantime is not sent again. Each letter is taken once: one that comes back is told, and not put back again. A letter
+that holds only a part of its message is never put back.
 
-Usage: ``python scripts/dlq.py [--stack NAME] [--queue URL] list``, or ``redrive --all``, ``--reason REASON``,
-``--request-id ID``. Of a FIFO queue it lists ten letters of a device, and SQS shows no more until those are put back.
-boto3's own environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``) says where.
+Usage: ``python -m scripts.dlq [--stack NAME] [--queue URL] list``, or ``redrive --all``, ``--reason REASON``,
+``--request-id ID``. boto3's own environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``) says where.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
+
+from scripts.deployment import run, stack_outputs
+from scripts.letters import EXAMPLES, NONE, Summary, identities, is_cut, printable, reason_of, value_of
+from scripts.queue_look import THREADS, Look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-# How long a message that is looked at stays hidden from others, at the most.
-LOOK_SECONDS = 60
+type Choice = Callable[[MessageTypeDef], bool]
+
+# How long to wait for letters that come back at once, such as those of requests that are not valid.
+WAIT_SECONDS = 10.0
+
+# Enough for 20,000 letters if a call takes 0.2 s. What is known then is told, however many there are.
+LIST_SECONDS = 30.0
+
+# Of how many messages that were put back a line tells.
+PROGRESS = 1000
 
 
-def main() -> None:
+def main() -> int | None:
     """Run the command."""
     arguments = parse_arguments()
-    sqs = boto3.client("sqs")
-    outputs = stack_outputs(arguments.stack)
-    dead_letters, send_queue = arguments.queue or outputs["DeadLetterQueueUrl"], outputs["SendQueueUrl"]
-    count = redriven = 0
-    kept = []
-    for message in receive(sqs, dead_letters):
-        count += 1
-        print("\t".join(describe(message)))
-        if arguments.command == "redrive" and is_chosen(message, arguments):
-            # First the one, then the other: between them the message is there twice, which its record allows.
-            sqs.send_message(
-                QueueUrl=send_queue,
-                MessageBody=message["Body"],
-                MessageAttributes=attributes_to_send(message),
-                **place(message, send_queue),
-            )
-            sqs.delete_message(QueueUrl=dead_letters, ReceiptHandle=message["ReceiptHandle"])
-            redriven += 1
-        else:
-            kept.append(message["ReceiptHandle"])
-    for handle in kept:
-        sqs.change_message_visibility(QueueUrl=dead_letters, ReceiptHandle=handle, VisibilityTimeout=0)
-    print(f"{count} dead letters, {redriven} put back onto the send queue")
+    send_queue, dead_letters = stack_outputs(arguments.stack, "SendQueueUrl", "DeadLetterQueueUrl")
+    sqs = boto3.client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
+    source, is_chosen = arguments.queue or dead_letters, choice(arguments)
+    if arguments.command == "list":
+        show(sqs, source, is_chosen, examples=arguments.examples, seconds=arguments.seconds)
+        return None
+    redrive = Redrive(sqs, source, send_queue, is_chosen)
+    try:
+        redrive.run(arguments.wait)
+    finally:
+        print("\n".join(redrive.lines()))
+    return redrive.status(arguments.request_id or ())
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="List the dead-letter queue, or put messages back.")
+    parser = argparse.ArgumentParser(description="Tell what is on the dead-letter queue, or put messages back.")
     parser.add_argument("--stack", default="cube-sms", help="name of the CloudFormation stack (cube-sms)")
     parser.add_argument("--queue", help="URL of another dead-letter queue, such as one of an earlier QueueType")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="request id, reason, attempts, last code and detail of each")
-    redrive = commands.add_parser("redrive", help="put messages back onto the send queue")
-    choice = redrive.add_mutually_exclusive_group(required=True)
-    choice.add_argument("--all", action="store_true", help="every message")
-    choice.add_argument("--reason", help="those with this reason, such as AttemptsUsedUp")
-    choice.add_argument("--request-id", action="append", help="the message with this id; may be repeated")
+    shown = commands.add_parser("list", help="how many there are by reason, and some of each")
+    add_choice(shown, is_required=False)
+    shown.add_argument(
+        "--examples",
+        type=int,
+        default=EXAMPLES,
+        help=f"how many of each reason: request id, reason, attempts, last code, detail ({EXAMPLES})",
+    )
+    shown.add_argument(
+        "--seconds",
+        type=float,
+        default=LIST_SECONDS,
+        help=f"how long to look at the most, if there are very many ({LIST_SECONDS:g})",
+    )
+    redrive = commands.add_parser("redrive", help="put messages back onto the send queue, each once")
+    add_choice(redrive, is_required=True)
+    redrive.add_argument(
+        "--wait",
+        type=float,
+        default=WAIT_SECONDS,
+        metavar="SECONDS",
+        help=f"how long to wait for those that come back at once ({WAIT_SECONDS:g})",
+    )
     return parser.parse_args()
 
 
-def stack_outputs(name: str) -> dict[str, str]:
-    """Return the outputs of a stack."""
-    (stack,) = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+def add_choice(parser: argparse.ArgumentParser, *, is_required: bool) -> None:
+    """Add the options that choose letters."""
+    options = parser.add_mutually_exclusive_group(required=is_required)
+    options.add_argument("--all", action="store_true", help="every letter")
+    options.add_argument("--reason", help=f"those with this reason, such as AttemptsUsedUp; {NONE} for those without")
+    options.add_argument("--request-id", action="append", help="the one with this id; may be repeated")
 
 
-def receive(sqs: SQSClient, queue_url: str) -> Iterator[MessageTypeDef]:
-    """Yield the messages of a queue, each once."""
-    while messages := sqs.receive_message(
-        QueueUrl=queue_url,
-        MaxNumberOfMessages=10,
-        MessageAttributeNames=["All"],
-        MessageSystemAttributeNames=["MessageGroupId"],
-        VisibilityTimeout=LOOK_SECONDS,
-        WaitTimeSeconds=1,
-    ).get("Messages"):
-        yield from messages
-
-
-def value_of(message: MessageTypeDef, name: str) -> str:
-    """Return an attribute's value, "-" where it has none."""
-    attributes = message.get("MessageAttributes", {})
-    return attributes[name].get("StringValue", "-") if name in attributes else "-"
-
-
-def describe(message: MessageTypeDef) -> list[str]:
-    """Return what is known of a dead letter; one without a reason was put there by SQS itself."""
-    return [value_of(message, name) for name in ("requestId", "reason", "attempts", "lastCode", "detail")]
-
-
-def is_chosen(message: MessageTypeDef, arguments: argparse.Namespace) -> bool:
-    """Return whether a message is to be put back."""
+def choice(arguments: argparse.Namespace) -> Choice:
+    """Return what tells whether a letter is chosen."""
     if arguments.request_id:
-        return value_of(message, "requestId") in arguments.request_id
-    return bool(arguments.all or value_of(message, "reason") == arguments.reason)
+        return lambda letter: value_of(letter, "requestId") in arguments.request_id
+    if arguments.reason:
+        return lambda letter: reason_of(letter) == arguments.reason
+    return lambda _: True
 
 
-def attributes_to_send(message: MessageTypeDef) -> dict[str, Any]:
+def show(sqs: SQSClient, queue_url: str, is_chosen: Choice, *, examples: int, seconds: float) -> None:
+    """Print what is on a queue."""
+    summary = Summary(examples)
+
+    def take(letter: MessageTypeDef) -> bool:
+        if is_chosen(letter):
+            summary.add(letter)
+        return False
+
+    with Look(sqs, queue_url, take) as look:
+        look.run(seconds)
+        # Before those that it holds are given back, which takes time too.
+        print("\n".join([*summary.lines(), f"{summary.count} dead letters{and_unseen(look)}"]))
+
+
+def and_unseen(look: Look) -> str:
+    """Return a word about the letters that were not looked at, nothing if there are none."""
+    if not look.unseen:
+        return ""
+    why = "another command looks at the others, or SQS counts some that are gone"
+    if look.is_fifo:
+        why = "the others are behind ten of their device, or another command looks at them"
+    if look.ran_out_of_time:
+        why = "there was no time for the others, give more --seconds"
+    return f"; {look.expected - look.unseen} of about {look.expected} were looked at: {why}"
+
+
+class Redrive:
+    """Puts letters back onto the send queue, each once, and sees which of them come back.
+
+    Parameters
+    ----------
+    sqs : SQSClient
+        boto3's client.
+    source, target : str
+        URLs of the dead-letter queue and of the send queue.
+    is_chosen : Choice
+        Which are to be put back.
+    """
+
+    def __init__(self, sqs: SQSClient, source: str, target: str, is_chosen: Choice) -> None:
+        self._sqs = sqs
+        self._source = source
+        self._target = target
+        self._is_chosen = is_chosen
+        self._lock = threading.Lock()
+        self._ids: set[str] = set()
+        self._look = Look(sqs, source, self._take, self._later)
+        self._wait = 0.0
+        self._hidden = 0
+        self.put_back = 0
+        self.refused = Summary()
+        self.came_back = Summary()
+
+    def run(self, wait: float) -> None:
+        """Put them back, and wait for those that come back at once, so many seconds at the most."""
+        with self._look as look:
+            look.run()
+            if self.put_back:
+                self._wait = wait
+                look.wait(wait, lambda: self.came_back.count >= self.put_back)
+                self._hidden = look.hidden
+
+    def lines(self) -> Iterator[str]:
+        """Yield what became of them."""
+        if self.refused.count:
+            yield "Not put back, because only a part of the message is there:"
+            yield from self.refused.lines()
+        if self.came_back.count:
+            yield "Came back:"
+            yield from self.came_back.lines()
+        put_back, came_back, left = self.put_back, self.came_back.count, len(self._look.left)
+        others = f" and about {self._hidden} behind them" if self._hidden else and_unseen(self._look)
+        yield (
+            f"{put_back} put back onto the send queue, {came_back} came back within {self._wait:g} s, "
+            f"{left} left{others}"
+        )
+
+    def status(self, wanted: Sequence[str]) -> int:
+        """Return the command's exit status: 1 if a letter that was asked for was not put back."""
+        missing = [request_id for request_id in wanted if request_id not in self._ids]
+        if missing and not self.refused.count:
+            print(f"no letter has the id {', '.join(map(printable, missing))}", file=sys.stderr)
+        return int(bool(missing or self.refused.count))
+
+    def _take(self, letter: MessageTypeDef) -> bool:
+        if self._look.age(letter) <= 0 and self._is_known(letter):
+            # Within the second in which the look began.
+            self.came_back.add(letter)
+            return False
+        if not self._is_chosen(letter):
+            return False
+        if is_cut(letter):
+            self.refused.add(letter)
+            return False
+        # First the one, then the other: between them the message is there twice, which its record allows.
+        request_id, digest = identities(letter)
+        with self._lock:
+            self._ids.add(digest if request_id == NONE else request_id)
+        self._sqs.send_message(
+            QueueUrl=self._target,
+            MessageBody=letter["Body"],
+            MessageAttributes=attributes_to_send(letter),
+            **place(letter, self._target),
+        )
+        self._sqs.delete_message(QueueUrl=self._source, ReceiptHandle=letter["ReceiptHandle"])
+        with self._lock:
+            self.put_back += 1
+            if self.put_back % PROGRESS == 0:
+                print(f"{self.put_back} put back …", file=sys.stderr)
+        return True
+
+    def _later(self, letter: MessageTypeDef) -> None:
+        if self._is_known(letter):
+            self.came_back.add(letter)
+
+    def _is_known(self, letter: MessageTypeDef) -> bool:
+        with self._lock:
+            return not self._ids.isdisjoint(identities(letter))
+
+
+def attributes_to_send(letter: MessageTypeDef) -> dict[str, Any]:
     """Return the attributes as they were: the message's identity is among them, and the claim that failed."""
     known = ("DataType", "StringValue", "BinaryValue")
     return {
         name: {key: value for key, value in attribute.items() if key in known}
-        for name, attribute in message.get("MessageAttributes", {}).items()
+        for name, attribute in letter.get("MessageAttributes", {}).items()
     }
 
 
-def place(message: MessageTypeDef, queue_url: str) -> dict[str, Any]:
+def place(letter: MessageTypeDef, queue_url: str) -> dict[str, Any]:
     """Return what a FIFO queue wants to know: a group, and an id by which it drops the letter that it has already.
 
     A letter without a group gets one that is no device's: the queue function puts it among the messages of its own.
     """
     if not queue_url.endswith(".fifo"):
         return {}
-    group = message.get("Attributes", {}).get("MessageGroupId", "redriven")
-    return {"MessageGroupId": group, "MessageDeduplicationId": message["MessageId"]}
+    group = letter["Attributes"].get("MessageGroupId", "redriven")
+    return {"MessageGroupId": group, "MessageDeduplicationId": letter["MessageId"]}
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

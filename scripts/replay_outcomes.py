@@ -3,7 +3,7 @@
 The queue of the unpublished says where in the stream of the table each batch stands. The stream keeps it for a day, and
 what it has lost is rebuilt from the records of the table. An event that is published again has the same ``eventId``.
 
-Usage: ``python scripts/replay_outcomes.py [--stack NAME] list``, ``replay``, or ``rebuild --since TIME``. boto3's own
+Usage: ``python -m scripts.replay_outcomes [--stack NAME] list``, ``replay``, or ``rebuild --since TIME``. boto3's own
 environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``) says where.
 """
 
@@ -25,24 +25,28 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "cube"))
 
 from cube_sms.errors import SpoiledRecordError
 from cube_sms.records import REFUSED_KEY, read_record, read_refusal
+from scripts.deployment import OperatorError, run, stack_outputs
+from scripts.queue_look import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from mypy_boto3_sqs import SQSClient
-
-# How long a message that is looked at stays hidden from others, at the most.
-LOOK_SECONDS = 300
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 # How long DynamoDB keeps what a stream tells.
 STREAM_AGE = timedelta(days=1)
+
+# An empty page of a stream is no end of it. Where so many follow one another, nothing is to come.
+MOST_EMPTY_PAGES = 1000
 
 # Records that the function is given at once, as by Lambda, and seconds before it is given those again that it reports.
 BATCH_SIZE = 100
 PAUSES = (1, 5, 15)
 
+NOT_IN_STREAM = "not in the stream any more: rebuild it from the table"
 
-class NotPublishedError(Exception):
+
+class NotPublishedError(OperatorError):
     """The function does not publish a record."""
 
 
@@ -53,7 +57,6 @@ class NotInStreamError(Exception):
 class Batch(NamedTuple):
     """Records that Lambda has given up."""
 
-    receipt: str
     condition: str
     info: dict[str, Any]
 
@@ -63,35 +66,51 @@ class Batch(NamedTuple):
         return datetime.fromisoformat(self.info["approximateArrivalOfFirstRecord"]) + STREAM_AGE
 
 
-def main() -> None:
+def main() -> int:
     """Run the command."""
     arguments = parse_arguments()
-    outputs = stack_outputs(arguments.stack)
-    function = outputs["PublishOutcomesFunctionName"]
+    function, table, queue = stack_outputs(
+        arguments.stack, "PublishOutcomesFunctionName", "MessagesTableName", "UnpublishedQueueUrl"
+    )
     if arguments.command == "rebuild":
-        changes, spoiled = changes_in_table(outputs["MessagesTableName"], arguments.since)
-        try:
-            publish(function, changes)
-        except NotPublishedError as error:
-            sys.exit(str(error))
+        changes, spoiled = changes_in_table(table, arguments.since)
+        publish(function, changes)
         print(f"{len(changes)} outcomes published from the table")
         for each in spoiled:
             print(f"{each.message_id}\tcannot be read, and is not published: {each}")
-        sys.exit(len(spoiled) > 0)
-    sqs, queue = boto3.client("sqs"), outputs["UnpublishedQueueUrl"]
-    published, kept = 0, []
-    for batch in receive(sqs, queue):
+        return int(bool(spoiled))
+    sqs, published, kept = boto3.client("sqs"), 0, 0
+
+    def take(message: MessageTypeDef) -> bool:
+        nonlocal published, kept
+        try:
+            batch = read_batch(message)
+        except (LookupError, TypeError, ValueError):
+            print(f"{message['MessageId']}\tis not what Lambda tells of a batch")
+            kept += 1
+            return False
         fault = replay(function, batch) if arguments.command == "replay" else "not published"
         print("\t".join(describe(batch, fault or "published")))
         if fault:
-            kept.append(batch.receipt)
-        else:
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=batch.receipt)
-            published += 1
-    for receipt in kept:
-        sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)
-    print(f"{published + len(kept)} batches, {published} published")
-    sys.exit(arguments.command == "replay" and len(kept) > 0)
+            kept += 1
+            return False
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        published += 1
+        return True
+
+    # One after the other: the function publishes what it is given in its order.
+    with Look(sqs, queue, take, threads=1) as look:
+        look.run()
+    print(f"{published + kept} batches, {published} published")
+    return int(arguments.command == "replay" and kept > 0)
+
+
+def read_batch(message: MessageTypeDef) -> Batch:
+    """Read what Lambda tells of a batch that it gives up."""
+    body = json.loads(message["Body"])
+    batch = Batch(body["requestContext"]["condition"], body["DDBStreamBatchInfo"])
+    describe(batch, "")
+    return batch
 
 
 def replay(function: str, batch: Batch) -> str | None:
@@ -129,22 +148,6 @@ def moment(text: str) -> datetime:
     return read.astimezone(UTC)
 
 
-def stack_outputs(name: str) -> dict[str, str]:
-    """Return the outputs of a stack."""
-    (stack,) = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-
-def receive(sqs: SQSClient, queue_url: str) -> Iterator[Batch]:
-    """Yield what the queue tells, each once."""
-    while messages := sqs.receive_message(
-        QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=LOOK_SECONDS, WaitTimeSeconds=1
-    ).get("Messages"):
-        for message in messages:
-            body = json.loads(message["Body"])
-            yield Batch(message["ReceiptHandle"], body["requestContext"]["condition"], body["DDBStreamBatchInfo"])
-
-
 def describe(batch: Batch, result: str) -> list[str]:
     """Return what is known of a batch."""
     info = batch.info
@@ -170,13 +173,17 @@ def changes_in_stream(info: dict[str, Any]) -> list[dict[str, Any]]:
             ShardIteratorType="AT_SEQUENCE_NUMBER",
             SequenceNumber=info["startSequenceNumber"],
         )["ShardIterator"]
-        # A shard that is closed ends without another iterator. An empty page is no end.
-        while iterator and (not found or sequence_number(found[-1]) < last):
+        empty = 0
+        # A shard that is closed ends without another iterator.
+        while iterator and empty < MOST_EMPTY_PAGES and (not found or sequence_number(found[-1]) < last):
             page = streams.get_records(ShardIterator=iterator)
             found += page["Records"]
+            empty = 0 if page["Records"] else empty + 1
             iterator = page.get("NextShardIterator")
     except missing:
-        raise NotInStreamError("not in the stream any more: rebuild it from the table") from None
+        raise NotInStreamError(NOT_IN_STREAM) from None
+    if not found or sequence_number(found[-1]) < last:
+        raise NotInStreamError(NOT_IN_STREAM)
     return [change for change in found if first <= sequence_number(change) <= last]
 
 
@@ -246,4 +253,4 @@ def publish(function: str, changes: Iterable[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -42,8 +42,8 @@ def test_a_failed_message_starts_over_when_it_is_redriven(impatient_stack: Local
     wait_until("it to have failed", lambda: states(stack, request_id) == ["FAILED"])
 
     # When an operator looks at the dead-letter queue, and puts it back
-    listed = dlq(stack, "list")
-    redriven = dlq(stack, "redrive", "--request-id", request_id)
+    listed = dlq(stack, "list", "--request-id", request_id)
+    redriven = dlq(stack, "redrive", "--request-id", request_id, "--wait", "0")
 
     # Then the reason was told, and it is sent with fresh attempts
     (line,) = [line for line in listed.splitlines() if request_id in line]
@@ -52,7 +52,7 @@ def test_a_failed_message_starts_over_when_it_is_redriven(impatient_stack: Local
     assert "1 put back" in redriven
     wait_until("it to be sent", lambda: record_state(stack, request_id) == ("SENT", 1))
     assert [post["status"] for post in stack.cube.requests(device)] == [503, 200]
-    assert request_id not in dlq(stack, "list")
+    assert request_id not in dlq(stack, "list", "--request-id", request_id)
 
 
 def test_a_message_that_has_been_sent_stays_sent_when_it_is_redriven(impatient_stack: LocalStack) -> None:
@@ -70,7 +70,7 @@ def test_a_message_that_has_been_sent_stays_sent_when_it_is_redriven(impatient_s
     )
 
     # When it is put back
-    dlq(stack, "redrive", "--request-id", request_id)
+    dlq(stack, "redrive", "--request-id", request_id, "--wait", "0")
 
     # Then it is suppressed as the duplicate it is
     wait_until("it to be suppressed", lambda: states(stack, request_id) == ["SENT", "SENT"])
@@ -85,8 +85,27 @@ def test_a_conflict_is_dead_lettered_and_answered(impatient_stack: LocalStack) -
     stack.enqueue(send_request(device, content="Other", requestId=request_id))
 
     assert (answer.status, answer.body["title"]) == (409, "Conflict")
-    wait_until("the letter", lambda: f"{request_id}\tConflict" in dlq(stack, "list"))
+    wait_until("the letter", lambda: f"{request_id}\tConflict" in dlq(stack, "list", "--request-id", request_id))
     assert len(stack.cube.requests(device)) == 1
+
+
+@pytest.mark.parametrize("chosen", [["--reason", "InvalidRequest"], ["--all"]])
+def test_letters_that_come_back_are_put_back_once_and_told(impatient_stack: LocalStack, chosen: list[str]) -> None:
+    # Given letters that nothing can be done about, one of which had no id of its own, and another that was there before
+    stack = impatient_stack
+    stack.sqs.purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
+    stack.enqueue(send_request(a_device(), priority="high"))
+    for number in range(3):
+        stack.enqueue(send_request(a_device(), requestId=f"invalid-{number}-{uuid4()}", priority="high"))
+    wait_until("the letters", lambda: "4 dead letters" in dlq(stack, "list"))
+
+    # When they are put back
+    done = dlq(stack, "redrive", *chosen, "--wait", "100")
+
+    # Then the command ends, as soon as all are there again
+    assert "Came back:\n4 InvalidRequest (" in done
+    assert done.splitlines()[-1] == "4 put back onto the send queue, 4 came back within 100 s, 4 left"
+    assert dlq(stack, "list").splitlines()[-1] == "4 dead letters"
 
 
 def test_the_api_shows_the_record_of_a_message(impatient_stack: LocalStack) -> None:

@@ -207,9 +207,9 @@ def test_letters_of_a_device_are_redriven_in_order(stack: LocalStack) -> None:
 
     wait_until("the account to be known", is_known)
     wait_until_the_queue_is_empty(stack)
-    listed = dlq(stack, "list")
+    listed = dlq(stack, "list", "--examples", "1000")
     assert [line.split("\t")[0] for line in listed.splitlines() if line.startswith("late-")] == ids
-    dlq(stack, "redrive", "--all")
+    dlq(stack, "redrive", "--all", "--wait", "0")
 
     # Then they are sent in their order
     wait_until("them to be sent", lambda: accepted(stack, device) == [0, 1, 2])

@@ -200,7 +200,7 @@ def test_a_request_that_could_not_be_delivered_is_put_onto_the_send_queue(proxie
     )
 
     # When an operator puts it back
-    done = run_script(stack, "dlq", "--queue", queue, "redrive", "--all")
+    done = run_script(stack, "dlq", "--queue", queue, "redrive", "--all", "--wait", "0")
 
     # Then it is sent, under the id of the event
     assert "1 put back onto the send queue" in done.stdout, done.stderr

@@ -9,6 +9,8 @@ import boto3
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
+from tests.sqs_limits import refuse_as_sqs
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,12 +31,14 @@ class AwsCalls:
         self._events.register("before-call", self._before)
         self._events.register("after-call", self._after)
         self._events.register("after-call-error", self._after)
+        self._events.register("provide-client-params.sqs.SendMessage", refuse_as_sqs)
 
     def stop(self) -> None:
         """See no more clients."""
         self._events.unregister("before-call", self._before)
         self._events.unregister("after-call", self._after)
         self._events.unregister("after-call-error", self._after)
+        self._events.unregister("provide-client-params.sqs.SendMessage", refuse_as_sqs)
 
     def clear(self) -> None:
         """Forget the calls that were made."""

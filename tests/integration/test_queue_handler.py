@@ -78,10 +78,13 @@ def test_message_that_is_no_request_goes_there_under_its_own_id(gateway: Deploym
     assert [each.attributes["requestId"] for each in gateway.dead_letters()] == ids(event)
 
 
-def test_body_that_sqs_itself_would_refuse_stays_in_the_queue(gateway: Deployment) -> None:
+def test_body_that_sqs_itself_would_refuse_goes_there_without_what_it_refuses(gateway: Deployment) -> None:
     event = load_event("sqs-text")
     event["Records"][0]["body"] = '{"deviceId": "\ud800"}'
-    assert gateway.consume(event) == ids(event)
+    assert gateway.consume(event) == []
+    (dead_letter,) = gateway.dead_letters()
+    assert dead_letter.body == '{"deviceId": "?"}'
+    assert dead_letter.attributes["cutFrom"] == "19"
 
 
 def test_notification_of_sns_is_sent_under_its_id(cube: CubeSimulator, gateway: Deployment) -> None:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from moto import mock_aws
 
 from cube_sms.dead_letters import ATTEMPTS_USED_UP, CONFLICT, INVALID_REQUEST, DeadLetterQueue
+from tests.sqs_limits import MAX_BYTES, REFUSED, refuse_as_sqs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +30,9 @@ def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[SQSClient]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     with mock_aws():
-        yield boto3.client("sqs", region_name="eu-central-1")
+        client = boto3.client("sqs", region_name="eu-central-1")
+        client.meta.events.register("provide-client-params.sqs.SendMessage", refuse_as_sqs)
+        yield client
 
 
 @pytest.fixture
@@ -185,3 +190,131 @@ def test_every_other_character_is_kept(
 ) -> None:
     dead_letters.put(record(), request_id="id", reason=INVALID_REQUEST, detail=f"a{allowed}b")
     assert values(received(sqs, queue_url))["detail"] == f"a{allowed}b"
+
+
+def of_size(size: int, character: str = "a") -> str:
+    """Return a JSON text of so many bytes."""
+    count, rest = divmod(size - 2, len(character.encode()))
+    return f'"{" " * rest}{character * count}"'
+
+
+def test_detail_is_cut_where_the_whole_message_and_all_of_it_are_too_much(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    # Given a message that leaves room for its identity and the reason, and for some of the detail
+    body = of_size(MAX_BYTES - 500)
+
+    dead_letters.put(
+        {"body": body}, request_id="order-1", reason=INVALID_REQUEST, detail="deviceId: is required; " * 40
+    )
+
+    # Then it is there whole
+    message = received(sqs, queue_url)
+    assert message["Body"] == body
+    assert values(message)["detail"].startswith("deviceId: is required; ")
+    assert "cutFrom" not in values(message)
+
+
+@pytest.mark.parametrize("character", ["a", "é", "😀"])
+def test_body_is_cut_where_it_leaves_no_room_for_the_reason(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue, character: str
+) -> None:
+    # Given a message as large as SQS takes
+    body = of_size(MAX_BYTES, character)
+
+    dead_letters.put({"body": body}, request_id="order-1", reason=INVALID_REQUEST, detail="is not JSON")
+
+    # Then as much as fits is there, and the letter says how much it was
+    message = received(sqs, queue_url)
+    assert body.startswith(message["Body"])
+    assert len(message["Body"].encode()) > MAX_BYTES - 1000
+    assert values(message) == {
+        "requestId": "order-1",
+        "reason": "InvalidRequest",
+        "detail": "is not JSON",
+        "cutFrom": str(MAX_BYTES),
+    }
+
+
+def test_letter_that_was_cut_stays_so_when_it_dies_again(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    again = record(requestId=string("order-1"), reason=string(INVALID_REQUEST), cutFrom=string("1048576"))
+    dead_letters.put(again, request_id="order-1", reason=CONFLICT)
+    assert values(received(sqs, queue_url)) == {"requestId": "order-1", "reason": "Conflict", "cutFrom": "1048576"}
+
+
+def test_body_that_sqs_would_refuse_is_put_without_what_it_refuses(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    dead_letters.put({"body": "a\x00\ud800b"}, request_id="id", reason=INVALID_REQUEST)
+
+    message = received(sqs, queue_url)
+    assert message["Body"] == "a??b"
+    assert values(message)["cutFrom"] == "6"
+
+
+def test_senders_attributes_give_way_to_the_reason(
+    sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
+) -> None:
+    # Given a message that is nearly all attributes
+    original = record(trace=string("1-2"), large=string("a" * (MAX_BYTES - 300)), last=string("3"))
+
+    dead_letters.put(original, request_id="order-1", reason=CONFLICT, detail="requestId: " + "a" * 500)
+
+    message = received(sqs, queue_url)
+    assert message["Body"] == BODY
+    assert values(message).keys() == {"requestId", "reason", "detail", "trace", "last"}
+
+
+class StrictQueue:
+    """A queue that refuses what SQS refuses, with as much of its API as the dead-letter queue calls."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def send_message(self, **params: Any) -> None:
+        refuse_as_sqs(params)
+        self.messages.append(params)
+
+
+RECEIVABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=REFUSED), min_size=1, max_size=20)
+NAMES = st.sampled_from(["reason", "requestId", "detail", "cutFrom", "failedClaim", "a", "trace", "b.c"])
+
+
+@given(
+    unit=RECEIVABLE,
+    spare=st.integers(0, 3000),
+    attributes=st.dictionaries(NAMES, RECEIVABLE, max_size=7),
+    large=st.integers(0, 10) | st.integers(0, MAX_BYTES - 10_000),
+    why=st.fixed_dictionaries(
+        {},
+        optional={
+            "detail": st.text(),
+            "attempts": st.integers(0, 50),
+            "lastCode": st.text(),
+            "failedClaim": RECEIVABLE,
+        },
+    ),
+)
+@settings(max_examples=100, deadline=None)
+def test_every_message_that_can_be_received_can_be_put_there(
+    unit: str, spare: int, attributes: dict[str, str], large: int, why: dict[str, Any]
+) -> None:
+    # Given a message at or near the limit, whose bytes are in its body, in an attribute, or in both
+    own = {name: string(value) for name, value in attributes.items()}
+    own |= {"large": string("l" * large)} if large else {}
+    taken = spare + sum(len(f"{name}String{value['stringValue']}".encode()) for name, value in own.items())
+    body = (unit * (MAX_BYTES // len(unit.encode()))).encode()[: MAX_BYTES - taken].decode(errors="ignore")
+    queue = StrictQueue()
+
+    DeadLetterQueue(queue, "queue").put(  # type: ignore[arg-type]  # as much as it calls
+        record(**own) | {"body": body}, request_id="order-1", reason=INVALID_REQUEST, **why
+    )
+
+    # Then SQS takes it, and it is whole or says that it is not
+    (letter,) = queue.messages
+    assert letter["MessageAttributes"]["reason"]["StringValue"] == INVALID_REQUEST
+    assert body.startswith(letter["MessageBody"])
+    if letter["MessageBody"] != body:
+        assert int(letter["MessageAttributes"]["cutFrom"]["StringValue"]) == len(body.encode())

@@ -162,7 +162,7 @@ def test_a_release_goes_through_uat_and_an_approval() -> None:
     assert release["concurrency"] == {"group": "release", "cancel-in-progress": False}
     assert [name for name, job in jobs.items() if "make build" in str(job)] == ["build"]
     assert "--no-execute-changeset" in str(jobs["plan"])
-    assert "change_set.py --stack cube-sms-prod execute" in str(jobs["prod"])
+    assert "scripts.change_set --stack cube-sms-prod execute" in str(jobs["prod"])
     # Without it a `sam deploy` that fails would be taken for one that had nothing to do.
     assert release["defaults"]["run"]["shell"] == "bash"
 

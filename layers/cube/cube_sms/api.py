@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from .models import DEFAULT_ACCOUNT, is_identity, parse_send_request
-from .queues import is_fifo
+from .queues import is_fifo, refuse_too_large
 from .replies import prefers_async, problem, reply_to_outcome, reply_to_queued, reply_to_record
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ class MessagesApi:
         url = self._settings.send_queue_url
         # A FIFO queue drops the same body within five minutes. The whole request is in it: a conflict is none.
         order: Any = {"MessageGroupId": request.device_id} if is_fifo(url) else {}
-        self._sqs.send_message(QueueUrl=url, MessageBody=request.to_json().decode(), **order)
+        body = request.to_json().decode()
+        refuse_too_large(request, body)
+        self._sqs.send_message(QueueUrl=url, MessageBody=body, **order)
 
     def get(self, request_id: str, account: str | None) -> Reply:
         """Show the record of a message.

@@ -29,7 +29,7 @@ from .errors import (
     SpoiledRecordError,
 )
 from .models import parse_send_request
-from .queues import is_fifo, put_copy
+from .queues import is_fifo, put_copy, refuse_too_large
 from .request_events import unwrap
 from .states import State
 
@@ -314,8 +314,11 @@ class QueueConsumer:
 
     def _forward(self, record: Mapping[str, Any], request: SendRequest) -> None:
         """Put a message that came under another group among those of its device, with the identity it has."""
-        identity: MessageAttributeValueTypeDef = {"DataType": "String", "StringValue": str(request.request_id)}
-        put_copy(self._sqs, self._settings.send_queue_url, record, {REQUEST_ID: identity}, group=request.device_id)
+        identity: dict[str, MessageAttributeValueTypeDef] = {
+            REQUEST_ID: {"DataType": "String", "StringValue": str(request.request_id)}
+        }
+        refuse_too_large(request, record["body"], identity)
+        put_copy(self._sqs, self._settings.send_queue_url, record, identity, group=request.device_id)
 
     def _hide(self, record: Mapping[str, Any], seconds: float) -> None:
         self._sqs.change_message_visibility(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Any
+
+from .errors import Fault, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -11,7 +14,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
+    from .models import SendRequest
+
 MAX_ATTRIBUTES = 10
+
+# 1 MiB, which is what a queue takes unless it is told otherwise:
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+MAX_MESSAGE_BYTES = 1_048_576
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_REFUSED_BY_SQS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def is_fifo(queue_url: str) -> bool:
@@ -23,6 +35,57 @@ def is_fifo(queue_url: str) -> bool:
     True
     """
     return queue_url.endswith(".fifo")
+
+
+def sendable(text: str) -> str:
+    r"""Return a text with a question mark for each character that SQS refuses.
+
+    Examples
+    --------
+    >>> sendable("a\x00b")
+    'a?b'
+    """
+    return _REFUSED_BY_SQS.sub("?", text)
+
+
+def message_size(body: str, attributes: Mapping[str, MessageAttributeValueTypeDef]) -> int:
+    """Return the bytes of a message as SQS counts them: its body, and the name, type and value of each attribute.
+
+    Examples
+    --------
+    >>> message_size("é", {"reason": {"DataType": "String", "StringValue": "Conflict"}})
+    22
+    """
+    size = len(body.encode())
+    for name, attribute in attributes.items():
+        size += len(f"{name}{attribute['DataType']}{attribute.get('StringValue', '')}".encode())
+        binary: Any = attribute.get("BinaryValue", b"")
+        size += len(binary)
+    return size
+
+
+def refuse_too_large(
+    request: SendRequest, body: str, attributes: Mapping[str, MessageAttributeValueTypeDef] | None = None
+) -> None:
+    """Refuse a request that does not fit onto a queue.
+
+    Parameters
+    ----------
+    request : SendRequest
+        The request.
+    body : str
+        The body of its message.
+    attributes : Mapping[str, MessageAttributeValueTypeDef], optional
+        The attributes that its message must have.
+
+    Raises
+    ------
+    InvalidRequestError
+        If together they are more than SQS takes.
+    """
+    if (size := message_size(body, attributes or {})) > MAX_MESSAGE_BYTES:
+        fault = Fault("$", f"must have at most {MAX_MESSAGE_BYTES} bytes to be put onto the send queue, has {size}")
+        raise InvalidRequestError([fault], request.request_id or None, request.task_token or None)
 
 
 def put_copy(
@@ -52,9 +115,13 @@ def put_copy(
         Attributes of its own that are not kept.
     """
     copied = dict(attributes)
+    room = MAX_MESSAGE_BYTES - message_size(record["body"], copied)
     for name, original in record.get("messageAttributes", {}).items():
-        if len(copied) < MAX_ATTRIBUTES and name not in copied and name not in without:
-            copied[name] = _as_sent(original)
+        attribute = _as_sent(original)
+        size = message_size("", {name: attribute})
+        if len(copied) < MAX_ATTRIBUTES and size <= room and name not in copied and name not in without:
+            copied[name] = attribute
+            room -= size
     order: Any = {}
     if is_fifo(queue_url):
         # SQS drops a second copy of the same message: a worker that tries again may have put one there already.
@@ -69,4 +136,4 @@ def _as_sent(attribute: Mapping[str, Any]) -> MessageAttributeValueTypeDef:
     # Lambda's events spell attributes in camel case, with binary values in Base64.
     if (binary := attribute.get("binaryValue")) is not None:
         return {"DataType": attribute["dataType"], "BinaryValue": base64.b64decode(binary)}
-    return {"DataType": attribute["dataType"], "StringValue": attribute.get("stringValue", "")}
+    return {"DataType": attribute["dataType"], "StringValue": sendable(attribute.get("stringValue", ""))}

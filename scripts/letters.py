@@ -1,0 +1,138 @@
+"""Dead letters: what each says, and what many of them say together."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+# Whatever is on the queue, this is the most that is printed of it. A sender writes some of it, and may write anything.
+MOST_REASONS = 20
+EXAMPLES = 5
+MOST_CHARACTERS = 500
+
+# What is shown for what a letter does not say.
+NONE = "-"
+
+
+def value_of(letter: MessageTypeDef, *names: str) -> str:
+    """Return the value of the first of these attributes that it has, "-" if it has none."""
+    attributes = letter.get("MessageAttributes", {})
+    values = (attributes[name].get("StringValue") for name in names if name in attributes)
+    return next(filter(None, values), NONE)
+
+
+def reason_of(letter: MessageTypeDef) -> str:
+    """Return why it is there, "-" if SQS itself put it there. EventBridge has a word of its own for it."""
+    return value_of(letter, "reason", "ERROR_CODE")
+
+
+def describe(letter: MessageTypeDef) -> str:
+    """Return what is known of a letter: request id, reason, attempts, last code and detail."""
+    detail = value_of(letter, "detail", "ERROR_MESSAGE")
+    if is_cut(letter):
+        detail = f"(only a part of the message, which had {value_of(letter, 'cutFrom')} bytes) {detail}"
+    values = [value_of(letter, "requestId"), reason_of(letter), value_of(letter, "attempts")]
+    return "\t".join(map(printable, [*values, value_of(letter, "lastCode"), detail]))
+
+
+def is_cut(letter: MessageTypeDef) -> bool:
+    """Return whether it holds only a part of its message."""
+    return value_of(letter, "cutFrom") != NONE
+
+
+def identities(letter: MessageTypeDef) -> list[str]:
+    """Return by what a letter is known that comes back. One without an id gets one on its way, and keeps its body."""
+    return [value_of(letter, "requestId"), hashlib.sha256(letter["Body"].encode()).hexdigest()]
+
+
+def printable(text: str) -> str:
+    r"""Return a text on one line, without what a terminal would obey, and not too long.
+
+    Examples
+    --------
+    >>> printable("a\tb\x9b2J")
+    'a b?2J'
+    """
+    text = " ".join(text[: MOST_CHARACTERS + 1].split())
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
+
+
+@dataclass
+class Group:
+    """The letters of one reason.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    oldest, newest : int
+        When they were put there, in milliseconds since the epoch.
+    examples : dict
+        Some of them, by what they say went wrong.
+    others : list
+        Some more.
+    """
+
+    count: int = 0
+    oldest: int = sys.maxsize
+    newest: int = 0
+    examples: dict[str, str] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+
+
+class Summary:
+    """Letters by their reason, with a few of each: as different ones as there are. Threads may share it.
+
+    Parameters
+    ----------
+    examples : int
+        How many of each.
+    """
+
+    def __init__(self, examples: int = EXAMPLES) -> None:
+        self._most = examples
+        self._groups: dict[str, Group] = {}
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def add(self, letter: MessageTypeDef) -> None:
+        """Count a letter."""
+        reason, line, sent = reason_of(letter), describe(letter), int(letter["Attributes"]["SentTimestamp"])
+        with self._lock:
+            self.count += 1
+            if reason not in self._groups and len(self._groups) >= MOST_REASONS:
+                reason = "other reasons"
+            group = self._groups.setdefault(reason, Group())
+            group.count += 1
+            group.oldest, group.newest = min(group.oldest, sent), max(group.newest, sent)
+            detail = line.split("\t", 1)[1]
+            if detail not in group.examples and len(group.examples) < self._most:
+                group.examples[detail] = line
+            elif len(group.others) < self._most:
+                group.others.append(line)
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each reason, those that there are most of first, and one for each example."""
+        for reason, group in sorted(self._groups.items(), key=lambda item: -item[1].count):
+            name = "without a reason: put there by SQS" if reason == NONE else printable(reason)
+            yield f"{group.count} {name} ({moment(group.oldest)} to {moment(group.newest)})"
+            shown = [*group.examples.values(), *group.others][: self._most]
+            yield from shown
+            if group.count > len(shown):
+                yield f"… and {group.count - len(shown)} more"
+            yield ""
+
+
+def moment(milliseconds: int) -> str:
+    """Return a time as people read it."""
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
