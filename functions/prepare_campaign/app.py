@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.aws import AWS_CONFIG
+from cube_sms.aws import OBJECTS_CONFIG
 from cube_sms.campaigns import Campaign, CampaignPreparer
 from cube_sms.errors import InvalidCampaignError
 from cube_sms.settings import Settings
@@ -24,7 +24,7 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 def preparer() -> CampaignPreparer:
     """Make the preparer, once for each execution environment."""
     settings = Settings.from_environment(os.environ)
-    return CampaignPreparer(boto3.client("s3", config=AWS_CONFIG), max_content_length=settings.max_content_length)
+    return CampaignPreparer(boto3.client("s3", config=OBJECTS_CONFIG), max_content_length=settings.max_content_length)
 
 
 @telemetry.logger.inject_lambda_context

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.aws import AWS_CONFIG
+from cube_sms.aws import AWS_CONFIG, OBJECTS_CONFIG
 from cube_sms.campaign_reports import CampaignReporter
 from cube_sms.campaigns import Campaign
 from cube_sms.settings import Settings
@@ -25,7 +25,7 @@ def reporter() -> CampaignReporter:
     """Make the reporter, once for each execution environment."""
     settings = Settings.from_environment(os.environ)
     return CampaignReporter(
-        boto3.client("s3", config=AWS_CONFIG),
+        boto3.client("s3", config=OBJECTS_CONFIG),
         boto3.client("dynamodb", config=AWS_CONFIG),
         settings.messages_table,
     )
