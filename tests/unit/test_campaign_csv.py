@@ -68,14 +68,14 @@ def test_the_longest_row_is_whole_and_a_longer_one_is_cut(cells: list[str]) -> N
     assert (third.cells, third.is_cut) == (["a", "b"], False)
 
 
-@pytest.mark.parametrize("piece", ["x", ",", '""', "x,\n"])
-def test_memory_does_not_grow_with_a_row(piece: str) -> None:
-    # Given a row of megabytes, in quotes unless it is made of cells
+@pytest.mark.parametrize(("piece", "times"), [("x", 10_000_000), ("x,\n", 3_000_000), (",", 150_000), ('""', 150_000)])
+def test_memory_does_not_grow_with_a_row(piece: str, times: int) -> None:
+    # Given a row that is too long, in quotes unless it is made of cells
     quote = "" if piece == "," else '"'
-    chunk = piece * (10_000 // len(piece))
+    chunk = piece * 10_000
     tracemalloc.start()
 
-    (record,) = read_records([quote, *repeat(chunk, 30 if piece in (",", '""') else 1000), quote], ",")
+    (record,) = read_records([quote, *repeat(chunk, times // 10_000), quote], ",")
 
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
