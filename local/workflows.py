@@ -162,4 +162,4 @@ def campaign_result(stack: LocalStack, key: str) -> list[dict[str, str]]:
     if not s3.list_objects_v2(Bucket=bucket, Prefix=result_key)["KeyCount"]:
         return []
     body = s3.get_object(Bucket=bucket, Key=result_key)["Body"].read()
-    return list(csv.DictReader(io.StringIO(body.decode("utf-8"), newline=""), escapechar="\\"))
+    return list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"), newline="")))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.aws import AWS_CONFIG
-from cube_sms.campaigns import Campaign, CampaignReporter
+from cube_sms.aws import AWS_CONFIG, OBJECTS_CONFIG
+from cube_sms.campaign_reports import CampaignReporter
+from cube_sms.campaigns import Campaign
 from cube_sms.settings import Settings
 from cube_sms.telemetry import SERVICE, Telemetry
 
@@ -24,17 +25,16 @@ def reporter() -> CampaignReporter:
     """Make the reporter, once for each execution environment."""
     settings = Settings.from_environment(os.environ)
     return CampaignReporter(
-        boto3.client("s3", config=AWS_CONFIG),
+        boto3.client("s3", config=OBJECTS_CONFIG),
         boto3.client("dynamodb", config=AWS_CONFIG),
         settings.messages_table,
-        max_content_length=settings.max_content_length,
     )
 
 
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
     """Answer the state machine with where the result is, and how many rows came to which state."""
-    campaign = Campaign(event["bucket"], event["key"], event["campaign"], event["content"])
+    campaign = Campaign(event["bucket"], event["key"], event["campaign"])
     states = reporter().report(campaign)
     telemetry.logger.info("campaign reported", extra={"states": states})
     return {"bucket": campaign.bucket, "key": campaign.result_key, "rows": sum(states.values()), "states": states}

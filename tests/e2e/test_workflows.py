@@ -350,23 +350,92 @@ def test_a_campaign_may_have_more_rows_than_run_at_a_time(stack: LocalStack) -> 
 
 
 @pytest.mark.parametrize(
-    ("data", "error"),
+    ("data", "cause"),
     [
-        ({"key": "there-is-none.csv", "campaign": "nothing"}, "States.ItemReaderFailed"),
-        ({"key": "spring.csv", "campaign": "spring 2026"}, "CubeSms.InvalidCampaign"),
-        ({"campaign": "spring"}, "States.QueryEvaluationError"),
+        ({"key": "there-is-none.csv", "campaign": "nothing"}, "There is no file there-is-none.csv in the bucket"),
+        ({"key": "spring.csv", "campaign": "spring 2026"}, "campaign: must be 1 to 100 characters"),
+        ({"campaign": "spring"}, "key: must be"),
     ],
 )
-def test_a_campaign_that_cannot_be_run_fails_at_once(stack: LocalStack, data: dict[str, str], error: str) -> None:
+def test_a_campaign_that_cannot_be_run_fails_at_once(stack: LocalStack, data: dict[str, str], cause: str) -> None:
     execution = Execution.start(stack, stack.outputs["CampaignStateMachineArn"], data)
 
-    assert (ended(execution)["status"], ended(execution)["error"]) == ("FAILED", error)
+    assert (ended(execution)["status"], ended(execution)["error"]) == ("FAILED", "CubeSms.InvalidCampaign")
+    assert ended(execution)["cause"].startswith(cause)
+
+
+def test_a_file_that_cannot_be_meant_fails_once_before_anything_is_sent(stack: LocalStack) -> None:
+    # Given a file without a header, and one whose last row has a quote that is never closed
+    devices = [a_device() for _ in range(3)]
+    headless = a_campaign(content="Hello")
+    unclosed = a_campaign()
+
+    # When they are run
+    first = ended(start_campaign(stack, f"{devices[0]},Hi\n{devices[1]},Hi\n", headless))
+    second = ended(start_campaign(stack, f'deviceId,content\n{devices[2]},Hi\n{devices[2]},"Hi\n', unclosed))
+
+    # Then each fails once, tells what was found and what is wanted, and nothing was sent
+    assert {each["error"] for each in (first, second)} == {"CubeSms.InvalidCampaign"}
+    assert f'"{devices[0]}", "Hi" (delimiter: comma): no "deviceId"' in first["cause"]
+    assert "A quote that begins a cell in row 3 is never closed" in second["cause"]
+    assert [accepted(stack, device) for device in devices] == [[], [], []]
+
+
+def test_a_file_without_rows_has_a_result_without_rows(stack: LocalStack) -> None:
+    campaign = a_campaign(content="Hello")
+
+    execution = ended(start_campaign(stack, "deviceId,site\n,\n", campaign))
+
+    assert (execution["output"]["rows"], execution["output"]["states"]) == (0, {})
+    assert campaign_result(stack, campaign["key"]) == []
+
+
+def test_a_row_is_sent_as_it_stands_in_the_file(stack: LocalStack) -> None:
+    # Given a file of Excel's in a country of semicolons, with what other readers of CSV take for more than itself
+    texts = ["back\\slash", "back\\\\slashes", "one\u2028line", "温度过高 🌡️", 'a "quoted" word', "a;b", "a,b"]
+    devices = {a_device(): text for text in texts}
+    rows = "".join(f'{device};"{text.replace('"', '""')}"\r\n' for device, text in devices.items())
+
+    execution = ended(start_campaign(stack, f"\ufeffDeviceID; Content \r\n{rows}", a_campaign()))
+
+    # Then every text is sent as it is
+    assert execution["output"]["states"] == {"SENT": len(texts)}
+    assert {device: accepted(stack, device) for device in devices} == {
+        device: [text] for device, text in devices.items()
+    }
 
 
 @pytest.mark.parametrize(
     "permission",
     [
-        Permission("ReportCampaignRole", "ReadFiles", "s3:GetObject"),
+        Permission("PrepareCampaignRole", "ReadFiles", "s3:GetObject"),
+        Permission("PrepareCampaignRole", "WriteRows", "s3:PutObject"),
+    ],
+    ids=lambda permission: permission.action,
+)
+def test_reading_a_file_needs_each_permission(stack: LocalStack, permission: Permission) -> None:
+    # Given a campaign that has ended
+    campaign = a_campaign(content="Hello")
+    ended(start_campaign(stack, f"deviceId\n{a_device()}\n", campaign))
+    event = {"bucket": stack.outputs["CampaignBucketName"], "execution": "again", "input": campaign}
+
+    # Then its file can be read once more, but not without this permission
+    with without(stack, permission):
+        assert not is_answered(stack, "PrepareCampaignFunction", event)
+    assert is_answered(stack, "PrepareCampaignFunction", event)
+
+
+def is_answered(stack: LocalStack, function: str, event: dict[str, Any]) -> bool:
+    """Return whether a function ends as it should, with a refusal or without."""
+    name = f"{stack.physical_id(function)}:live"
+    answer = stack.aws.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    return "FunctionError" not in answer
+
+
+@pytest.mark.parametrize(
+    "permission",
+    [
+        Permission("ReportCampaignRole", "ReadRows", "s3:GetObject"),
         Permission("ReportCampaignRole", "WriteResults", "s3:PutObject"),
         Permission("ReportCampaignRole", "ReadRecords", "dynamodb:BatchGetItem"),
     ],
@@ -376,16 +445,12 @@ def test_a_report_needs_each_permission(stack: LocalStack, permission: Permissio
     # Given a campaign that has ended
     campaign = a_campaign(content="Hello")
     ended(start_campaign(stack, f"deviceId\n{a_device()}\n", campaign))
-    functions, event = stack.aws.client("lambda"), {"bucket": stack.outputs["CampaignBucketName"], **campaign}
-
-    def is_reported() -> bool:
-        name = f"{stack.physical_id('ReportCampaignFunction')}:live"
-        return "FunctionError" not in functions.invoke(FunctionName=name, Payload=json.dumps(event))
+    event = {"bucket": stack.outputs["CampaignBucketName"], **campaign}
 
     # Then it can be reported once more, but not without this permission
     with without(stack, permission):
-        assert not is_reported()
-    assert is_reported()
+        assert not is_answered(stack, "ReportCampaignFunction", event)
+    assert is_answered(stack, "ReportCampaignFunction", event)
 
 
 def test_the_sample_campaign_is_one(stack: LocalStack) -> None:

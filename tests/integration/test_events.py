@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from cube_sms.campaigns import FIELDS
+from cube_sms.campaign_files import FIELDS
 from cube_sms.models import parse_send_request
 from cube_sms.outcome_events import read_change
 from cube_sms.request_events import unwrap

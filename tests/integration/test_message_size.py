@@ -138,10 +138,10 @@ def test_whatever_can_be_received_is_settled(
 
 
 def test_call_that_the_queue_cannot_hold_is_refused(gateway: Deployment) -> None:
-    # Given a valid request that is too large for the queue
+    # Given a request that is too large for the queue
     items = [{"smsTemplateContent": "Wake up", "smsType": "", "smsNum": "1" * MAX_BYTES}]
     # When it is to be queued
     reply = gateway.post({"deviceId": DEVICE, "smsContentList": items}, Prefer="respond-async")
     # Then the caller is told why, and nothing is on the queue
     assert reply.status == 400
-    assert "bytes to be put onto the send queue" in json.dumps(reply.json)
+    assert "smsContentList[0].smsNum: must have at most 256 characters" in json.dumps(reply.json)

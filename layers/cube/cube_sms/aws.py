@@ -29,6 +29,8 @@ AWS_CONFIG = Config(
     max_pool_connections=40,
 )
 
+# S3 can take longer to put the parts of a large object together, and is not to be asked twice.
+OBJECTS_CONFIG = AWS_CONFIG.merge(Config(read_timeout=60))
 
 # What is called for each message, and so directly.
 _DIRECT = {"dynamodb": {"GetItem", "UpdateItem"}, "secretsmanager": {"GetSecretValue"}}

@@ -1,0 +1,53 @@
+"""Lambda handler: read the file of a campaign and check it, before anything of it is sent."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from cube_sms.aws import OBJECTS_CONFIG
+from cube_sms.campaigns import Campaign, CampaignPreparer
+from cube_sms.errors import InvalidCampaignError
+from cube_sms.settings import Settings
+from cube_sms.telemetry import SERVICE, Telemetry
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
+
+
+@cache
+def preparer() -> CampaignPreparer:
+    """Make the preparer, once for each execution environment."""
+    settings = Settings.from_environment(os.environ)
+    return CampaignPreparer(boto3.client("s3", config=OBJECTS_CONFIG), max_content_length=settings.max_content_length)
+
+
+@telemetry.logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Answer the state machine with where the requests are, or with why there are none.
+
+    A campaign that cannot be meant is no error of the function's. The sentence is for its owner: it may quote the file.
+    """
+    try:
+        campaign = Campaign.from_input(event["bucket"], event["execution"], event["input"])
+        prepared = preparer().prepare(campaign)
+    except InvalidCampaignError as error:
+        telemetry.logger.warning("campaign refused", extra={"part": error.part})
+        return {"refusal": str(error)}
+    telemetry.logger.info("campaign prepared", extra=prepared._asdict())
+    return {
+        "key": campaign.key,
+        "campaign": campaign.name,
+        "requestsKey": campaign.requests_key,
+        **prepared._asdict(),
+    }
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    # Before the first event Lambda gives it more CPU than the function has.
+    preparer()
