@@ -425,9 +425,23 @@ class TestFaults:
             assert answer.json["success"] is False
         self.booked(simulator, accepted="after" in fault, status=status)
 
-    def test_status_429_says_when_to_retry(self, simulator: Simulator) -> None:
-        simulator.configure(nextFaults=["status:429"])
-        assert simulator.send().headers["Retry-After"] == "1"
+    @pytest.mark.parametrize(
+        ("fault", "seconds"),
+        [
+            ("status:429", "1"),
+            ("status:429+30", "30"),
+            ("status:503", "1"),
+            ("status:503+0", "0"),
+            ("status:503+none", None),
+            ("status:500", None),
+            ("status-after:502", None),
+            ("status-after:503", None),
+            ("status-after:503+7", "7"),
+        ],
+    )
+    def test_status_says_when_to_retry(self, simulator: Simulator, fault: str, seconds: str | None) -> None:
+        simulator.configure(nextFaults=[fault])
+        assert simulator.send().headers["Retry-After"] == seconds
 
     @pytest.mark.parametrize("fault", ["reset", "lost"])
     def test_reset(self, simulator: Simulator, fault: str) -> None:
@@ -688,6 +702,7 @@ class TestAdministration:
             "retryAfter": "seconds",
             "timestampUnit": "s",
             "lenientBody": False,
+            "envelopeOnly": False,
             "accounts": {"P1": 2},
             "unknownDevices": ["1"],
             "faults": {"delay:2": 0.5},

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tests.support import Clock, Printed
 
 MESSAGE = {"requestId": "order-1", "deviceId": DEVICE, "content": "Wake up"}
-UNKNOWN_OUTCOMES = ["lost", "status-after:500", "garbage", "drop"]
+UNKNOWN_OUTCOMES = ["lost", "garbage", "drop", "status-after:500", "status-after:502", "status-after:503"]
+UNKNOWN_OUTCOMES += ["status:502", "status:503+none"]
 
 
 def message(**fields: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .errors import GateReason
     from .gate_item import GateItem
 
-# So many times in a row a worker finds Cube unavailable before it closes the gate.
+# So many times in a row a worker finds Cube unavailable, or broken, before it closes the gate.
 FAILURES = 5
 
 # Seconds the gate stays closed at first where Cube does not say; doubled with each probe that fails, up to the most.
@@ -139,13 +139,12 @@ class Breaker:
         is_probe = is_probe and self.is_probing
         if isinstance(post, CubeThrottled):
             self._close("throttled", THROTTLED_SECONDS, post.retry_after, is_probe=is_probe)
-        elif isinstance(post, CubeUnavailable):
-            self._failures += 1
-            if is_probe or self._failures >= FAILURES:
+        elif isinstance(post, CubeUnavailable | CubeOutcomeUnknown):
+            # An answer that was lost is no sign that Cube is away. HTTP 5xx is one, whatever became of the request.
+            is_away = isinstance(post, CubeUnavailable) or (post.status or 0) >= 500
+            self._failures += is_away
+            if is_probe or (is_away and self._failures >= FAILURES):
                 self._close("unavailable", UNAVAILABLE_SECONDS, post.retry_after, is_probe=is_probe)
-        elif isinstance(post, CubeOutcomeUnknown):
-            if is_probe:
-                self._close("unavailable", UNAVAILABLE_SECONDS, None, is_probe=is_probe)
         else:
             self._failures = 0
             if is_probe:
