@@ -41,6 +41,7 @@ def ids(event: dict[str, Any]) -> list[str]:
     ("fault", "posts"),
     [
         ("status:503", 1),
+        ("status:503+none", 1),
         ("status:502", 1),
         ("status:500", 1),
         ("status-after:504", 1),

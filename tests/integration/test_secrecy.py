@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.cube_simulator.faults import ECHOES
 from tests.support import ACCESS_CODE, SECRET, queue_event
 
 if TYPE_CHECKING:
@@ -101,6 +103,29 @@ def test_queue_handler_shows_nothing(
     letters = [letter.attributes for _ in range(5) for letter in gateway.dead_letters()]
     assert {letter["reason"] for letter in letters} == {"AttemptsUsedUp", "Conflict"}
     assert_hidden(output, letters)
+
+
+@pytest.mark.parametrize("form", ECHOES)
+def test_nothing_shows_what_the_provider_quotes_in_any_form(
+    cube: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed], form: str
+) -> None:
+    # Given a provider that quotes what it refuses, as it is or in another form
+    cube.configure(faults={f"echo:{form}": 1.0})
+    gateway.configure(MAX_ATTEMPTS="1")
+    texts = (TEXT, "pin 4711", "471147", f"  {WORDS[0]}   <b>{WORDS[2]}</b>\n{WORDS[3]}")
+    requests = [{"deviceId": DEVICES[0], "content": text, "requestId": f"order-{n}"} for n, text in enumerate(texts)]
+    # When messages come by the queue and by the API
+    assert gateway.consume(queue_event(*requests)) == []
+    replies = [gateway.post(each | {"requestId": f"{each['requestId']}-api"}) for each in requests]
+    # Then all of them are refused, and nothing that was said of them is anywhere
+    records = [gateway.record(each["requestId"]) for each in requests]
+    assert {record.state for record in records} == {"REJECTED"}
+    assert {reply.status for reply in replies} == {422}
+    assert {record.code for record in records} == ({"[redacted]"} if form == "code" else {"9500"})
+    shown = json.dumps([*printed().logs, *(reply.json for reply in replies)], ensure_ascii=False) + repr(records)
+    encoded = [base64.b64encode(text.encode()).decode() for text in texts]
+    for hidden in (*WORDS, *map(str.upper, WORDS), *encoded, "4711", "&lt;b&gt;"):
+        assert hidden not in shown
 
 
 def test_queue_handler_shows_nothing_of_requests_that_are_invalid(
