@@ -105,7 +105,7 @@ def test_time_the_provider_asks_to_wait_is_waited(
 def test_delay_grows_with_the_attempts_and_has_an_end(cube: CubeSimulator, gateway: Deployment) -> None:
     # Given messages that have been posted some times, whatever SQS says of how often they were received
     gateway.configure(MAX_ATTEMPTS="1000")
-    cube.configure(faults={"status:503": 1.0})
+    cube.configure(faults={"status:503+0": 1.0})
     delays = []
     for attempts in (2, 5, 30, 999):
         event = gateway.deliver(queue_event(MESSAGE | {"requestId": f"order-{attempts}"}), receives=1001 - attempts)

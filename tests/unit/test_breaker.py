@@ -234,6 +234,7 @@ class TestProbe:
             (throttled(20.0), "throttled", 20.0),
             (unavailable(), "unavailable", 2 * UNAVAILABLE_SECONDS),
             (unavailable(40.0), "unavailable", 40.0),
+            (unavailable(1.0), "unavailable", 2 * UNAVAILABLE_SECONDS),
             (unknown(), "unavailable", 2 * UNAVAILABLE_SECONDS),
             (broken(), "unavailable", 2 * UNAVAILABLE_SECONDS),
             (broken(503, retry_after=40.0), "unavailable", 40.0),

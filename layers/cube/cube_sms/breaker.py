@@ -152,10 +152,10 @@ class Breaker:
 
     def _close(self, reason: GateReason, seconds: float, retry_after: float | None, *, is_probe: bool) -> None:
         strikes = int(self._item.number("strikes")) + 1 if is_probe else 1
-        if retry_after is None:
+        if retry_after is None or reason == "unavailable":
+            # Of its limits Cube knows when they allow more; one that is away does not know for how long.
             seconds = min(MOST_CLOSED_SECONDS, seconds * 2 ** (strikes - 1))
-        else:
-            seconds = min(MOST_RETRY_AFTER, max(seconds, retry_after))
+        seconds = min(MOST_RETRY_AFTER, max(seconds, retry_after or 0.0))
         update = ConditionalUpdate()
         until = self._clock() + seconds
         update.set("closedUntil", until)
