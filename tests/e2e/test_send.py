@@ -130,7 +130,6 @@ def test_the_api_answers_with_the_outcome(stack: LocalStack) -> None:
         "account": "default",
         "state": "SENT",
         "code": "0000",
-        "message": None,
         "attempts": 1,
         "possiblyDuplicated": False,
     }

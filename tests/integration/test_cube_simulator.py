@@ -473,6 +473,39 @@ class TestFaults:
         assert "8931" in answer.json["message"]
         self.booked(simulator, accepted=False, status=200)
 
+    @pytest.mark.parametrize(
+        ("form", "quote"),
+        [
+            ("plain", "My  <b>PIN</b> 温度"),
+            ("cut", "My  <b>PIN</b"),
+            ("upper", "MY  <B>PIN</B> 温度"),
+            ("html", "My  &lt;b&gt;PIN&lt;/b&gt; &#28201;&#24230;"),
+            ("json", '"My  <b>PIN</b> \\u6e29\\u5ea6"'),
+            ("spaces", "My <b>PIN</b> 温度"),
+            ("base64", "TXkgIDxiPlBJTjwvYj4g5rip5bqm"),
+        ],
+    )
+    def test_echo_in_another_form(self, simulator: Simulator, form: str, quote: str) -> None:
+        simulator.configure(nextFaults=[f"echo:{form}"])
+        answer = simulator.send(signed(text="My  <b>PIN</b> 温度"))
+        assert answer.json["message"] == f"8931: {quote}"
+
+    @pytest.mark.parametrize("content", ["4711", "0000"])
+    def test_echo_as_the_code(self, simulator: Simulator, content: str) -> None:
+        simulator.configure(nextFaults=["echo:code"])
+        answer = simulator.send(signed(text=content))
+        assert (answer.json["code"], answer.json["success"]) == (content, False)
+        self.booked(simulator, accepted=False, status=200)
+
+    def test_refusals_may_come_as_envelopes_alone(self, simulator: Simulator) -> None:
+        # Given a provider that says all with HTTP 200
+        simulator.configure(envelopeOnly=True, qps=1)
+        # When a request is refused, and one is over the limit
+        answers = [simulator.send(signed(access_code="P9")), simulator.send()]
+        # Then its codes tell why
+        assert [(answer.status, answer.json["code"]) for answer in answers] == [(200, "9401"), (200, "9429")]
+        assert answers[1].headers["Retry-After"] == "1"
+
     def test_redirect(self, simulator: Simulator) -> None:
         simulator.configure(deviceFaults={"8931": "redirect:http://127.0.0.1:9/x"})
         answer = simulator.send()
