@@ -40,7 +40,7 @@ def ids(event: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("fault", "posts"),
     [
-        ("status:503", 1),
+        ("status:503+0", 1),
         ("status:503+none", 1),
         ("status:502", 1),
         ("status:500", 1),
