@@ -48,7 +48,7 @@ class Outcome(msgspec.Struct, rename="camel"):
         bool, Meta(description="Whether it was sent again after a POST whose outcome is unknown.")
     ]
     code: Annotated[str | None, Meta(description="The provider's code in its last answer.")]
-    message: Annotated[str | None, Meta(description="The provider's message in its last answer.")]
+    message: Annotated[str | None, Meta(description="The provider's words in its last answer, where they are kept.")]
     reason: Annotated[str | None, Meta(description="What went wrong, where the provider did not say it.")]
     created_at: Annotated[datetime, Meta(tz=True, description="When it was first taken up.")]
     updated_at: Annotated[datetime, Meta(tz=True, description="When it ended.")]

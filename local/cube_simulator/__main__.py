@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     option("--retry-after", help="what a 429 carries: seconds, date or none (seconds)")
     option("--timestamp-unit", help="s or ms (s)")
     option("--lenient-body", action="store_true", default=None, help="accept a body that is not the signed text")
+    option(
+        "--envelope-only", action="store_true", default=None, help="refuse with HTTP 200 and the envelope's code alone"
+    )
     option("--account", type=_pair, action="append", dest="accounts", metavar="ACCESS_CODE=SECRET")
     option("--unknown-device", action="append", dest="unknown_devices", metavar="DEVICE")
     option("--fault", type=_rate, action="append", dest="faults", metavar="KIND[:ARGUMENT]=RATE")

@@ -62,9 +62,9 @@ class Answer:
     step: float = 0.0
 
 
-def envelope(code: str, message: str) -> bytes:
-    """Return the provider's envelope, a success only for code "0000"."""
-    fields = {"code": code, "data": None, "message": message, "success": code == "0000"}
+def envelope(code: str, message: str, *, success: bool = False) -> bytes:
+    """Return the provider's envelope."""
+    fields = {"code": code, "data": None, "message": message, "success": success}
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
@@ -80,4 +80,4 @@ def as_json(status: int, value: object, headers: Headers = ()) -> Answer:
     return Answer(status, json.dumps(value).encode(), (JSON_TYPE, *headers))
 
 
-SUCCESS = Answer(200, envelope("0000", "success"))
+SUCCESS = Answer(200, envelope("0000", "success", success=True))

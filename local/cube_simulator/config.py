@@ -24,6 +24,7 @@ class Config:
     retry_after: str = "seconds"
     timestamp_unit: str = "s"
     lenient_body: bool = False
+    envelope_only: bool = False
     accounts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"P002276": ("test-secret",)})
     unknown_devices: frozenset[str] = frozenset()
     faults: Mapping[Fault, float] = field(default_factory=dict)
@@ -135,6 +136,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "retryAfter": _one_of("seconds", "date", "none"),
     "timestampUnit": _one_of("s", "ms"),
     "lenientBody": _flag,
+    "envelopeOnly": _flag,
     "accounts": _accounts,
     "unknownDevices": lambda value: frozenset(_texts(value)),
     "faults": _rates,

@@ -72,12 +72,12 @@ class Cube:
         if fault and not fault.processed:
             answer = effects.instead(fault, entry.device_id or "", entry.contents)
             self._books.refuse(entry, "fault", answer.status)
-            if answer.status == 429:
-                answer = self._with_retry_after(answer, 1)
         else:
             answer = self._processed(request, entry)
             if fault:
                 answer = effects.spoiled(fault, answer)
+        if fault and fault.retry_after is not None:
+            answer = self._with_retry_after(answer, fault.retry_after)
         return self._delayed(answer), entry
 
     def _processed(self, request: Request, entry: Entry) -> Answer:
@@ -91,6 +91,8 @@ class Cube:
     def _refused(self, request: Request, entry: Entry, error: RefusedError) -> Answer:
         english = request.headers.get("accept-language", "").strip().lower().startswith("en")
         answer = refusal(error, english=english)
+        if self.config.envelope_only:
+            answer = replace(answer, status=200)
         self._books.refuse(entry, error.reason, answer.status)
         if error.retry_after is not None:
             answer = self._with_retry_after(answer, error.retry_after)

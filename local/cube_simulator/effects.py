@@ -1,6 +1,9 @@
 """What a fault does to an answer; `faults` has the table."""
 
+import base64
 import gzip
+import html
+import json
 from dataclasses import replace
 from functools import cache
 
@@ -16,11 +19,11 @@ def instead(fault: Fault, device: str, contents: list[str | None]) -> Answer:
     """Return what a request gets that a fault keeps from being processed."""
     match fault.kind:
         case "status":
-            return _bare(int(fault.argument))
+            return _bare(fault.status)
         case "rejected":
             return Answer(200, envelope(fault.argument, "rejected"))
         case "echo":
-            return Answer(200, envelope("9500", f"{device}: {' '.join(text or '' for text in contents)}"))
+            return _echo(fault.argument, device, " ".join(text or "" for text in contents))
         case "redirect":
             return Answer(302, b"", (("Location", fault.argument),))
         case "reset":
@@ -33,7 +36,7 @@ def spoiled(fault: Fault, answer: Answer) -> Answer:
     """Return what is left of the answer to a request that was processed."""
     match fault.kind:
         case "status-after":
-            return _bare(int(fault.argument))
+            return _bare(fault.status)
         case "delay":
             return replace(answer, pause=float(fault.argument))
         case "trickle":
@@ -49,6 +52,21 @@ def spoiled(fault: Fault, answer: Answer) -> Answer:
             return replace(answer, body=_bomb(answer.body), headers=headers)
         case _:
             return Answer(0, b"", delivery="reset")
+
+
+def _echo(form: str, device: str, content: str) -> Answer:
+    if form == "code":
+        return Answer(200, envelope(content, "rejected"))
+    quote = {
+        "plain": content,
+        "cut": content[: len(content) - len(content) // 4],
+        "upper": content.upper(),
+        "html": html.escape(content).encode("ascii", "xmlcharrefreplace").decode(),
+        "json": json.dumps(content),
+        "spaces": " ".join(content.split()),
+        "base64": base64.b64encode(content.encode(errors="replace")).decode(),
+    }[form]
+    return Answer(200, envelope("9500", f"{device}: {quote}"))
 
 
 def _bare(status: int) -> Answer:

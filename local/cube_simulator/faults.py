@@ -7,13 +7,15 @@ request is checked and booked as usual, and accepted if it was right.
 ================== ====== =======================================================================================
 kind               struck what the client sees
 ================== ====== =======================================================================================
-status:CODE        before that HTTP status; 4xx with an envelope, 5xx with an HTML page
+status:CODE        before that HTTP status; 4xx with an envelope, 5xx with an HTML page. 429 and 503 carry
+                          `Retry-After: 1`; `status:CODE+SECONDS` and `status:CODE+none` say otherwise
 rejected[:CODE]    before HTTP 200 and a failure envelope with that code (default 9500)
-echo               before HTTP 200 and a failure envelope that quotes the message content and the device id
+echo[:FORM]        before HTTP 200 and a failure envelope that quotes the device id, and the content in this form:
+                          plain (default), cut, upper, html, json, spaces, base64, or code (plain, as the code)
 redirect[:URL]     before HTTP 302 to that URL (default a second sendSms path here, so that followers show in the books)
 reset              before the connection is reset (TCP RST) as soon as the request was read
 drop               before the connection is closed in order (TCP FIN), without an answer
-status-after:CODE  after  like status, but the request was processed
+status-after:CODE  after  like status, but the request was processed. No Retry-After, unless `+SECONDS` gives one
 delay[:SECONDS]    after  the answer, that much later (default 1)
 trickle[:SECONDS]  after  the answer byte by byte from its status line on, with that pause between (default 0.05)
 truncated          after  half of the body that Content-Length promised, then the end of the connection
@@ -33,6 +35,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
+ECHOES = ("plain", "cut", "upper", "html", "json", "spaces", "base64", "code")
+
 
 class _Kind(NamedTuple):
     """Whether the request is processed, and the argument's form and default; a kind without a form takes none."""
@@ -42,12 +46,14 @@ class _Kind(NamedTuple):
     default: str = ""
 
 
-_STATUS = r"[2-5]\d\d"
+_STATUS = r"[2-5]\d\d(\+(\d{1,9}|none))?"
+# What says of itself when to come back, and does so unless it is told otherwise.
+_TELLS_WHEN = ("status:429", "status:503")
 _SECONDS = r"\d+(\.\d+)?"
 _KINDS = {
     "status": _Kind(False, _STATUS),
     "rejected": _Kind(False, r"(?!0000$)\w+", "9500"),
-    "echo": _Kind(False),
+    "echo": _Kind(False, "|".join(ECHOES), "plain"),
     "redirect": _Kind(False, "[!-~]+", "/redirected/sms/sendSms"),
     "reset": _Kind(False),
     "drop": _Kind(False),
@@ -85,6 +91,19 @@ class Fault:
         if not re.fullmatch(_KINDS[kind].form, argument):
             raise ValueError(f"{argument!r} is no argument of {kind}")
         return cls(kind, argument)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of a fault that is one."""
+        return int(self.argument[:3])
+
+    @property
+    def retry_after(self) -> int | None:
+        """The seconds of its Retry-After, where it carries one."""
+        if str(self) in _TELLS_WHEN:
+            return 1
+        _, _, seconds = self.argument.partition("+") if "status" in self.kind else ("", "", "")
+        return int(seconds) if seconds.isdigit() else None
 
     @property
     def processed(self) -> bool:

@@ -42,16 +42,19 @@ PARAMETERS = {
     "MaxAttempts": "4",
 }
 
-# A quarter of all POSTs. The answer that is late comes after the read timeout.
+# More than a quarter of all POSTs. The answer that is late comes after the read timeout.
 PROVIDER_FAULTS = {
-    "delay:1.5": 0.03,
-    "reset": 0.03,
+    "delay:1.5": 0.02,
+    "reset": 0.02,
     "lost": 0.04,
-    "truncated": 0.03,
-    "garbage": 0.03,
+    "truncated": 0.02,
+    "garbage": 0.02,
     "status:429": 0.02,
     "status:500": 0.02,
     "status-after:500": 0.02,
+    "status-after:502": 0.02,
+    "status-after:503": 0.02,
+    "status:502": 0.01,
     "status:503": 0.03,
     "rejected:4711": 0.02,
 }

@@ -131,7 +131,6 @@ def test_the_api_answers_with_the_outcome(stack: LocalStack) -> None:
         "account": "default",
         "state": "SENT",
         "code": "0000",
-        "message": "success",
         "attempts": 1,
         "possiblyDuplicated": False,
     }

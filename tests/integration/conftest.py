@@ -35,6 +35,7 @@ def cube(_simulator: CubeSimulator) -> CubeSimulator:
         quota=0,
         latency=0,
         retry_after="seconds",
+        envelope_only=False,
         timestamp_unit="s",
         accounts={ACCESS_CODE: SECRET},
         unknown_devices=[],

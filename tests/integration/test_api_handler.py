@@ -40,7 +40,6 @@ class TestSend:
             "account": "default",
             "state": "SENT",
             "code": "0000",
-            "message": "success",
             "attempts": 1,
             "possiblyDuplicated": False,
         }
@@ -356,11 +355,12 @@ class TestProvider:
     @pytest.mark.parametrize(
         ("fault", "status", "members"),
         [
-            ("rejected:7001", 422, {"state": "REJECTED", "code": "7001", "message": "rejected"}),
+            ("rejected:7001", 422, {"state": "REJECTED", "code": "7001"}),
             ("status:400", 422, {"state": "REJECTED", "code": "9400"}),
             ("status:429", 429, {"state": "RETRYING", "code": "9429"}),
             ("status:503", 503, {"state": "RETRYING"}),
-            ("status:502", 503, {"state": "RETRYING"}),
+            ("status:502", 504, {"state": "RETRYING"}),
+            ("status:503+none", 504, {"state": "RETRYING"}),
             ("status:500", 504, {}),
             ("lost", 504, {}),
             ("garbage", 504, {}),
@@ -374,6 +374,12 @@ class TestProvider:
         assert_problem(reply, status, requestId="order-7801-wakeup", account="default", **members)
         assert (int(reply.headers.get("Retry-After", 0)) > 0) is (status in (429, 503))
         assert cube.stats()["received"] == 1
+
+    def test_words_of_the_provider_are_told_where_they_are_kept(self, cube: CubeSimulator, gateway: Deployment) -> None:
+        gateway.configure(KEEP_PROVIDER_MESSAGES="true")
+        cube.configure(next_faults=["rejected:7001"])
+        assert_problem(gateway.post(MESSAGE), 422, code="7001", message="rejected")
+        assert gateway.post(MESSAGE).json["message"] == "success"
 
     @pytest.mark.parametrize("status", [429, 503])
     def test_time_the_provider_asks_to_wait_is_passed_on(self, gateway: Deployment, status: int) -> None:

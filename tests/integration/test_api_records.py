@@ -52,7 +52,7 @@ class TestGet:
             "attempts": 1,
             "possiblyDuplicated": False,
             "code": "0000",
-            "message": "success",
+            "message": None,
             "reason": None,
         }
         assert before.timestamp() - 0.001 <= times[0].timestamp() <= times[1].timestamp()

@@ -425,9 +425,23 @@ class TestFaults:
             assert answer.json["success"] is False
         self.booked(simulator, accepted="after" in fault, status=status)
 
-    def test_status_429_says_when_to_retry(self, simulator: Simulator) -> None:
-        simulator.configure(nextFaults=["status:429"])
-        assert simulator.send().headers["Retry-After"] == "1"
+    @pytest.mark.parametrize(
+        ("fault", "seconds"),
+        [
+            ("status:429", "1"),
+            ("status:429+30", "30"),
+            ("status:503", "1"),
+            ("status:503+0", "0"),
+            ("status:503+none", None),
+            ("status:500", None),
+            ("status-after:502", None),
+            ("status-after:503", None),
+            ("status-after:503+7", "7"),
+        ],
+    )
+    def test_status_says_when_to_retry(self, simulator: Simulator, fault: str, seconds: str | None) -> None:
+        simulator.configure(nextFaults=[fault])
+        assert simulator.send().headers["Retry-After"] == seconds
 
     @pytest.mark.parametrize("fault", ["reset", "lost"])
     def test_reset(self, simulator: Simulator, fault: str) -> None:
@@ -458,6 +472,39 @@ class TestFaults:
         assert "my secret" in answer.json["message"]
         assert "8931" in answer.json["message"]
         self.booked(simulator, accepted=False, status=200)
+
+    @pytest.mark.parametrize(
+        ("form", "quote"),
+        [
+            ("plain", "My  <b>PIN</b> 温度"),
+            ("cut", "My  <b>PIN</b"),
+            ("upper", "MY  <B>PIN</B> 温度"),
+            ("html", "My  &lt;b&gt;PIN&lt;/b&gt; &#28201;&#24230;"),
+            ("json", '"My  <b>PIN</b> \\u6e29\\u5ea6"'),
+            ("spaces", "My <b>PIN</b> 温度"),
+            ("base64", "TXkgIDxiPlBJTjwvYj4g5rip5bqm"),
+        ],
+    )
+    def test_echo_in_another_form(self, simulator: Simulator, form: str, quote: str) -> None:
+        simulator.configure(nextFaults=[f"echo:{form}"])
+        answer = simulator.send(signed(text="My  <b>PIN</b> 温度"))
+        assert answer.json["message"] == f"8931: {quote}"
+
+    @pytest.mark.parametrize("content", ["4711", "0000"])
+    def test_echo_as_the_code(self, simulator: Simulator, content: str) -> None:
+        simulator.configure(nextFaults=["echo:code"])
+        answer = simulator.send(signed(text=content))
+        assert (answer.json["code"], answer.json["success"]) == (content, False)
+        self.booked(simulator, accepted=False, status=200)
+
+    def test_refusals_may_come_as_envelopes_alone(self, simulator: Simulator) -> None:
+        # Given a provider that says all with HTTP 200
+        simulator.configure(envelopeOnly=True, qps=1)
+        # When a request is refused, and one is over the limit
+        answers = [simulator.send(signed(access_code="P9")), simulator.send()]
+        # Then its codes tell why
+        assert [(answer.status, answer.json["code"]) for answer in answers] == [(200, "9401"), (200, "9429")]
+        assert answers[1].headers["Retry-After"] == "1"
 
     def test_redirect(self, simulator: Simulator) -> None:
         simulator.configure(deviceFaults={"8931": "redirect:http://127.0.0.1:9/x"})
@@ -688,6 +735,7 @@ class TestAdministration:
             "retryAfter": "seconds",
             "timestampUnit": "s",
             "lenientBody": False,
+            "envelopeOnly": False,
             "accounts": {"P1": 2},
             "unknownDevices": ["1"],
             "faults": {"delay:2": 0.5},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from tests.support import Clock, Printed
 
 MESSAGE = {"requestId": "order-1", "deviceId": DEVICE, "content": "Wake up"}
-UNKNOWN_OUTCOMES = ["lost", "status-after:500", "garbage", "drop"]
+UNKNOWN_OUTCOMES = ["lost", "garbage", "drop", "status-after:500", "status-after:502", "status-after:503"]
+UNKNOWN_OUTCOMES += ["status:502", "status:503+none"]
 
 
 def message(**fields: Any) -> dict[str, Any]:
@@ -77,6 +79,36 @@ class TestUnknownOutcome:
         record = gateway.record("order-1")
         assert (record.state, record.attempts, record.possibly_duplicated) == (State.UNKNOWN, 1, False)
         assert (cube.stats()["received"], gateway.dead_letters()) == (1, [])
+
+    @pytest.mark.parametrize("delivery", ["at-least-once", "at-most-once"])
+    def test_gateway_that_loses_its_server_after_the_commit_duplicates_nothing_untold(
+        self, cube: CubeSimulator, gateway: Deployment, delivery: str
+    ) -> None:
+        # Given a gateway that answers 502 or 503 for half of what the provider has accepted
+        cube.configure(faults={"status-after:502": 0.25, "status-after:503": 0.25})
+        gateway.configure(MAX_ATTEMPTS="50")
+        bodies = [
+            {"requestId": f"order-{n}", "deviceId": f"8931440400093995{n:04d}", "content": "Hi", "delivery": delivery}
+            for n in range(50)
+        ]
+        events = [queue_event(*bodies[n : n + 10]) for n in range(0, 50, 10)]
+        # When each message comes until it is done
+        for event in events:
+            while left := gateway.consume(event):
+                event["Records"] = [record for record in event["Records"] if record["messageId"] in left]
+        # Then each was accepted, and what was accepted twice says so
+        accepted = Counter(post["deviceId"] for post in cube.requests() if post["accepted"])
+        records = {body["deviceId"]: gateway.record(body["requestId"]) for body in bodies}
+        assert accepted.keys() == records.keys()
+        twice = {device for device, times in accepted.items() if times > 1}
+        assert twice == {device for device, record in records.items() if record.possibly_duplicated}
+        states = Counter(record.state for record in records.values())
+        if delivery == "at-most-once":
+            assert not twice
+            assert states.keys() == {State.SENT, State.UNKNOWN}
+        else:
+            assert twice
+            assert states.keys() == {State.SENT}
 
     def test_refusal_after_an_unknown_outcome_leaves_it_possibly_duplicated(
         self, cube: CubeSimulator, gateway: Deployment

@@ -47,6 +47,8 @@ FAULTS = st.lists(
             "reset",
             "lost",
             "status-after:500",
+            "status-after:502",
+            "status-after:503",
             "rejected",
             "garbage",
         ]

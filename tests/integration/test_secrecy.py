@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
+from cube_sms.outcome_events import detail_of
+from local.cube_simulator.faults import ECHOES
+from tests.integration.deployment import DeadLetter
+from tests.integration.test_client_redaction import QUOTES
+from tests.integration.wire import FAILURE, SUCCESS, Wire, answer
 from tests.support import ACCESS_CODE, SECRET, queue_event
 
 if TYPE_CHECKING:
@@ -101,6 +109,83 @@ def test_queue_handler_shows_nothing(
     letters = [letter.attributes for _ in range(5) for letter in gateway.dead_letters()]
     assert {letter["reason"] for letter in letters} == {"AttemptsUsedUp", "Conflict"}
     assert_hidden(output, letters)
+
+
+@pytest.mark.parametrize("form", ECHOES)
+def test_nothing_shows_what_the_provider_quotes_in_any_form(
+    cube: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed], form: str
+) -> None:
+    # Given a provider that quotes what it refuses, as it is or in another form
+    cube.configure(faults={f"echo:{form}": 1.0})
+    gateway.configure(MAX_ATTEMPTS="1")
+    texts = (TEXT, "pin 4711", "471147", f"  {WORDS[0]}   <b>{WORDS[2]}</b>\n{WORDS[3]}")
+    requests = [{"deviceId": DEVICES[0], "content": text, "requestId": f"order-{n}"} for n, text in enumerate(texts)]
+    # When messages come by the queue and by the API
+    assert gateway.consume(queue_event(*requests)) == []
+    replies = [gateway.post(each | {"requestId": f"{each['requestId']}-api"}) for each in requests]
+    # Then all of them are refused, and nothing that was said of them is anywhere
+    records = [gateway.record(each["requestId"]) for each in requests]
+    assert {record.state for record in records} == {"REJECTED"}
+    assert {reply.status for reply in replies} == {422}
+    assert {record.code for record in records} == ({"[redacted]"} if form == "code" else {"9500"})
+    shown = json.dumps([*printed().logs, *(reply.json for reply in replies)], ensure_ascii=False) + repr(records)
+    encoded = [base64.b64encode(text.encode()).decode() for text in texts]
+    for hidden in (*WORDS, *map(str.upper, WORDS), *encoded, "4711", "&lt;b&gt;"):
+        assert hidden not in shown
+
+
+# What differs between any two messages.
+PASSING = {"timestamp", "correlation_id", "latencies_ms", "cold_start", "function_request_id", "xray_trace_id"}
+PASSING |= {"createdAt", "updatedAt", "eventId", "failedClaim"}
+
+
+@settings(
+    deadline=None,
+    max_examples=25,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    content=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=140),
+    what=st.sampled_from(["content", "secret", "access code"]),
+    quote=st.sampled_from([*QUOTES.values()]),
+    status=st.sampled_from([200, 400, 403, 404, 429, 500, 503]),
+    envelope=st.sampled_from([SUCCESS, FAILURE]),
+)
+def test_whatever_the_provider_says_of_a_request_makes_no_difference_anywhere(
+    gateway: Deployment,
+    printed: Callable[[], Printed],
+    content: str,
+    what: str,
+    quote: Callable[[str], str],
+    status: int,
+    envelope: dict[str, Any],
+) -> None:
+    # Given a provider that quotes the first messages, and says nothing of the others
+    quoted = quote({"content": content, "secret": SECRET, "access code": ACCESS_CODE}[what])
+    code = {} if envelope is SUCCESS else {"code": f"<{quoted}>"}
+    says, neutral = envelope | {"message": quoted, "data": quoted} | code, envelope | dict.fromkeys(code, "<>")
+
+    def shown(said: dict[str, Any], name: str) -> str:
+        with Wire(answer(said, status)) as wire:
+            gateway.configure(CUBE_BASE_URL=wire.url, MAX_ATTEMPTS="1")
+            request = {"deviceId": DEVICES[0], "content": content, "requestId": name}
+            gateway.consume(queue_event(request))
+            reply = gateway.post(request | {"requestId": f"{name}-api"})
+        queue = gateway.dead_letter_queue
+        found = gateway.sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages", [])
+        letters = [DeadLetter(message).attributes for message in found]
+        for message in found:
+            gateway.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        records = [gateway.record(name), gateway.record(f"{name}-api")]
+        for record in records:
+            gateway.forget(record.members["requestId"])
+        everything = [*printed().logs, *letters, *map(detail_of, records), reply.json]
+        kept = [{key: value for key, value in part.items() if key not in PASSING} for part in everything]
+        return json.dumps(kept).replace(name, "order")
+
+    # When they end, then logs, letters, events and replies are the same for both
+    assert shown(says, "one") == shown(neutral, "two")
 
 
 def test_queue_handler_shows_nothing_of_requests_that_are_invalid(

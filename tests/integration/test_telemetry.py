@@ -195,6 +195,7 @@ def test_each_message_is_logged_under_its_ids(
     event = load_event("sqs-batch")
     event["Records"] += load_event("sqs-invalid")["Records"]
     cube.configure(device_faults={"89314404000939952231": "rejected:7001"})
+    gateway.configure(KEEP_PROVIDER_MESSAGES="true")
     # When
     gateway.consume(event)
     # Then

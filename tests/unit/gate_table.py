@@ -96,3 +96,7 @@ def unauthenticated() -> CubeAuthenticationError:
 
 def unknown() -> CubeOutcomeUnknown:
     return CubeOutcomeUnknown("no complete answer in time")
+
+
+def broken(status: int = 502, retry_after: float | None = None) -> CubeOutcomeUnknown:
+    return CubeOutcomeUnknown(f"HTTP {status}", status=status, retry_after=retry_after)

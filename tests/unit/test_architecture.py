@@ -20,7 +20,7 @@ HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
 # From the top down. A module imports from its own layer and those below it.
 LAYERS = [
     {"api", "campaign_reports", "campaigns", "consumer", "publisher", "replies", "sending", "telemetry"},
-    {"aws", "backoff", "client", "connection", "credentials", "dead_letters", "direct_calls", "records"}
+    {"answers", "aws", "backoff", "client", "connection", "credentials", "dead_letters", "direct_calls", "records"}
     | {"breaker", "gate_item", "objects", "outcome_events", "pacing", "queues", "quota", "settings"},
     {"campaign_csv", "campaign_files", "content", "errors", "lanes", "models", "request_events", "signing"}
     | {"states", "ticks", "updates"}

@@ -21,6 +21,7 @@ from cube_sms.gate_item import GATE_KEY, REMEMBERED_SECONDS
 from tests.unit.gate_table import (
     LONGEST_POST,
     accepted,
+    broken,
     gate,
     item_of,
     nothing,
@@ -151,11 +152,34 @@ class TestClosing:
             post(worker, clock, unavailable())
         assert not closing(dynamodb)
 
-    def test_unknown_outcomes_do_not_close(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
+    @pytest.mark.parametrize("status", [500, 502, 503, 504])
+    def test_servers_that_break_several_times_in_a_row(
+        self, dynamodb: DynamoDBClient, clock: Clock, status: int
+    ) -> None:
+        # Given a gateway that answers with 5xx, whatever became of the requests
+        worker = gate(dynamodb, clock)
+        for _ in range(FAILURES - 1):
+            post(worker, clock, broken(status))
+            assert not closing(dynamodb)
+        # When it does once more, then it is left alone
+        post(worker, clock, broken(status, retry_after=40.0))
+        assert_closed(gate(dynamodb, clock), clock, "unavailable", 40.0)
+
+    def test_answers_that_are_lost_do_not_close(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
         worker = gate(dynamodb, clock)
         for _ in range(3 * FAILURES):
             post(worker, clock, unknown())
         assert not closing(dynamodb)
+
+    def test_answer_that_is_lost_neither_counts_nor_starts_the_count_anew(
+        self, dynamodb: DynamoDBClient, clock: Clock
+    ) -> None:
+        worker = gate(dynamodb, clock)
+        for failure in [*[broken()] * (FAILURES - 1), unknown()]:
+            post(worker, clock, failure)
+        assert not closing(dynamodb)
+        post(worker, clock, unavailable())
+        assert_closed(worker, clock, "unavailable", UNAVAILABLE_SECONDS)
 
     def test_longer_closing_stays(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
         # Given two queries under way
@@ -216,7 +240,10 @@ class TestProbe:
             (throttled(20.0), "throttled", 20.0),
             (unavailable(), "unavailable", 2 * UNAVAILABLE_SECONDS),
             (unavailable(40.0), "unavailable", 40.0),
+            (unavailable(1.0), "unavailable", 2 * UNAVAILABLE_SECONDS),
             (unknown(), "unavailable", 2 * UNAVAILABLE_SECONDS),
+            (broken(), "unavailable", 2 * UNAVAILABLE_SECONDS),
+            (broken(503, retry_after=40.0), "unavailable", 40.0),
         ],
     )
     def test_that_fails_closes_for_longer(

@@ -70,6 +70,8 @@ def parameters_in(node: Any, source: dict[str, Any]) -> set[str]:
             found.add(value)
         elif key == "Ref" and source["Resources"].get(value, {}).get("Type") == "AWS::SQS::Queue":
             found |= parameters_in(source["Resources"][value]["Properties"].get(QUEUE_IS_REPLACED_FOR), source)
+        elif key == "Ref" and source["Resources"].get(value, {}).get("Type") == "AWS::Serverless::LayerVersion":
+            found |= parameters_in(source["Resources"][value]["Properties"], source)
         elif key == "Fn::Sub":
             text, variables = (value, {}) if isinstance(value, str) else value
             found |= set(re.findall(r"\$\{(\w+)\}", text)) & source["Parameters"].keys()
@@ -245,7 +247,7 @@ def test_the_description_of_a_version_is_short_enough(function: str) -> None:
         "EventBusName": "x" * int(longest_name),
     }
     text, _ = source["Resources"][function]["Properties"]["VersionDescription"]["Fn::Sub"]
-    likely |= {"Subnets": likely["VpcSubnetIds"], "Groups": likely["VpcSecurityGroupIds"]}
+    likely |= {"Subnets": likely["VpcSubnetIds"], "Groups": likely["VpcSecurityGroupIds"], "Code": "1234"}
 
     def longest(name: str) -> str:
         declared = source["Parameters"].get(name, {})
@@ -257,6 +259,17 @@ def test_the_description_of_a_version_is_short_enough(function: str) -> None:
 
     # Then Lambda takes it
     assert len(description) <= 256 - 20
+
+
+def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen() -> None:
+    source = template()
+    longest = {
+        "KeepProviderMessages": "false",
+        "CubeAnswerCodes": "x" * source["Parameters"]["CubeAnswerCodes"]["MaxLength"],
+    }
+    text = source["Resources"]["CubeLayer"]["Properties"]["Description"]["Fn::Sub"]
+    assert parameters_in({"Fn::Sub": text}, source) == longest.keys()
+    assert len(re.sub(r"\$\{(\w+)\}", lambda match: longest[match[1]], text)) <= 256
 
 
 def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from cube_sms.errors import SettingsError
+from cube_sms.errors import CubeThrottled, CubeUnavailable, SettingsError
 from cube_sms.settings import Settings
 
 REQUIRED = {
@@ -42,6 +44,8 @@ def test_required_variables_alone_give_the_defaults() -> None:
     assert settings.cube_max_connections == 3
     assert settings.cube_language == "zh-CN"
     assert settings.cube_timestamp_unit == "s"
+    assert settings.cube_answer_codes == {}
+    assert settings.keep_provider_messages is False
     assert settings.max_content_length == 140
     assert settings.queue_send_concurrency == 1
     assert settings.record_retention_days == 30
@@ -58,6 +62,8 @@ def test_every_variable_is_read() -> None:
             "CUBE_READ_TIMEOUT": "20",
             "CUBE_LANGUAGE": "en-US",
             "CUBE_TIMESTAMP_UNIT": "ms",
+            "CUBE_ANSWER_CODES": '{"throttled": ["9429"], "unavailable": ["CB-99-9500", "HTTP 503"]}',
+            "KEEP_PROVIDER_MESSAGES": "true",
             "MAX_CONTENT_LENGTH": "70",
             "MAX_ATTEMPTS": "3",
             "QUEUE_SEND_CONCURRENCY": "2",
@@ -73,6 +79,12 @@ def test_every_variable_is_read() -> None:
     assert settings.cube_read_timeout == 20.0
     assert settings.cube_language == "en-US"
     assert settings.cube_timestamp_unit == "ms"
+    assert settings.cube_answer_codes == {
+        "9429": CubeThrottled,
+        "CB-99-9500": CubeUnavailable,
+        "HTTP 503": CubeUnavailable,
+    }
+    assert settings.keep_provider_messages is True
     assert settings.max_content_length == 70
     assert settings.max_attempts == 3
     assert settings.queue_send_concurrency == 2
@@ -133,10 +145,42 @@ def test_counts_are_whole_numbers_of_at_least_one(name: str, value: str) -> None
 @pytest.mark.parametrize(
     ("name", "value"),
     [("CUBE_LANGUAGE", value) for value in ("en", "EN-us", "zh-cn", "en-US,zh-CN", MARK)]
-    + [("CUBE_TIMESTAMP_UNIT", value) for value in ("S", "sec", "us", MARK)],
+    + [("CUBE_TIMESTAMP_UNIT", value) for value in ("S", "sec", "us", MARK)]
+    + [("KEEP_PROVIDER_MESSAGES", value) for value in ("True", "yes", "1", MARK)],
 )
 def test_choices_are_taken_as_they_are_spelled(name: str, value: str) -> None:
     assert faults_of(REQUIRED | {name: value}) == [name]
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        (MARK, ""),
+        ("[]", ""),
+        ("null", ""),
+        ("[" * 5000, ""),
+        ('{"throttled": ["9429"]', ""),
+        (f'{{"{MARK}": ["9429"]}}', ""),
+        ('{"throttled": "9429"}', ""),
+        ('{"throttled": [9429]}', ""),
+        ('{"authentication": ["9401", ""]}', "authentication[1]"),
+        (f'{{"authentication": ["{MARK} "]}}', "authentication[0]"),
+        ('{"throttled": ["HTTP 302"]}', "throttled[0]"),
+        ('{"throttled": ["http 503"]}', "throttled[0]"),
+        (f'{{"throttled": ["{"9" * 33}"]}}', "throttled[0]"),
+        ('{"unavailable": ["9500", "0000"]}', "unavailable[1]"),
+        ('{"throttled": ["9429"], "unavailable": ["9429"]}', "unavailable[0]"),
+    ],
+)
+def test_codes_are_three_lists_and_a_fault_names_its_place(value: str, where: str) -> None:
+    assert faults_of(REQUIRED | {"CUBE_ANSWER_CODES": value}) == ["CUBE_ANSWER_CODES"]
+    with pytest.raises(SettingsError, match=re.escape(f"CUBE_ANSWER_CODES: {where}")):
+        Settings.from_environment(REQUIRED | {"CUBE_ANSWER_CODES": value})
+
+
+@pytest.mark.parametrize("value", ["{}", '{"throttled": []}', '{"authentication":[],"throttled":[],"unavailable":[]}'])
+def test_lists_of_codes_may_be_empty(value: str) -> None:
+    assert Settings.from_environment(REQUIRED | {"CUBE_ANSWER_CODES": value}) == Settings.from_environment(REQUIRED)
 
 
 def test_every_fault_is_reported_at_once() -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .errors import GateReason
     from .gate_item import GateItem
 
-# So many times in a row a worker finds Cube unavailable before it closes the gate.
+# So many times in a row a worker finds Cube unavailable, or broken, before it closes the gate.
 FAILURES = 5
 
 # Seconds the gate stays closed at first where Cube does not say; doubled with each probe that fails, up to the most.
@@ -140,13 +140,12 @@ class Breaker:
         is_probe = is_probe and self.is_probing
         if isinstance(post, CubeThrottled):
             self._close("throttled", THROTTLED_SECONDS, post.retry_after, is_probe=is_probe)
-        elif isinstance(post, CubeUnavailable):
-            self._failures += 1
-            if is_probe or self._failures >= FAILURES:
+        elif isinstance(post, CubeUnavailable | CubeOutcomeUnknown):
+            # An answer that was lost is no sign that Cube is away. HTTP 5xx is one, whatever became of the request.
+            is_away = isinstance(post, CubeUnavailable) or (post.status or 0) >= 500
+            self._failures += is_away
+            if is_probe or (is_away and self._failures >= FAILURES):
                 self._close("unavailable", UNAVAILABLE_SECONDS, post.retry_after, is_probe=is_probe)
-        elif isinstance(post, CubeOutcomeUnknown):
-            if is_probe:
-                self._close("unavailable", UNAVAILABLE_SECONDS, None, is_probe=is_probe)
         else:
             self._failures = 0
             if is_probe:
@@ -154,10 +153,10 @@ class Breaker:
 
     def _close(self, reason: GateReason, seconds: float, retry_after: float | None, *, is_probe: bool) -> None:
         strikes = int(self._item.number("strikes")) + 1 if is_probe else 1
-        if retry_after is None:
+        if retry_after is None or reason == "unavailable":
+            # Of its limits Cube knows when they allow more; one that is away does not know for how long.
             seconds = min(MOST_CLOSED_SECONDS, seconds * 2 ** (strikes - 1))
-        else:
-            seconds = min(MOST_RETRY_AFTER, max(seconds, retry_after))
+        seconds = min(MOST_RETRY_AFTER, max(seconds, retry_after or 0.0))
         update = ConditionalUpdate()
         until = self._clock() + seconds
         update.set("closedUntil", until)

@@ -7,25 +7,14 @@ them stands beside a comment that says so.
 
 from __future__ import annotations
 
-import re
 import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import msgspec
-
 from . import __version__
+from .answers import SUCCESS_CODE, AnswerCodes, Interpreter
 from .connection import Connections
 from .content import CONTENT_FIELD
-from .errors import (
-    CubeAuthenticationError,
-    CubeError,
-    CubeOutcomeUnknown,
-    CubeRejected,
-    CubeThrottled,
-    CubeUnavailable,
-)
-from .models import mask_device_id
+from .errors import CubeError
 from .signing import signed_body
 
 if TYPE_CHECKING:
@@ -33,12 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from .connection import Answer, Connection
+    from .connection import Connection
     from .credentials import Credentials
     from .models import SendRequest
-
-MAX_MESSAGE_LENGTH = 256
-SUCCESS_CODE = "0000"
 
 
 class CubeAnswer(NamedTuple):
@@ -46,14 +32,16 @@ class CubeAnswer(NamedTuple):
 
     Parameters
     ----------
-    code, message : str
-        The provider's code ("0000") and message.
+    code : str
+        The provider's code, "0000".
+    message : str or None
+        The provider's words, where they are kept.
     latency : float
         Seconds from the start of the POST, over a connection that was open, to the end of the answer.
     """
 
     code: str
-    message: str
+    message: str | None
     latency: float
 
 
@@ -72,6 +60,10 @@ class CubeClient:
         Seconds for the connection, TLS handshake included.
     read_timeout : float
         Seconds for the whole answer, from the moment the request has left, however it trickles in.
+    answer_codes : AnswerCodes, optional
+        What the deployment knows of the provider's codes.
+    keeps_messages : bool
+        Whether the provider's words are kept. They may quote what they are about.
     max_connections : int
         Size of the pool; a further thread waits for a connection.
     ssl_context : ssl.SSLContext, optional
@@ -88,7 +80,7 @@ class CubeClient:
     --------
     >>> client = CubeClient("https://api-uat.io.linksfield.net/cube/v4")
     >>> client.send_sms(Credentials("P002276", "secret"), request)  # doctest: +SKIP
-    CubeAnswer(code='0000', message='success', latency=0.21)
+    CubeAnswer(code='0000', message=None, latency=0.21)
     """
 
     def __init__(
@@ -99,6 +91,8 @@ class CubeClient:
         timestamp_unit: Literal["s", "ms"] = "s",
         connect_timeout: float = 3.0,
         read_timeout: float = 10.0,
+        answer_codes: AnswerCodes | None = None,
+        keeps_messages: bool = False,
         max_connections: int = 1,
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
@@ -116,6 +110,7 @@ class CubeClient:
             "Accept-Language": language,
             "User-Agent": f"cube-sms/{__version__}",
         }
+        self._interpreter = Interpreter(answer_codes or AnswerCodes({}), keeps_messages=keeps_messages)
         self._ticks_per_second = 1000 if timestamp_unit == "ms" else 1
         self._clock = clock
         self.longest_post = connect_timeout + read_timeout
@@ -164,14 +159,8 @@ class CubeClient:
         body = signed_body(self._parameters(credentials, request), credentials.secret)
         try:
             answer = over.post("/sms/sendSms", body, self._headers, left)
-            envelope = _envelope(answer.body)
-            is_success = bool(envelope and envelope.success and envelope.code == SUCCESS_CODE)
-            if envelope:
-                envelope.code = _redact(envelope.code, credentials, request)
-                envelope.message = _redact(envelope.message or "", credentials, request)
-                if is_success and answer.status == 200:
-                    return CubeAnswer(SUCCESS_CODE, envelope.message, time.perf_counter() - started)
-            raise _error(answer, envelope, self._clock(), is_success=is_success)
+            message = self._interpreter.read(answer, credentials, request, self._clock())
+            return CubeAnswer(SUCCESS_CODE, message, time.perf_counter() - started)
         except CubeError as error:
             error.latency = time.perf_counter() - started
             raise
@@ -191,63 +180,3 @@ class CubeClient:
             "messageType": request.message_type,
             "smsContentList": content,
         }
-
-
-class _Envelope(msgspec.Struct):
-    code: str
-    success: bool
-    message: str | None = None
-
-
-_DECODER = msgspec.json.Decoder(_Envelope)
-
-
-def _envelope(answer: bytes) -> _Envelope | None:
-    try:
-        return _DECODER.decode(answer)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _error(answer: Answer, envelope: _Envelope | None, now: float, *, is_success: bool) -> CubeError:
-    status = answer.status
-    reason = f"HTTP {status}"
-    details: dict[str, Any] = {"status": status}
-    if envelope:
-        details |= {"code": envelope.code, "message": envelope.message}
-    match status:
-        case 400:
-            return CubeRejected(reason, **details)
-        case 401 | 403:
-            return CubeAuthenticationError(reason, **details)
-        case 429:
-            return CubeThrottled(reason, retry_after=_retry_after(answer.retry_after, now), **details)
-        case 502 | 503:
-            return CubeUnavailable(reason, retry_after=_retry_after(answer.retry_after, now), **details)
-    # A server that broke, or sent us elsewhere, may say anything; another one that says no means it.
-    if envelope and not is_success and (status < 300 or 400 <= status < 500):
-        return CubeRejected(f"{reason}, without success", **details)
-    return CubeOutcomeUnknown(reason if status != 200 else "the answer is no envelope", **details)
-
-
-def _retry_after(value: str | None, now: float) -> float | None:
-    if value is None:
-        return None
-    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _redact(text: str, credentials: Credentials, request: SendRequest) -> str:
-    # The provider's words are logged and kept, and may quote what they are about.
-    # The longest first, or a text within another one would leave the rest of it.
-    for hidden in sorted((*request.texts, credentials.secret, credentials.access_code), key=len, reverse=True):
-        if hidden in text:
-            # A short one is looked for as a word of its own, or it would tear up every word that happens to hold it.
-            pattern = re.escape(hidden) if len(hidden) > 3 else rf"(?<!\w){re.escape(hidden)}(?!\w)"
-            text = re.sub(pattern, "[redacted]", text, flags=re.ASCII)
-    text = text.replace(request.device_id, mask_device_id(request.device_id))
-    return text[:MAX_MESSAGE_LENGTH]

@@ -208,7 +208,7 @@ class CubeError(Exception):
     status : int or None
         The HTTP status, where there was one.
     code, message : str or None
-        The provider's code and message, where the answer was an envelope.
+        The provider's code, where the answer was an envelope, and its words, where they are kept.
     retry_after : float or None
         Seconds the provider asks to wait.
     latency : float
@@ -235,20 +235,23 @@ class CubeError(Exception):
 
 
 class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name
-    """Cube said no: a well-formed envelope without success, or HTTP 400. Not to be repeated."""
+    """Cube said no: an envelope that says so with a code that is not listed, or HTTP 400. Not to be repeated."""
 
 
 class CubeAuthenticationError(CubeError):
-    """Cube did not accept the credentials: HTTP 401 or 403."""
+    """Cube did not accept the credentials: HTTP 401 or 403, or a code that is listed as such."""
 
 
 class CubeThrottled(CubeError):  # noqa: N818 - the taxonomy's own name
-    """Cube's rate, connection or quota limit: HTTP 429."""
+    """Cube's rate, connection or quota limit: HTTP 429, or a code that is listed as such."""
 
 
 class CubeUnavailable(CubeError):  # noqa: N818 - the taxonomy's own name
-    """Provably not processed: no connection, a failed TLS handshake, HTTP 502 or 503."""
+    """Not processed: no connection, HTTP 503 with ``Retry-After``, or a code or status that is listed as such."""
 
 
 class CubeOutcomeUnknown(CubeError):  # noqa: N818 - the taxonomy's own name
-    """The request left and no answer tells what became of it."""
+    """The request left and no answer tells what became of it.
+
+    HTTP 5xx is such an answer: a gateway gives it too when the server behind it dies after it has committed.
+    """

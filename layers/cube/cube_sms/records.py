@@ -59,7 +59,7 @@ class Record:
     possibly_duplicated : bool
         Whether it was claimed again after a POST whose outcome is unknown.
     code, message, reason : str, optional
-        The provider's words in its last answer, and ours for what went wrong.
+        The provider's code in its last answer, its words where they are kept, and ours for what went wrong.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for the outcome.
     was_deleted : bool

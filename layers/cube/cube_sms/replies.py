@@ -155,7 +155,7 @@ def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Repl
         members |= {"attempts": outcome.attempts, "possiblyDuplicated": outcome.record.possibly_duplicated}
     match outcome.state:
         case State.SENT:
-            return Reply(200, members)
+            return Reply(200, {name: value for name, value in members.items() if value is not None})
         case State.EXPIRED:
             return problem(400, "Expired", "expiresAt: is in the past", **members)
         case State.REJECTED:

@@ -100,14 +100,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def message(self) -> str | None:
-        """The provider's message in its last answer."""
+        """The provider's words in its last answer, where they are kept."""
         if self.posts:
             return self.posts[-1].message
         return self.record.message if self.record else None
 
     @property
     def throttled(self) -> int:
-        """How many POSTs were answered with HTTP 429."""
+        """How many POSTs were over a limit of the provider's."""
         return sum(isinstance(post, CubeThrottled) for post in self.posts)
 
     @property
@@ -204,6 +204,8 @@ class Sender:
             timestamp_unit=settings.cube_timestamp_unit,
             connect_timeout=settings.cube_connect_timeout,
             read_timeout=settings.cube_read_timeout,
+            answer_codes=settings.cube_answer_codes,
+            keeps_messages=settings.keep_provider_messages,
             max_connections=connections,
         )
         credentials = CredentialStore(secrets_manager, settings.cube_secret_id, max_age=settings.secret_max_age)

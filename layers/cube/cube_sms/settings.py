@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, NewType, Self, get_args, get_ori
 
 import msgspec
 
+from .answers import AnswerCodes, parse_answer_codes
 from .connection import parse_base_url
 from .errors import Fault, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Limit = NewType("Limit", int)
 """A limit of the provider; 0 for none."""
@@ -41,6 +42,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Language of the provider's messages.
     cube_timestamp_unit : {"s", "ms"}
         Unit of the request's timestamp.
+    cube_answer_codes : AnswerCodes
+        What the provider's codes mean, as far as the deployment knows.
+    keep_provider_messages : bool
+        Whether the provider's words are logged and recorded.
     max_content_length : int
         The most characters of a text.
     max_attempts : int
@@ -67,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cube_read_timeout: float = 10.0
     cube_language: Literal["zh-CN", "en-US"] = "zh-CN"
     cube_timestamp_unit: Literal["s", "ms"] = "s"
+    cube_answer_codes: AnswerCodes = AnswerCodes({})
+    keep_provider_messages: bool = False
     max_content_length: int = 140
     max_attempts: int = 8
     queue_send_concurrency: int = 1
@@ -117,16 +124,29 @@ def _parse(text: str, kind: Any) -> object:
         if text not in get_args(kind):
             raise ValueError(f"must be one of {', '.join(get_args(kind))}")
         return text
-    if kind is Limit:
-        if not re.fullmatch(r"0|[1-9][0-9]{0,8}", text):
-            raise ValueError("must be a whole number, or 0 for no limit")
-        return int(text)
-    if kind is int:
-        if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
-            raise ValueError("must be a whole number of at least 1")
-        return int(text)
-    if kind is float:
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not float(text):
-            raise ValueError("must be a number of seconds greater than 0")
-        return float(text)
-    return text
+    return _READERS[kind](text)
+
+
+def _number[Number: (int, float)](kind: type[Number], form: str, told: str) -> Callable[[str], Number]:
+    def read(text: str) -> Number:
+        if not re.fullmatch(form, text):
+            raise ValueError(f"must be {told}")
+        return kind(text)
+
+    return read
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+_READERS: dict[Any, Callable[[str], object]] = {
+    str: str,
+    bool: _flag,
+    AnswerCodes: parse_answer_codes,
+    Limit: _number(int, r"0|[1-9][0-9]{0,8}", "a whole number, or 0 for no limit"),
+    int: _number(int, r"[1-9][0-9]{0,8}", "a whole number of at least 1"),
+    float: _number(float, r"(?!0+(\.0+)?$)[0-9]{1,9}(\.[0-9]{1,9})?", "a number of seconds greater than 0"),
+}
