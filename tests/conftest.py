@@ -1,10 +1,15 @@
-"""For all tests: the seed of what is left to chance, printed so that a run can be repeated, and the order of files."""
+"""For all tests: the order of files, and what pytest's first lines tell of a run.
+
+They tell the seed of what is left to chance, so that a run can be repeated, and how the real runtime interface runs.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 from typing import TYPE_CHECKING
+
+from local.lambda_runtime import why_no_mounts
 
 if TYPE_CHECKING:
     import pytest
@@ -31,8 +36,9 @@ LONGEST = (
 FOLDERS = ("e2e", "integration", "unit")
 
 
-def pytest_report_header() -> str:
-    return f"fault suite: CUBE_SMS_SEED={SEED}"
+def pytest_report_header() -> list[str]:
+    runtime = "in place, without mounts" if why_no_mounts() else "in a root folder of its own, as on Lambda"
+    return [f"fault suite: CUBE_SMS_SEED={SEED}", f"Lambda's runtime interface: {runtime}"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
