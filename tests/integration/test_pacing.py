@@ -81,6 +81,12 @@ def let_the_closing_end(gateway: Deployment) -> None:
     gateway.cool_down()
 
 
+def forget_the_gate(gateway: Deployment) -> None:
+    """Let nobody know of the queries until now."""
+    gateway.dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": GATE_KEY}})
+    gateway.cool_down()
+
+
 def assert_closed(reply: ApiAnswer, status: int, seconds: float) -> None:
     """Assert that a caller is told to come back after so many seconds, less what has passed of them."""
     assert (reply.status, reply.headers["Content-Type"]) == (status, "application/problem+json")
@@ -440,11 +446,16 @@ class TestMetrics:
 
     def test_wait_for_a_slot_is_measured(self, gateway: Deployment, printed: Callable[[], Printed]) -> None:
         gateway.configure(CUBE_MAX_QPS="2")
-        gateway.consume(messages(3))
-        # Then there is one value for each POST
-        first, second, third = printed().values("GateWait")
-        assert max(first, second) < 500
-        assert 500 < third < 1500
+
+        def third_has_waited() -> bool:
+            forget_the_gate(gateway)
+            gateway.consume(messages(3))
+            # Then there is one value for each POST
+            first, second, third = printed().values("GateWait")
+            return max(first, second) < 500 < third < 1500
+
+        # And it is the time that was waited, unless the machine held up one of the threads
+        wait_until("a burst of which the third message alone waits", third_has_waited)
 
     def test_use_of_the_quota_is_measured(self, gateway: Deployment, printed: Callable[[], Printed]) -> None:
         # Given
@@ -488,15 +499,23 @@ class TestMetrics:
     def test_closed_gate_is_counted_and_logged(
         self, gateway: Deployment, printed: Callable[[], Printed], status: int, reason: str
     ) -> None:
-        # Given a provider that closes it with the fifth message
-        refusal = answer(FAILURE, status, Retry_After="600")
-        with Wire(*[answer()] * 4, *[refusal] * 5) as wire:
+        def consume(number: int) -> Printed:
+            gateway.consume(messages(number))
+            return printed()
+
+        def is_closed() -> bool:
+            # On a machine that is held up a slot may be lost, and a message come again.
+            outputs[1:] = [consume(FAILURES)]
+            return bool(outputs[1].values("GateClosed", "all"))
+
+        # Given a provider that refuses all messages but the first ones
+        with Wire(answer()) as wire:
             gateway.configure(CUBE_BASE_URL=wire.url, CUBE_MAX_QPS="100")
-            outputs = []
-            # When it is open, is closed, and is found closed by either function
-            for number in (4, 5, 1):
-                gateway.consume(messages(number))
-                outputs.append(printed())
+            # When the gate is open, is closed, and is found closed by either function
+            outputs = [consume(4)]
+            wire.answer_with(answer(FAILURE, status, Retry_After="600"))
+            wait_until("the gate to be closed", is_closed)
+            outputs.append(consume(1))
             gateway.post(MESSAGE)
             outputs.append(printed())
         # Then

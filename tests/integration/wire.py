@@ -73,6 +73,10 @@ class Wire:
         for thread in self._threads:
             thread.join(30)
 
+    def answer_with(self, *answers: bytes) -> None:
+        """Answer with these from now on."""
+        self._answers = list(answers)
+
     def _start(self, target: Any, *arguments: Any) -> None:
         thread = threading.Thread(target=target, args=arguments)
         self._threads.append(thread)
