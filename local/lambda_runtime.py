@@ -218,7 +218,7 @@ class LambdaRuntime(Child):
         started = [*(f"{name}={value}" for name, value in variables.items()), *interface, *python, handler]
         folders = [root, sys.base_prefix, CLIENT, emulator, function, "\n".join(map(str, layers))]
         command = [*start, "sh", "-c", script, "sh", *map(str, folders), *started]
-        self._start(command, {"PATH": _path()}, timeout=30.0)
+        self._start(command, {"PATH": _path()}, timeout=60.0)
 
     def invoke(self, event: Any) -> Any:
         """Invoke the function, as soon as it has answered the invocation before.

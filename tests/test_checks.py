@@ -17,8 +17,6 @@ def test_there_are_checks() -> None:
     assert "check-mypy" in CHECKS
 
 
-# The longest takes half a minute on its own, and they run beside everything else.
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("check", CHECKS)
 def test_check_passes(check: str) -> None:
     # A make of its own, and none that a `make test` has the jobs of.

@@ -98,7 +98,7 @@ def found() -> Iterator[Found]:
             stack.enqueue(FAILED.json)
             calls = {key: pool.submit(call_until_settled, stack, message) for key, message in CALLS.items()}
             wait_until("every worker to die", lambda: not of_queue.due(*Step) and not of_api.due(*Step))
-            wait_until_the_queue_is_empty(stack, timeout=90)
+            wait_until_the_queue_is_empty(stack)
             answers = {key: call.result() for key, call in calls.items()}
         judged = {verdict.message: verdict for verdict in verdicts(stack, [*BATCH, FAILED, *CALLS.values()], consumer)}
         yield Found(judged, stack.dead_letters(), accepted, answers)
