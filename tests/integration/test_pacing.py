@@ -126,16 +126,15 @@ class TestRate:
             forget_the_gate(gateway)
             # When a cold function and then a warm one have more than that to send
             started = time.monotonic()
-            failures = [gateway.consume(messages(number)) for number in (15, 10)]
+            unsent = [failure for number in (15, 10) for failure in gateway.consume(messages(number))]
             took = time.monotonic() - started
-            # Then all of it is sent, without one refusal
+            # Then what is sent is sent without one refusal
             stats = cube.stats()
-            assert failures == [[], []]
-            assert (stats["accepted"], stats["refused"]) == (25, {})
+            assert (stats["accepted"], stats["refused"]) == (25 - len(unsent), {})
             assert stats["highestRate"] <= 10
-            return 2.0 < took < 5.0
+            return not unsent and 2.0 < took < 5.0
 
-        # And in the third second, unless the machine holds it up
+        # And that is all of it, in the third second, unless the machine holds up a thread until its slot is lost
         wait_until("a run that takes no longer than the provider asks for", is_done_in_time)
 
     def test_both_functions_share_the_rate(self, cube: CubeSimulator, gateway: Deployment) -> None:
