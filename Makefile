@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up everything they need. Each environment is locked and made anew when its lock changes.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build local demo test check bench bench-pacing dashboard dlq replay schemas lock clean
+.PHONY: help setup build local demo test unit check bench bench-pacing dashboard dlq replay schemas lock clean
 
 DEV := .venv
 SAM := .venv-sam
@@ -49,8 +49,9 @@ demo: build ## Deploy the stack locally, send real messages, show every outcome
 CHECK := $(addprefix check-,checkov mypy sam-lint sam cfn-lint ruff format bandit bandit-tools)
 .PHONY: $(CHECK)
 
-# One line for each check that passes. They run beside one another, and all of them whatever the first says.
-check: setup
+# One line for each check that passes. They run beside one another, and all of them whatever the first says. Each of them
+# is also a test: tests/test_checks.py.
+check: setup ## Run the checks alone (ruff, mypy, bandit, cfn-lint, …)
 	@$(MAKE) --silent --no-print-directory --keep-going -j4 $(CHECK)
 
 check-ruff:
@@ -77,8 +78,19 @@ check-checkov:
 	mkdir -p .aws-sam && scripts/quietly transform $(DEV)/bin/python -m local.transform .aws-sam/transformed.json
 	scripts/quietly checkov env -u BC_API_KEY $(CHECKS)/bin/checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
 
-test: check build $(RUNTIME)/.done ## Run every check and test
-	$(DEV)/bin/python -m pytest
+# Tests wait more than they work, so that there are more workers than processors. A file is one worker's, which makes
+# the stacks it needs; tests/conftest.py has the order.
+WORKERS ?= 6
+FILE ?= tests
+PYTEST = $(DEV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+
+test: build $(RUNTIME)/.done ## Run every check and test, or some of them (FILE=tests/e2e/test_send.py)
+	$(PYTEST) $(FILE)
+
+# Without SAM, MiniStack and the tools of `make check`.
+unit: WORKERS = logical
+unit: $(DEV)/.done ## Run the tests that need neither a build nor a stack (a minute)
+	$(PYTEST) tests/unit
 
 bench: build $(BENCH)/.done $(RUNTIME)/.done ## Measure speed, memory, size and cost beside peers in the same run (a quarter of an hour)
 	@$(DEV)/bin/python -m benchmarks

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +17,9 @@ from local.stoppable import Stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+# Below those that Linux takes for outgoing connections: one of these could have a port before its server does.
+_PORTS = range(20_000, 32_768)
 
 
 class Child(Stoppable):
@@ -88,8 +93,11 @@ class Child(Stoppable):
 
 def free_ports(count: int) -> list[int]:
     """Return ports of 127.0.0.1 that nobody listens on, all of them different."""
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    servers: list[socket.socket] = []
     try:
+        while len(servers) < count:
+            with contextlib.suppress(OSError):
+                servers.append(socket.create_server(("127.0.0.1", secrets.choice(_PORTS))))
         return [int(server.getsockname()[1]) for server in servers]
     finally:
         for server in servers:

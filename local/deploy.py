@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +45,7 @@ def deploy(aws: MiniStack, stack_name: str, parameters: Mapping[str, str], *, bu
     dict[str, str]
         The stack's outputs.
     """
-    template = yaml_parse((build / "template.yaml").read_text())
+    template = copy.deepcopy(_parse((build / "template.yaml").read_text("utf-8")))
     _upload(aws, template, build)
     transformed = transform(template, parameters)
     numbers = _numbers(transformed, parameters)
@@ -65,6 +67,12 @@ def deploy(aws: MiniStack, stack_name: str, parameters: Mapping[str, str], *, bu
     )
     (stack,) = cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+@cache
+def _parse(template: str) -> Any:
+    # Most of what a deployment takes but for the uploads, and the tests deploy one template many times.
+    return yaml_parse(template)
 
 
 def _numbers(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, int]:
@@ -114,7 +122,8 @@ def _put_template(aws: MiniStack, name: str, text: str) -> str:
 
 def _zipped(folder: Path) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    # Not compressed: it goes no further than this machine.
+    with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(folder.rglob("*")):
             archive.write(path, path.relative_to(folder))
     return buffer.getvalue()

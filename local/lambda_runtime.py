@@ -6,7 +6,9 @@ part of the python3.13 runtime. The layers are in ``/opt``, the function is in `
 They see the system's libraries and no package but the layers', all read-only as on Lambda, and an empty ``/tmp``.
 
 It takes Linux with util-linux (`unshare`, `setpriv`, `mount`), and either root's rights or user namespaces for
-everybody. Where there are neither, `LambdaRuntime` says so.
+everybody. If a machine gives neither, as a plain container does not, `LambdaRuntime` says so, unless it may do without
+mounts (`in_place`): the same folders are then below a scratch folder, the interpreter finds nothing outside of them,
+and the environment is as clean; but they can be written to, and this machine's folders can be seen.
 
 The timeout is enforced, memory is not, and a function may connect to whatever this machine can.
 """
@@ -42,7 +44,8 @@ EMULATORS = {"x86_64": "x86_64", "aarch64": "arm64"}
 
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 
-# Lambda's own variables, as the python3.13 runtime has them. awslambdaric comes last and hides nothing of a layer.
+# Lambda's own variables, as the python3.13 runtime has them, if its folders are below `{root}`. awslambdaric comes last
+# and hides nothing of a layer.
 _ENVIRONMENT = {
     "AWS_DEFAULT_REGION": REGION,
     "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
@@ -53,17 +56,18 @@ _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_SESSION_TOKEN": "test",
-    "LAMBDA_RUNTIME_DIR": "/var/runtime",
-    "LAMBDA_TASK_ROOT": "/var/task",
+    "LAMBDA_RUNTIME_DIR": "{root}/var/runtime",
+    "LAMBDA_TASK_ROOT": "{root}/var/task",
     "LANG": "en_US.UTF-8",
-    "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
-    "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
-    "PYTHONPATH": "/opt/python/lib/python3.13/site-packages:/opt/python:/var/runtime",
+    "LD_LIBRARY_PATH": "{root}/var/lang/lib:/lib64:/usr/lib64:{root}/var/runtime:{root}/var/runtime/lib:{root}/var/task"
+    ":{root}/var/task/lib:{root}/opt/lib",
+    "PATH": "{root}/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:{root}/opt/bin",
+    "PYTHONPATH": "{root}/opt/python/lib/python3.13/site-packages:{root}/opt/python:{root}/var/runtime",
     "TZ": ":UTC",
 }
 
 # -S and -s leave out every site-packages, so that only what is on PYTHONPATH can be imported.
-_PYTHON = ("/var/lang/bin/python3.13", "-S", "-s", "-m", "awslambdaric")
+_PYTHON = ("{root}/var/lang/bin/python3.13", "-S", "-s", "-m", "awslambdaric")
 
 # Options of `unshare`, the first that works is taken: a mount namespace needs root, and whoever may have a user
 # namespace is root in it.
@@ -72,19 +76,42 @@ _NAMESPACES = (("--mount",), ("--mount", "--map-root-user"))
 # The processes end with the first of them (--kill-child), and that one with us (--pdeathsig).
 _UNSHARE = ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child")
 
-# What a function is started with. The root folder is in memory, and read-only when it is complete. Of this machine it
-# has the system alone: read-only too, but for mounts that a user namespace may not change, and where it has no rights.
-_IN_ITS_OWN_ROOT = """
+# Without a namespace, the emulator ends with us, and sees to the function's process, which is in a group of its own.
+_IN_PLACE: tuple[str, ...] = ("setpriv", "--pdeathsig", "TERM")
+
+_BEGIN = """
 set -eu
 root=$1 python=$2 client=$3 emulator=$4 function=$5 layers=$6
 shift 6
+"""
+
+# Lambda's folders, in the folder that is to be the root. `attach` puts a folder of this machine in the place of one.
+_FILL = """
+mkdir -p opt var/lang var/rapid var/runtime var/task
+attach "$python" var/lang
+cp -R "$client/." var/runtime
+cp "$emulator" var/rapid/aws-lambda-rie
+cp -R "$function/." var/task
+if [ -d "$layers" ]; then
+    # A single one stays on its disk, where it can be cold.
+    attach "$layers" opt
+else
+    # In the order that the function names them: of two files of one name, Lambda has the later layer's.
+    printf '%s\\n' "$layers" | while IFS= read -r layer; do cp -R "$layer/." opt; done
+fi
+"""
+
+# What a function is started with. The root folder is in memory, and read-only when it is complete. Of this machine it
+# has the system alone: read-only too, but for mounts that a user namespace may not change, and where it has no rights.
+_IN_ITS_OWN_ROOT = f"""
+{_BEGIN}
 mount -t tmpfs -o mode=755 tmpfs "$root"
 cd "$root"
-mkdir -p dev opt proc tmp var/lang var/rapid var/runtime var/task
-attach() {
+mkdir dev proc tmp
+attach() {{
     mount --rbind "$1" "$2"
     mount -o remount,bind,ro "$2" 2>/dev/null || true
-}
+}}
 for folder in bin etc lib lib32 lib64 sbin usr; do
     if [ -L "/$folder" ]; then
         cp -P "/$folder" .
@@ -95,21 +122,23 @@ for folder in bin etc lib lib32 lib64 sbin usr; do
 done
 mount --rbind /dev dev
 mount -t proc proc proc 2>/dev/null || true
-attach "$python" var/lang
-cp -R "$client/." var/runtime
-cp "$emulator" var/rapid/aws-lambda-rie
-cp -R "$function/." var/task
-if [ -d "$layers" ]; then
-    # A single one stays on its disk, where it can be cold.
-    attach "$layers" opt
-else
-    # In the order that the function names them: of two files of one name, Lambda has the later layer's.
-    printf '%s\n' "$layers" | while IFS= read -r layer; do cp -R "$layer/." opt; done
-fi
+{_FILL}
 mount -t tmpfs tmpfs tmp
 mount -o remount,bind,ro "$root"
 cd "$root"
 exec chroot . /bin/sh -c 'cd /var/task && exec env -i "$@"' sh "$@"
+"""
+
+_BELOW_A_FOLDER = f"""
+{_BEGIN}
+cd "$root"
+attach() {{
+    rmdir "$2"
+    ln -s "$1" "$2"
+}}
+{_FILL}
+cd var/task
+exec env -i "$@"
 """
 
 
@@ -138,6 +167,8 @@ class LambdaRuntime(Child):
         Name of the handler.
     layers : sequence of Path
         Its layers, those of the build by default.
+    in_place : bool
+        Whether it does without mounts.
 
     Raises
     ------
@@ -159,26 +190,35 @@ class LambdaRuntime(Child):
         *,
         handler: str = "app.handler",
         layers: Sequence[Path] = LAYERS,
+        in_place: bool = False,
     ) -> None:
         emulator = _emulator()
         if missing := [str(path) for path in (function, *layers, CLIENT / ".done", emulator) if not path.exists()]:
             raise RuntimeError(f"nothing there: {', '.join(missing)}; `make test` installs and builds it")
-        options = _namespace()
-        # The first process of the namespace is in this group, and when it dies the kernel kills all others.
-        super().__init__("Lambda's runtime interface", stop_signals=[signal.SIGKILL])
+        if in_place:
+            start, script = _IN_PLACE, _BELOW_A_FOLDER
+            super().__init__("Lambda's runtime interface")
+        else:
+            start, script = (*_UNSHARE, *_namespace()), _IN_ITS_OWN_ROOT
+            # The first process of the namespace is in this group, and when it dies the kernel kills all others.
+            super().__init__("Lambda's runtime interface", stop_signals=[signal.SIGKILL])
         self._timeout = timeout
         self._port, runtime_port = free_ports(2)
         self._one_at_a_time = threading.Lock()
         root = Path(self._scratch.name, "root")
         root.mkdir()
-        variables = {**_ENVIRONMENT, **environment, "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout)}
-        interface = ["/var/rapid/aws-lambda-rie"]
+        self.root = str(root) if in_place else ""
+        """What Lambda's folders are below."""
+        own = {name: value.format(root=self.root) for name, value in _ENVIRONMENT.items()}
+        variables = {**own, **environment, "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout)}
+        interface = [f"{self.root}/var/rapid/aws-lambda-rie"]
         interface += ["--runtime-interface-emulator-address", f"127.0.0.1:{self._port}"]
         interface += ["--runtime-api-address", f"127.0.0.1:{runtime_port}"]
-        started = [*(f"{name}={value}" for name, value in variables.items()), *interface, *_PYTHON, handler]
+        python = [part.format(root=self.root) for part in _PYTHON]
+        started = [*(f"{name}={value}" for name, value in variables.items()), *interface, *python, handler]
         folders = [root, sys.base_prefix, CLIENT, emulator, function, "\n".join(map(str, layers))]
-        command = [*_UNSHARE, *options, "sh", "-c", _IN_ITS_OWN_ROOT, "sh", *map(str, folders), *started]
-        self._start(command, {"PATH": _path()}, timeout=30.0)
+        command = [*start, "sh", "-c", script, "sh", *map(str, folders), *started]
+        self._start(command, {"PATH": _path()}, timeout=60.0)
 
     def invoke(self, event: Any) -> Any:
         """Invoke the function, as soon as it has answered the invocation before.
@@ -231,6 +271,15 @@ def _emulator() -> Path:
     name = f"aws-lambda-rie-{EMULATORS[platform.machine()]}"
     packages = ROOT / ".venv-sam" / "lib" / "python3.13" / "site-packages"
     return packages / "samcli" / "local" / "rapid" / name
+
+
+def why_no_mounts() -> str:
+    """Return why a function can run here in place alone, as a sentence; nothing where mounts are to be had."""
+    try:
+        _namespace()
+    except RuntimeError as error:
+        return str(error)
+    return ""
 
 
 @cache

@@ -211,7 +211,7 @@ class LocalStack(Stoppable):
         return [json.loads(line) for line in self.log_lines() if line.startswith("{")]
 
 
-def wait_until[T](what: str, probe: Callable[[], T], *, timeout: float = 60.0) -> T:
+def wait_until[T](what: str, probe: Callable[[], T], *, timeout: float = 120.0) -> T:
     """Ask again and again until the answer is true, and return it.
 
     Raises

@@ -36,7 +36,7 @@ class CubeSimulator(Stoppable):
     0
     """
 
-    def __init__(self, *, start_timeout: float = 30.0, **options: Option) -> None:
+    def __init__(self, *, start_timeout: float = 60.0, **options: Option) -> None:
         command = [sys.executable, "-m", "local.cube_simulator", "--exit-with-parent", *_arguments(options)]
         self._process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         try:

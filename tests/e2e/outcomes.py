@@ -35,7 +35,7 @@ class OutcomeConsumer(EventConsumer):
         """Return the detail of every event there has been, as often as it was delivered."""
         return [event["detail"] for event in self.events()]
 
-    def catch_up(self, *, timeout: float = 60.0) -> None:
+    def catch_up(self, *, timeout: float = 120.0) -> None:
         """Wait until all that has been written to the table so far is published.
 
         The stream is in order: what comes before a message that ends now is published when that one is.

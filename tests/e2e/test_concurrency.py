@@ -71,7 +71,7 @@ def test_callers_of_api_and_queue_at_the_same_time_send_a_message_once(proxied: 
         answers = [answer for caller in callers for answer in caller.result()]
         for sender in senders:
             sender.result()
-    wait_until_the_queue_is_empty(stack, timeout=90)
+    wait_until_the_queue_is_empty(stack)
 
     # Then Cube has seen it once, and every caller was told that it is sent, or that another one is sending it
     for verdict in verdicts(stack, messages):

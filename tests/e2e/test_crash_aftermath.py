@@ -98,7 +98,7 @@ def found() -> Iterator[Found]:
             stack.enqueue(FAILED.json)
             calls = {key: pool.submit(call_until_settled, stack, message) for key, message in CALLS.items()}
             wait_until("every worker to die", lambda: not of_queue.due(*Step) and not of_api.due(*Step))
-            wait_until_the_queue_is_empty(stack, timeout=90)
+            wait_until_the_queue_is_empty(stack)
             answers = {key: call.result() for key, call in calls.items()}
         judged = {verdict.message: verdict for verdict in verdicts(stack, [*BATCH, FAILED, *CALLS.values()], consumer)}
         yield Found(judged, stack.dead_letters(), accepted, answers)
@@ -106,10 +106,11 @@ def found() -> Iterator[Found]:
 
 def test_of_a_batch_only_the_messages_in_hand_are_sent_again(found: Found) -> None:
     endings = {message: found.verdicts[message].ending for message in BATCH}
-    assert found.accepted_before > BATCH.index(VICTIM)
+    # Given a worker that has begun with those before it, and has one more in hand at most
+    assert found.accepted_before >= BATCH.index(VICTIM)
     assert endings.pop(VICTIM) == SENT_TWICE
 
-    # Then the worker had one more in hand at most: not yet recorded, or claimed, and perhaps posted
+    # Then that one alone may not be recorded yet, or claimed and perhaps posted
     others = [(message, ending) for message, ending in endings.items() if ending != SENT_ONCE]
     assert len(others) <= 1
     assert all(ending in IN_HAND[DELIVERIES[BATCH.index(message) % 2]] for message, ending in others)

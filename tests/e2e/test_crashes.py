@@ -30,9 +30,6 @@ from tests.e2e.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The first test waits for all of the crashes.
-pytestmark = pytest.mark.timeout(600)
-
 # A claim's lease is 2 * (2 + 3) + 10 seconds.
 PARAMETERS = {
     "CubeConnectTimeout": "2",
@@ -91,10 +88,10 @@ def found() -> Iterator[dict[Message, Verdict]]:
                     stack.enqueue(message.json)
             for message in SPARED:
                 stack.enqueue(message.json)
-            wait_until("a worker to be killed at every step", lambda: not reaper.due(*Step), timeout=120)
+            wait_until("a worker to be killed at every step", lambda: not reaper.due(*Step))
 
             # When their messages come back to other workers
-            wait_until_the_queue_is_empty(stack, timeout=120)
+            wait_until_the_queue_is_empty(stack)
         yield {verdict.message: verdict for verdict in verdicts(stack, [*DOOMED.values(), *SPARED], consumer)}
 
 

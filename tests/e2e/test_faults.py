@@ -119,10 +119,9 @@ def found() -> Iterator[Found]:
             wait_until(
                 "19 of 20 messages to be posted",
                 lambda: len(devices & {post["deviceId"] for post in stack.cube.requests()}) >= MESSAGES * 0.95,
-                timeout=120,
             )
         stack.cube.configure(faults={})
-        wait_until_the_queue_is_empty(stack, timeout=120)
+        wait_until_the_queue_is_empty(stack)
         yield Found(stack, proxy, verdicts(stack, everything, consumer), stack.dead_letters())
 
 

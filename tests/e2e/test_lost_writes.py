@@ -100,7 +100,7 @@ def found(proxied: Proxied) -> dict[Message, Verdict]:
         # When messages are sent
         for message in MESSAGES.values():
             stack.enqueue(message.json)
-        wait_until_the_queue_is_empty(stack, timeout=120)
+        wait_until_the_queue_is_empty(stack)
     return {verdict.message: verdict for verdict in verdicts(stack, MESSAGES.values(), consumer)}
 
 

@@ -234,7 +234,7 @@ def test_no_event_is_lost_whatever_fails(stormy: Stormy, seed: int) -> None:
         # And EventBridge is away for a while, longer than boto3 tries
         with proxy.applying(Rule(PUT_EVENTS, always(INTERNAL_ERROR))):
             wait_until("the outage to be felt", lambda: poller.answered_partly)
-        wait_until_the_queue_is_empty(stack, timeout=120)
+        wait_until_the_queue_is_empty(stack)
         poller.drain()
 
         # And go on ending until publishers were killed, and events delivered twice
@@ -245,7 +245,7 @@ def test_no_event_is_lost_whatever_fails(stormy: Stormy, seed: int) -> None:
             ids = Counter(detail["eventId"] for detail in consumer.outcomes())
             return poller.broken_off > 3 and max(ids.values()) > 1
 
-        wait_until("all of it to strike", has_struck, timeout=120)
+        wait_until("all of it to strike", has_struck)
     proxy.is_taken = lambda _entry: True
     assert proxy.entries[False]
 

@@ -195,7 +195,7 @@ def queued(stack: LocalStack) -> int:
     return sum(int(attributes[name]) for name in names)
 
 
-def wait_until_the_queue_is_empty(stack: LocalStack, *, timeout: float = 60.0) -> None:
+def wait_until_the_queue_is_empty(stack: LocalStack, *, timeout: float = 120.0) -> None:
     """Wait until every message is off the send queue."""
     wait_until("the send queue to be empty", lambda: queued(stack) == 0, timeout=timeout)
 

@@ -172,7 +172,10 @@ class Deployment:
             answer = self.sqs.receive_message(
                 QueueUrl=self.send_queue, MaxNumberOfMessages=10, AttributeNames=["All"], WaitTimeSeconds=1
             )
-            for message in answer["Messages"]:
+            # What was put back before may have become visible again.
+            for message in answer.get("Messages", []):
+                if message["MessageId"] not in waiting:
+                    continue
                 waiting.remove(message["MessageId"])
                 record = records[message["MessageId"]]
                 record["receiptHandle"] = message["ReceiptHandle"]

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TRIES = 3
+
+# What a busy machine may add to a time that is bounded.
+MARGIN = 20.0
 ITEM = {"messageId": {"S": "default#order-1"}, "attempts": {"N": "1"}, "unsettled": {"BOOL": False}}
 UPDATE: dict[str, Any] = {
     "TableName": "cube-sms-messages",
@@ -159,7 +162,7 @@ class TestAnswers:
             seen = outcome(client)
             # Then three tries were given their two seconds each, and pauses of at most a second and two
             assert (seen, len(wire.requests)) == (("broken", True), TRIES)
-            assert 6 <= time.monotonic() - started < 12
+            assert 6 <= time.monotonic() - started < 9 + MARGIN
 
     def test_server_that_is_not_there(self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(time, "sleep", lambda _seconds: None)

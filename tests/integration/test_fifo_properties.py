@@ -8,7 +8,6 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -165,7 +164,6 @@ class Lambda:
         self._clock.now += seconds
 
 
-@pytest.mark.timeout(600)
 @settings(
     max_examples=40,
     deadline=None,

@@ -92,6 +92,10 @@ class Wire:
             with contextlib.suppress(OSError):
                 each.sendall(words)
 
+    def answer_with(self, *answers: bytes) -> None:
+        """Answer with these from now on."""
+        self._answers = list(answers)
+
     def _start(self, target: Any, *arguments: Any) -> None:
         thread = threading.Thread(target=target, args=arguments)
         self._threads.append(thread)
