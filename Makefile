@@ -40,8 +40,9 @@ build: setup ## Build functions and layers for both architectures (sam build)
 	then cat .aws-sam/build.log; exit 1; fi
 	@$(CHECKS)/bin/python scripts/sbom.py .aws-sam/build .aws-sam/sbom.cdx.json
 
-local: build ## Start the whole stack on this machine and keep it up
-	@$(DEV)/bin/python -m local.up
+local: build ## Start the whole stack on this machine (PARAMS="Campaigns=true", PORT=4567, KEEP=DIR, CUBE="--qps 5")
+	@exec $(DEV)/bin/python -m local.up $(if $(PORT),--port "$(PORT)") $(if $(KEEP),--keep "$(KEEP)") \
+		$(if $(CUBE),--cube="$(CUBE)") $(PARAMS)
 
 demo: build ## Deploy the stack locally, send real messages, show every outcome
 	@$(DEV)/bin/python -m local.demo

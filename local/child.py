@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local.command import CommandError
 from local.stoppable import Stoppable
 
 if TYPE_CHECKING:
@@ -31,17 +32,31 @@ class Child(Stoppable):
         What messages call it.
     stop_signals : sequence of signal.Signals
         What its group gets to stop it, one after the other while it still runs.
+    stop_timeout : float
+        Seconds it has after each of them.
     """
 
-    def __init__(self, name: str, *, stop_signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGKILL)) -> None:
-        self._name = name
+    def __init__(
+        self,
+        name: str,
+        *,
+        stop_signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGKILL),
+        stop_timeout: float = 2.0,
+    ) -> None:
+        self.name = name
         self._stop_signals = stop_signals
+        self._stop_timeout = stop_timeout
         self._scratch = tempfile.TemporaryDirectory(prefix="cube-sms-")
         self.log_file = Path(self._scratch.name, "log")
 
     def log(self) -> str:
         """Return what it has printed."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def stop(self) -> None:
         """Stop it and its own children, and remove what it had on disk."""
@@ -51,7 +66,7 @@ class Child(Stoppable):
             except ProcessLookupError:
                 break
             try:
-                self._process.wait(timeout=2)
+                self._process.wait(timeout=self._stop_timeout)
             except subprocess.TimeoutExpired:
                 continue
         self._process.wait()
@@ -76,19 +91,28 @@ class Child(Stoppable):
     def _wait_until_ready(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"{self._name} did not start:\n{self.log()}")
+            if not self.is_running:
+                raise CommandError(f"{self.name} did not start:\n{self.log()}")
             try:
                 self._connect()
             except OSError:
                 time.sleep(0.05)
             else:
                 return
-        raise TimeoutError(f"{self._name} is not ready after {timeout} s:\n{self.log()}")
+        raise CommandError(f"{self.name} is not ready after {timeout:g} s:\n{self.log()}")
 
     def _connect(self) -> None:
         """Raise `OSError` unless it is ready."""
         raise NotImplementedError
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of 127.0.0.1."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_ports(count: int) -> list[int]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import sys
 import urllib.request
+import uuid
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
-from local.child import Child, free_ports
+from local.child import Child, free_ports, is_free
+from local.command import CommandError
+
+if TYPE_CHECKING:
+    from local.keep import Kept
 
 ROOT = Path(__file__).parents[1]
 REGION = "eu-central-1"
@@ -21,11 +28,11 @@ REGION = "eu-central-1"
 # imports comes from its layers, as on Lambda.
 EXECUTABLE = ROOT / ".venv-ministack" / "bin" / "ministack"
 
-# A child that outlives us would keep its port and its workers.
+# A child that outlives us would keep its port and its workers. One that keeps what it holds has to write it first.
 _LAUNCHER = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM if "PERSIST_STATE" in os.environ else signal.SIGKILL)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
@@ -39,6 +46,13 @@ class MiniStack(Child):
         Port on 127.0.0.1, 0 for a free one.
     authenticate : bool
         Whether the policies of IAM are enforced. It is served over TLS then, which some of them ask for.
+    kept : Kept, optional
+        The folder that keeps what it holds; by default all of it is gone with it.
+
+    Raises
+    ------
+    CommandError
+        If its port is taken, or it does not start.
 
     Examples
     --------
@@ -47,11 +61,17 @@ class MiniStack(Child):
     200
     """
 
-    def __init__(self, *, port: int = 0, authenticate: bool = False) -> None:
+    def __init__(self, *, port: int = 0, authenticate: bool = False, kept: Kept | None = None) -> None:
         if not EXECUTABLE.exists():
             raise FileNotFoundError(f"{EXECUTABLE} is missing: run `make setup`")
-        super().__init__("MiniStack")
+        if port and not is_free(port):
+            raise CommandError(
+                f"Port {port} of 127.0.0.1 is taken, maybe by another local stack. Stop it, or name a port."
+            )
+        super().__init__("The local AWS (MiniStack)", stop_timeout=30.0 if kept else 2.0)
         self.port = port or free_ports(1)[0]
+        # Tells it from whoever else may answer on its port.
+        self._mark = uuid.uuid4().hex
         self.url = f"{'https' if authenticate else 'http'}://127.0.0.1:{self.port}"
         self.ca_file = str(Path(self._scratch.name, "ministack-tls", "server.crt")) if authenticate else None
         """The certificate that vouches for it, made when it starts; None where it is not served over TLS."""
@@ -64,9 +84,14 @@ class MiniStack(Child):
             "GATEWAY_PORT": str(self.port),
             "MINISTACK_REGION": REGION,
             "LAMBDA_EXECUTOR": "local",
+            # Servers of its own that listen on all addresses.
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "MINISTACK_EDITION": self._mark,
             "S3_DATA_DIR": str(Path(self._scratch.name, "s3")),
             "AUTH": str(authenticate).lower(),
             "USE_SSL": str(authenticate).lower(),
+            **(kept.environment if kept else {}),
         }
         self._start([sys.executable, "-c", _LAUNCHER, str(EXECUTABLE)], environment, timeout=60.0)
 
@@ -96,5 +121,10 @@ class MiniStack(Child):
     def _connect(self) -> None:
         context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
         url = f"{self.url}/_ministack/health"
-        with urllib.request.urlopen(url, timeout=5, context=context):  # noqa: S310 # nosec B310 # on loopback
-            pass
+        try:
+            with urllib.request.urlopen(url, timeout=5, context=context) as answer:  # noqa: S310 # nosec B310 # loopback
+                health = json.load(answer)
+        except (HTTPException, ValueError) as error:
+            raise ConnectionError("not MiniStack") from error
+        if health.get("edition") != self._mark:
+            raise CommandError(f"Another server answers on port {self.port} of 127.0.0.1. Stop it, or name a port.")

@@ -15,13 +15,16 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from local.child import is_free
+from local.command import CommandError
 from local.cube_simulator import CubeSimulator
 from local.deploy import BUILD, deploy
+from local.keep import Kept
 from local.ministack import REGION, MiniStack
 from local.stoppable import Stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 STACK_NAME = "cube-sms"
@@ -31,6 +34,13 @@ SECRET = "local-test-secret"  # noqa: S105 - the simulator's, on this machine al
 # What a deployment and its provider are told where neither is to know limits.
 UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0"}
 UNLIMITED_PROVIDER = {"qps": 0, "connections": 0, "quota": 0}
+
+# How Cube takes to devices in `events/`: some it does not know, and at one it is down twice.
+SAMPLE_DEVICES = (
+    "--unknown-device=89314404000939952298",
+    "--unknown-device=89314404000939952299",
+    "--fault-device=89314404000939952250=status:503*2",
+)
 
 # A word about a feature that is none of ours, twice a deployment.
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
@@ -74,8 +84,17 @@ class LocalStack(Stoppable):
         Where to deploy it, which stays up; a local AWS of its own by default.
     build : Path
         What `sam build` made.
+    keep : Path, optional
+        A folder that keeps what the local AWS holds, and from which it comes back.
+    cube : sequence of str
+        Arguments of the provider's simulator.
     **simulator
-        Options of the provider's simulator.
+        Options of it.
+
+    Raises
+    ------
+    CommandError
+        If a port is taken, a parameter is refused, or something does not start.
     """
 
     def __init__(
@@ -87,6 +106,8 @@ class LocalStack(Stoppable):
         authenticate: bool = False,
         aws: MiniStack | None = None,
         build: Path = BUILD,
+        keep: Path | None = None,
+        cube: Sequence[str] = (),
         **simulator: Any,
     ) -> None:
         if not is_limited:
@@ -94,13 +115,20 @@ class LocalStack(Stoppable):
             simulator = {**UNLIMITED_PROVIDER, **simulator}
         with ExitStack() as stack:
             account = f"{ACCESS_CODE}={SECRET}"
-            self.cube = stack.enter_context(CubeSimulator(**{"account": account, **simulator}))
-            self.aws = aws or stack.enter_context(MiniStack(port=port, authenticate=authenticate))
+            kept = stack.enter_context(Kept(keep)) if keep else None
+            if kept and kept.ports:
+                simulator = _where_it_was(kept, port) | simulator
+                port = kept.ports["aws"]
+            self.cube = stack.enter_context(CubeSimulator(*cube, **{"account": account, **simulator}))
+            self.aws = aws or stack.enter_context(MiniStack(port=port, authenticate=authenticate, kept=kept))
             self.cube_url = f"{self.cube.url}/cube/v4"
             parameters = {"CubeBaseUrl": self.cube_url, **(parameters or {})}
             self.outputs = deploy(self.aws, STACK_NAME, parameters, build=build)
             self.sqs = self.aws.client("sqs")
-            self.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
+            if not (kept and kept.ports):
+                self.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
+            if kept:
+                kept.note_ports(aws=self.aws.port, cube=self.cube.port)
             self._http = urllib3.PoolManager(retries=False, timeout=60, ca_certs=self.aws.ca_file)
             stack.callback(self._http.clear)
             self._resources = stack.pop_all()
@@ -108,6 +136,13 @@ class LocalStack(Stoppable):
     def stop(self) -> None:
         """Stop everything."""
         self._resources.close()
+
+    @property
+    def ended(self) -> str | None:
+        """The part of it that has ended by itself, with its last words; None while all of it runs."""
+        if not self.cube.is_running:
+            return self.cube.name
+        return None if self.aws.is_running else f"{self.aws.name}\n{self.aws.log()[-2000:]}"
 
     @property
     def api_url(self) -> str:
@@ -209,6 +244,13 @@ class LocalStack(Stoppable):
 
     def _json_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log_lines() if line.startswith("{")]
+
+
+def _where_it_was(kept: Kept, port: int) -> dict[str, int]:
+    """Return the simulator's options for the address that a kept stack knows, if it is free."""
+    if port not in (0, kept.ports["aws"]):
+        raise CommandError(f"The stack of {kept.folder} was up on port {kept.ports['aws']}, and can be on no other.")
+    return {"port": kept.ports["cube"]} if is_free(kept.ports["cube"]) else {}
 
 
 def wait_until[T](what: str, probe: Callable[[], T], *, timeout: float = 120.0) -> T:

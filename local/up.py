@@ -1,14 +1,21 @@
-"""Keep a local stack up and say how to use it. Usage: ``python -m local.up [--port PORT]``."""
+"""Keep a local stack up and say how to use it: `make local`.
+
+Usage: ``python -m local.up [--port PORT] [--keep DIR] [--cube OPTIONS] [NAME=VALUE ...]``.
+"""
 
 from __future__ import annotations
 
 import argparse
-import signal
+import shlex
+import sys
+import time
+from pathlib import Path
 
-from local.stack import LocalStack
+from local.command import CommandError, run
+from local.stack import SAMPLE_DEVICES, LocalStack
 
 USE = """
-The stack is up. Ctrl-C stops it and everything it holds.
+The stack is up. {stop}
 
   local AWS           {aws}
   send queue          {queue}
@@ -38,31 +45,67 @@ In another terminal:
 """
 
 
-def main() -> None:
-    """Start the stack and wait for a signal."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--port", type=int, default=4566, help="port of the local AWS, 0 for a free one")
-    port = parser.parse_args().port
-    # Both end the wait below, after which everything is stopped in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with LocalStack(port=port) as stack:
-        print(
-            USE.format(
-                aws=stack.aws.url,
-                region=stack.sqs.meta.region_name,
-                queue=stack.outputs["SendQueueUrl"],
-                dead_letters=stack.outputs["DeadLetterQueueUrl"],
-                api=stack.api_url,
-                cube=stack.cube.url,
-                log_group=stack.outputs["SendFromQueueLogGroup"],
-            ),
-            flush=True,
-        )
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            print("Stopping ...")
+def main() -> int:
+    """Start the stack, and stop it at a signal.
+
+    Returns
+    -------
+    int
+        The exit status: 1 if a part of the stack ends by itself.
+    """
+    options = _options()
+    parameters = dict(map(_parameter, options.parameters))
+    cube = [*SAMPLE_DEVICES, *options.cube]
+    stack = LocalStack(parameters, port=options.port, keep=options.keep, cube=cube)
+    try:
+        print(_use(stack, options.keep), flush=True)
+        while not (ended := stack.ended):
+            time.sleep(0.2)
+        print(f"This has ended by itself, and so has the stack: {ended}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("Stopping ...")
+        return 0
+    finally:
+        stack.stop()
+    return 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make local", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="parameter of the template")
+    parser.add_argument("--port", type=int, default=4566, help="port of the local AWS, 0 for a free one (4566)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="folder that keeps what the local AWS holds")
+    parser.add_argument(
+        "--cube", type=shlex.split, default=[], metavar="OPTIONS", help="options of the simulator of Cube"
+    )
+    return parser.parse_args()
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise CommandError(f"{text!r} is not of the form NAME=VALUE.")
+    if name == "CubeBaseUrl":
+        raise CommandError("CubeBaseUrl is the simulator's address here. No local stack posts to the provider.")
+    return name, value
+
+
+def _use(stack: LocalStack, keep: Path | None) -> str:
+    if keep:
+        stop = f"Ctrl-C stops it. {keep} keeps it, but for the simulator's books (docs/local.md)."
+    else:
+        stop = "Ctrl-C stops it, and everything it holds is lost. KEEP=DIR keeps it in a folder."
+    return USE.format(
+        stop=stop,
+        aws=stack.aws.url,
+        region=stack.sqs.meta.region_name,
+        queue=stack.outputs["SendQueueUrl"],
+        dead_letters=stack.outputs["DeadLetterQueueUrl"],
+        api=stack.api_url,
+        cube=stack.cube.url,
+        log_group=stack.outputs["SendFromQueueLogGroup"],
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from local.command import CommandError
 from local.cube_simulator.config import camel_case
 from local.stoppable import Stoppable
 
@@ -23,6 +24,8 @@ class CubeSimulator(Stoppable):
 
     Parameters
     ----------
+    *arguments
+        Of its command line, as they are.
     start_timeout
         How long the child may take until it listens, in seconds.
     **options
@@ -36,15 +39,26 @@ class CubeSimulator(Stoppable):
     0
     """
 
-    def __init__(self, *, start_timeout: float = 60.0, **options: Option) -> None:
-        command = [sys.executable, "-m", "local.cube_simulator", "--exit-with-parent", *_arguments(options)]
-        self._process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    name = "The simulator of Cube"
+
+    def __init__(self, *arguments: str, start_timeout: float = 60.0, **options: Option) -> None:
+        command = [sys.executable, "-m", "local.cube_simulator", "--exit-with-parent", *_arguments(options), *arguments]
+        self._process = subprocess.Popen(
+            command,
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Ctrl-C is for its parent, which stops it in its turn.
+            start_new_session=True,
+        )
         try:
             ready = json.loads(self._first_line(start_timeout))
         except BaseException:
             self.stop()
             raise
         self.url: str = ready["url"]
+        self.port = int(self.url.rpartition(":")[2])
         self.seed: int = ready["seed"]
 
     def stats(self) -> dict[str, Any]:
@@ -75,6 +89,11 @@ class CubeSimulator(Stoppable):
         """Clear the books and limits, and play the configured faults from the start."""
         self._call("POST", "/_reset")
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def stop(self) -> int:
         """Stop the child, and return its exit code."""
         self._process.terminate()
@@ -89,10 +108,10 @@ class CubeSimulator(Stoppable):
     def _first_line(self, timeout: float) -> str:
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         if not select.select([self._process.stdout], [], [], timeout)[0]:
-            raise TimeoutError(f"the simulator does not listen after {timeout} s")
+            raise CommandError(f"{self.name} does not listen after {timeout:g} s.")
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError("the simulator did not start; its standard error says why")
+            raise CommandError(f"{self.name} did not start. Its own words are above.")
         return line
 
     def _call(self, method: str, target: str, body: object = None) -> Any:

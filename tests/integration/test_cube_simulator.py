@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from local.command import CommandError
 from local.cube_simulator import CubeSimulator
 from local.cube_simulator.config import Config
 from local.cube_simulator.cube import Cube
@@ -853,7 +854,7 @@ class TestProcess:
         assert message in errors
 
     def test_helper_reports_a_simulator_that_does_not_start(self) -> None:
-        with pytest.raises(RuntimeError, match="did not start"):
+        with pytest.raises(CommandError, match="did not start"):
             CubeSimulator(qps=-1)
 
     def test_simulator_ends_with_a_parent_that_is_killed(self) -> None:

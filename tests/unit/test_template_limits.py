@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from local.parameters import broken_rules
 from local.transform import transform
 
 TEMPLATE: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
@@ -27,51 +28,9 @@ DEFAULTS = {name: str(parameter["Default"]) for name, parameter in PARAMETERS.it
 SOME_SUBNETS, SOME_GROUPS = "subnet-0a1b, subnet-2c3d", "sg-4e5f"
 
 
-class RuleError(Exception):
-    """A rule that CloudFormation would not take."""
-
-
-def evaluate(node: Any, values: dict[str, str | list[str]]) -> Any:
-    """Return what CloudFormation makes of a rule's expression, given the values of the parameters."""
-    if isinstance(node, str):
-        return node
-    if isinstance(node, list):
-        return [evaluate(item, values) for item in node]
-    if not isinstance(node, dict) or len(node) != 1:
-        raise RuleError(f"neither a function nor a string: {node!r}")
-    ((function, operands),) = node.items()
-    if function == "Ref":
-        return values[operands]
-    if function in ("Fn::And", "Fn::Or"):
-        return (all if function == "Fn::And" else any)(evaluate(operand, values) is True for operand in operands)
-    if function == "Fn::Not":
-        return evaluate(operands[0], values) is False
-    first, second = evaluate(operands, values)
-    if function == "Fn::Equals":
-        return first == second
-    if function == "Fn::Contains":
-        return second in first
-    if function == "Fn::EachMemberEquals":
-        return all(member == second for member in first)
-    raise RuleError(f"not a function of rules that is used here: {function}")
-
-
-def value_of(name: str, text: str) -> str | list[str]:
-    """Return a parameter's value: the members of a list, else the text, a number's too."""
-    is_list = PARAMETERS[name]["Type"] == "CommaDelimitedList"
-    return [member.strip() for member in text.split(",")] if is_list else text
-
-
 def refusals(parameters: dict[str, str]) -> list[str]:
-    """Return what CloudFormation says against a stack with these parameters, and defaults for all others."""
-    values = {name: value_of(name, text) for name, text in (DEFAULTS | parameters).items()}
-    return [
-        assertion["AssertDescription"]
-        for rule in RULES.values()
-        if "RuleCondition" not in rule or evaluate(rule["RuleCondition"], values)
-        for assertion in rule["Assertions"]
-        if not evaluate(assertion["Assert"], values)
-    ]
+    """Return what the rules say against a stack with these parameters, and defaults for all others."""
+    return broken_rules(TEMPLATE, parameters)
 
 
 def connections(queue: object, send: object, api: object, most: object) -> dict[str, str]:
