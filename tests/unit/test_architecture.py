@@ -21,7 +21,7 @@ HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
 LAYERS = [
     {"api", "campaigns", "consumer", "publisher", "replies", "sending", "telemetry"},
     {"aws", "backoff", "client", "connection", "credentials", "dead_letters", "direct_calls", "records"}
-    | {"breaker", "gate_item", "outcome_events", "pacing", "queues", "quota", "settings"},
+    | {"breaker", "gate_item", "leases", "outcome_events", "pacing", "queues", "quota", "settings"},
     {"content", "errors", "lanes", "models", "request_events", "signing"} | {"states", "updates"},
     {"__init__"},
 ]
@@ -38,7 +38,7 @@ ONLY_IMPORTS: dict[str, set[str]] = {
     "models": {"content", "errors", "signing"},
 }
 HANDLERS_IMPORT = {"api", "aws", "campaigns", "consumer", "models", "publisher", "replies", "sending", "settings"}
-HANDLERS_IMPORT |= {"telemetry"}
+HANDLERS_IMPORT |= {"leases", "telemetry"}
 
 each_module = pytest.mark.parametrize("name", MODULES)
 each_handler = pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.parent.name)

@@ -99,6 +99,22 @@ class GateClosedError(Exception):
         self.until = until
 
 
+class ConnectionsTakenError(GateClosedError):
+    """Nothing was sent: other calls have every connection to Cube that the API may open.
+
+    Parameters
+    ----------
+    until : float
+        Seconds since the epoch from when on it is worth another try.
+    """
+
+    def __init__(self, until: float) -> None:
+        super().__init__("busy", until)
+
+    def __str__(self) -> str:
+        return "not sent: every connection to Cube is taken"
+
+
 class CredentialsError(Exception):
     """The account's credentials cannot be had; the message names what is missing and never shows a value."""
 
