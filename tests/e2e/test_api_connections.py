@@ -8,7 +8,7 @@ import os
 import signal
 import time
 import uuid
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,8 @@ from botocore.config import Config
 from cube_sms.errors import ConnectionsTakenError
 from cube_sms.leases import ConnectionLeases
 from local.ministack import REGION, MiniStack
+from local.stack import LocalStack
+from tests.e2e.verdicts import Message, wait_until_the_queue_is_empty
 from tests.support import create_messages_table
 
 if TYPE_CHECKING:
@@ -80,6 +82,31 @@ def test_place_of_a_process_that_was_killed_is_kept_until_its_time_is_over(aws: 
 
     # Then that is after the first one's time
     assert had_at >= cut_off_at
+
+
+def test_queue_and_callers_side_by_side_keep_to_the_providers_connections() -> None:
+    # Given the default deployment, an account that reserves nothing, and a provider that takes its time
+    unhurried = {"CubeMaxQps": "0", "CubeDailyQuota": "0"}
+    with LocalStack(unhurried, qps=0, quota=0, latency=0.2) as stack:
+        queued = [Message.make() for _ in range(20)]
+        called = [Message.make() for _ in range(18)]
+
+        # When more callers than the API has connections post at the same time, while the queue is full
+        with ThreadPoolExecutor(6) as callers:
+            for message in queued:
+                stack.enqueue(message.json)
+            answers = list(callers.map(lambda message: stack.call_api("POST", "/messages", message.json), called))
+        wait_until_the_queue_is_empty(stack)
+
+        # Then the provider has seen no more connections than it allows, by its own count, and refused none
+        stats = stack.cube.stats()
+        assert stats["highestConcurrency"] <= 3
+        assert stats["refused"] == {}
+        # And each caller was told that its message is sent, or to come again, and then it was not
+        told = [(answer.status, "Retry-After" in answer.headers) for answer in answers]
+        assert set(told) <= {(200, False), (429, True)}
+        assert stats["accepted"] == len(queued) + told.count((200, False))
+        assert told.count((200, False)) >= 1
 
 
 def _prepare(barrier: Barrier) -> None:
