@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import boto3
+import pytest
 
 from cube_sms.leases import LEASES_KEY, ConnectionLeases
 from cube_sms.telemetry import ALL_ACCOUNTS
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from tests.support import Printed
 
 MESSAGE = {"deviceId": "89314404000939952217", "content": "Test message", "requestId": "order-1"}
+
+
+@pytest.fixture(autouse=True)
+def _one_connection(gateway: Deployment) -> None:
+    gateway.configure(API_CONNECTIONS="1")
 
 
 def test_call_is_turned_away_while_every_connection_is_taken(
@@ -54,6 +60,14 @@ def test_connection_is_given_back_after_a_failure_too(cube: CubeSimulator, gatew
 
     # Then the next call finds the connection free
     assert gateway.post(MESSAGE | {"requestId": "order-9"}).status == 200
+
+
+def test_place_costs_two_writes_and_no_read(gateway: Deployment) -> None:
+    gateway.post(MESSAGE)
+    gateway.aws_calls.clear()
+    assert gateway.post(MESSAGE | {"requestId": "order-2"}).status == 200
+    # The place, the claim, the outcome, the place
+    assert gateway.aws_calls.operations == ["UpdateItem"] * 4
 
 
 def test_nothing_is_sent_while_dynamodb_cannot_tell(cube: CubeSimulator, gateway: Deployment) -> None:
