@@ -116,12 +116,13 @@ def _parse(template: str) -> Any:
 
 def _numbers(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, int]:
     declared = template["Parameters"].items()
-    return {name: int(parameters.get(name, p["Default"])) for name, p in declared if p["Type"] == "Number"}
+    values = {name: str(parameters.get(name, each["Default"])) for name, each in declared}
+    return {name: int(value) for name, value in values.items() if value.isdecimal()}
 
 
 def _with_numbers(value: Any, numbers: Mapping[str, int]) -> Any:
-    # CloudFormation hands a Number parameter to a resource as the number that the resource's schema asks for, MiniStack
-    # as a string, at which its event source mappings trip. Environment variables are strings on both.
+    # CloudFormation hands a parameter that is a number to a resource as the number that the resource's schema asks for,
+    # MiniStack as a string, at which its event source mappings trip. Environment variables are strings on both.
     if isinstance(value, list):
         return [_with_numbers(item, numbers) for item in value]
     if not isinstance(value, dict):

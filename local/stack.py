@@ -32,7 +32,7 @@ ACCESS_CODE = "P002276"
 SECRET = "local-test-secret"  # noqa: S105 - the simulator's, on this machine alone
 
 # What a deployment and its provider are told where neither is to know limits.
-UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0"}
+UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0", "ApiConnections": "0"}
 UNLIMITED_PROVIDER = {"qps": 0, "connections": 0, "quota": 0}
 
 # How Cube takes to devices in `events/`: some it does not know, and at one it is down twice.

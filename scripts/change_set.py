@@ -82,7 +82,9 @@ def execute(cloudformation: CloudFormationClient, stack: str, change_set: str) -
     began_at = datetime.now(UTC)
     (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     is_new = described["StackStatus"] == "REVIEW_IN_PROGRESS"
-    cloudformation.execute_change_set(StackName=stack, ChangeSetName=change_set)
+    # A version that a release made is deleted when the release is rolled back. Left behind, it would be in the way when
+    # the release is repeated: Lambda publishes nothing that is as the newest version is, and CloudFormation fails then.
+    cloudformation.execute_change_set(StackName=stack, ChangeSetName=change_set, RetainExceptOnCreate=True)
     waiter = cloudformation.get_waiter("stack_create_complete" if is_new else "stack_update_complete")
     try:
         waiter.wait(StackName=stack, WaiterConfig={"Delay": WAIT_SECONDS, "MaxAttempts": MOST_WAITS})

@@ -73,7 +73,7 @@ class Case:
             "CubeMaxQps": str(self.qps),
             "CubeDailyQuota": "0",
             "CubeMaxConnections": str(self.connections),
-            "ApiReservedConcurrency": str(self.api_invocations),
+            "ApiConnections": str(self.api_invocations),
             "QueueBatchSize": str(BATCH_SIZE),
             "QueueMaximumConcurrency": str(self.invocations),
             "QueueSendConcurrency": str(self.threads),

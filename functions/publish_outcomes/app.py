@@ -10,7 +10,6 @@ import boto3
 
 from cube_sms.aws import AWS_CONFIG
 from cube_sms.publisher import OutcomePublisher
-from cube_sms.settings import Settings
 from cube_sms.telemetry import SERVICE, Telemetry
 
 if TYPE_CHECKING:
@@ -23,8 +22,7 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 @cache
 def publisher() -> OutcomePublisher:
     """Make the publisher, once for each execution environment."""
-    settings = Settings.from_environment(os.environ)
-    return OutcomePublisher(boto3.client("events", config=AWS_CONFIG), step_functions, settings.event_bus)
+    return OutcomePublisher(boto3.client("events", config=AWS_CONFIG), step_functions, os.environ["EVENT_BUS"])
 
 
 @cache

@@ -12,6 +12,7 @@ import boto3
 from cube_sms.api import PATIENCE, MessagesApi
 from cube_sms.api_events import body_of, header_of
 from cube_sms.aws import AWS_CONFIG, direct_client
+from cube_sms.leases import ConnectionLeases
 from cube_sms.replies import Reply, problem, reply_to_error
 from cube_sms.sending import Sender
 from cube_sms.settings import Settings
@@ -30,7 +31,8 @@ def api() -> MessagesApi:
     secrets_manager = direct_client("secretsmanager", os.environ)
     dynamodb = direct_client("dynamodb", os.environ)
     sender = Sender.from_settings(settings, secrets_manager, dynamodb, patience=PATIENCE)
-    return MessagesApi(sender, boto3.client("sqs", config=AWS_CONFIG), settings)
+    leases = ConnectionLeases(dynamodb, settings.messages_table, settings.api_connections)
+    return MessagesApi(sender, boto3.client("sqs", config=AWS_CONFIG), leases, settings)
 
 
 @telemetry.logger.inject_lambda_context

@@ -139,6 +139,7 @@ def aws_error(code: str, status: int = 400) -> Answer:
 
 
 INTERNAL_ERROR = aws_error("InternalServerError", 500)
+ACCESS_DENIED = aws_error("AccessDeniedException")
 THROTTLED = aws_error("ThrottlingException")
 THROUGHPUT_EXCEEDED = aws_error("ProvisionedThroughputExceededException")
 

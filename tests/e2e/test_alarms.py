@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -10,10 +11,11 @@ from uuid import uuid4
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from cube_sms.leases import LEASES_KEY
 from local.cloudwatch import Metric, Query, emitted, lines
 from local.stack import ACCESS_CODE, SECRET, STACK_NAME, LocalStack, wait_until
 from local.workflows import Execution, create_send_and_wait
-from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, always, route
+from tests.e2e.aws_proxy import ACCESS_DENIED, INTERNAL_ERROR, AwsProxy, Rule, always, route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +47,8 @@ EVERYTHING = {
     "EventLag",
     "TasksAnswered",
     "TasksUnanswered",
+    "TaskAnswersRefused",
+    "ApiCallsTurnedAway",
 }
 
 
@@ -68,7 +72,7 @@ def run() -> Iterator[Run]:
     }
     with AwsProxy() as proxy, LocalStack(PARAMETERS) as stack:
         proxy.upstream = stack.aws.url
-        route(stack, proxy, "SECRETS_MANAGER", "EVENTBRIDGE")
+        route(stack, proxy, "SECRETS_MANAGER", "EVENTBRIDGE", "SFN")
         stack.cube.configure(device_faults={device: fault for fault, device in devices.items()})
         # Used up, refused, invalid, expired, unknown, and sent from the queue, one of them twice
         stack.enqueue(request(deviceId=devices["status:500"]))
@@ -100,8 +104,18 @@ def run() -> Iterator[Run]:
         Execution.start(stack, create_send_and_wait(stack), json.loads(request()))
         stack.enqueue(request(taskToken="of a task that is over"))
         wait_until("tasks", lambda: _names(stack) >= {"TasksAnswered", "TasksUnanswered", "EventsPublished"})
+        with proxy.applying(Rule("SendTaskSuccess", always(ACCESS_DENIED))):
+            stack.enqueue(request(taskToken="of a task that may not be answered"))
+            wait_until("a refused answer", lambda: "TaskAnswersRefused" in _names(stack))
         with proxy.applying(Rule("PutEvents", always(INTERNAL_ERROR))):
             wait_until("events that fail", lambda: _call(stack) and "EventsFailed" in _names(stack))
+        # Turned away, since another call has the only connection
+        taken = {"messageId": {"S": LEASES_KEY}, "place0": {"S": f"{time.time() + 30:.3f} another"}}
+        stack.aws.client("dynamodb").put_item(TableName=stack.outputs["MessagesTableName"], Item=taken)
+        assert _call(stack) == 429
+        stack.aws.client("dynamodb").delete_item(
+            TableName=stack.outputs["MessagesTableName"], Key={"messageId": {"S": LEASES_KEY}}
+        )
         # Throttled, which closes the gate
         stack.cube.configure(next_faults=["status:429"])
         wait_until("a closed gate", lambda: _call(stack) and "GateClosed" in _names(stack))

@@ -117,7 +117,8 @@ def test_the_table_is_encrypted_with_the_key() -> None:
 
     assert condition == "HasKmsKey"
     assert with_key == {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": {"Ref": "KmsKeyArn"}}
-    assert without_key == {"SSEEnabled": True}
+    # DynamoDB's own key: one of AWS's in KMS would be charged for
+    assert without_key == {"Ref": "AWS::NoValue"}
 
 
 def test_the_key_lets_in_the_services_that_have_no_role() -> None:

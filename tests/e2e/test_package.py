@@ -1,4 +1,4 @@
-"""`sam package`: what a deployment uploads, and what the Serverless Application Repository is given."""
+"""`sam package`: what a deployment uploads."""
 
 from __future__ import annotations
 
@@ -79,8 +79,3 @@ def test_everything_a_release_needs_is_uploaded(stack: LocalStack, tmp_path: Pat
         key = packaged["Resources"][name]["Properties"]["TemplateURL"].rpartition("/")[2]
         nested = yaml_parse(uploaded(stack, f"s3://{BUCKET}/{key}").decode())
         assert properties(nested) == properties(yaml_parse((ROOT / path).read_text("utf-8")))
-
-    # And so are the licence and the README that the Serverless Application Repository shows
-    application = packaged["Metadata"]["AWS::ServerlessRepo::Application"]
-    assert uploaded(stack, application["LicenseUrl"]) == (ROOT / "LICENSE").read_bytes()
-    assert uploaded(stack, application["ReadmeUrl"]) == (ROOT / "README.md").read_bytes()

@@ -71,6 +71,7 @@ class Deployment:
             CUBE_MAX_QPS="0",
             CUBE_DAILY_QUOTA="0",
             CUBE_MAX_CONNECTIONS="0",
+            API_CONNECTIONS="0",
         )
 
     def configure(self, **environment: str) -> None:

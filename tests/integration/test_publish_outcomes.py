@@ -297,6 +297,27 @@ class TestTasks:
         assert output.values("TasksUnanswered", ALL_ACCOUNTS) == [1]
         (warning,) = [log for log in output.logs if log["level"] == "WARNING"]
         assert warning["errors"] == ["TaskTimedOut"]
+        assert output.values("TaskAnswersRefused", ALL_ACCOUNTS) == []
+
+    @pytest.mark.parametrize("error", ["AccessDeniedException", "KmsAccessDeniedException", "KmsInvalidStateException"])
+    def test_that_may_not_be_answered_are_an_error_of_their_own_and_hold_nothing_up(
+        self, gateway: Deployment, publisher: Publisher, printed: Callable[[], Printed], error: str
+    ) -> None:
+        # Given a task that we are not allowed to answer, as every task is to a role that lost its permission
+        refused, other = message(taskToken=TOKEN), message(taskToken="waits")
+        publisher.services.refused[TOKEN] = error
+        gateway.consume(queue_event(refused, other))
+        printed()
+        # When
+        assert publisher.invoke(publisher.changes()) == []
+        # Then the events go out, and what the alarm watches counts it
+        output = printed()
+        assert [request_id for request_id, _ in publisher.published] == ids([refused, other])
+        assert output.values("TaskAnswersRefused", ALL_ACCOUNTS) == [1]
+        assert output.values("TasksUnanswered", ALL_ACCOUNTS) == [1]
+        (line,) = [log for log in output.logs if log["level"] == "ERROR"]
+        assert (line["message"], line["errors"]) == ("task not answered", [error])
+        assert TOKEN not in str(output.logs)
 
 
 def test_nothing_shows_content_or_token(

@@ -21,7 +21,7 @@ HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
 LAYERS = [
     {"api", "campaign_reports", "campaigns", "consumer", "publisher", "replies", "sending", "telemetry"},
     {"answers", "aws", "backoff", "client", "connection", "credentials", "dead_letters", "direct_calls", "records"}
-    | {"breaker", "gate_item", "objects", "outcome_events", "pacing", "queues", "quota", "settings"},
+    | {"breaker", "gate_item", "leases", "objects", "outcome_events", "pacing", "queues", "quota", "settings"},
     {"campaign_csv", "campaign_files", "content", "errors", "lanes", "models", "request_events", "signing"}
     | {"states", "ticks", "updates"}
     | {"api_events", "lenient_json"},
@@ -44,7 +44,7 @@ ONLY_IMPORTS: dict[str, set[str]] = {
     "models": {"content", "errors", "lenient_json", "signing"},
 }
 HANDLERS_IMPORT = {"api", "aws", "campaigns", "consumer", "models", "publisher", "replies", "sending", "settings"}
-HANDLERS_IMPORT |= {"api_events", "campaign_reports", "errors", "telemetry"}
+HANDLERS_IMPORT |= {"api_events", "campaign_reports", "errors", "leases", "telemetry"}
 
 each_module = pytest.mark.parametrize("name", MODULES)
 each_handler = pytest.mark.parametrize("path", HANDLERS, ids=lambda path: path.parent.name)

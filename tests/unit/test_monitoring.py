@@ -81,6 +81,8 @@ def test_everything_there_should_be_an_alarm_for_has_one() -> None:
         "quota",
         "unknown-outcomes",
         "failure-ratio",
+        "api-busy",
+        "task-answers-refused",
         "outcome-lag",
         "unpublished",
         "damaged-records",
@@ -178,7 +180,13 @@ def test_runbook_asks_for_outputs_and_parameters_that_the_stack_has() -> None:
         "ResourceNotFound",
         "TasksUnanswered",
     }
-    others |= {"AccessDeniedException", "ThrottlingException", "InternalFailure"}
+    others |= {
+        "KmsAccessDeniedException",
+        "KmsInvalidStateException",
+        "AccessDeniedException",
+        "ThrottlingException",
+        "InternalFailure",
+    }
     others |= {"ConnectTimeoutError", "EndpointConnectionError"}
     assert named - others <= TEMPLATE["Parameters"].keys()
     groups = [each["Properties"]["LogGroupName"]["Fn::Sub"] for each in RESOURCES.values() if "Logs" in each["Type"]]

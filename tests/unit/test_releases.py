@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
+from botocore.stub import Stubber
 from samtranslator.yaml_helper import yaml_parse
 
 from cube_sms import __version__
 from local.transform import transform
+from scripts.change_set import execute
+from tests.cloudformation import dangling, resolve
 
 ROOT = Path(__file__).parents[2]
 SAMCONFIG: dict[str, Any] = tomllib.loads((ROOT / "samconfig.toml").read_text("utf-8"))
@@ -29,7 +34,6 @@ NOT_VERSIONED = {
     "AutoPublishAliasAllProperties",
     "DeploymentPreference",
     "Events",
-    "ReservedConcurrentExecutions",
     "VersionDescription",
 }
 
@@ -169,23 +173,29 @@ def test_a_release_goes_through_uat_and_an_approval() -> None:
     assert release["defaults"]["run"]["shell"] == "bash"
 
 
-def test_the_applications_metadata_is_whole() -> None:
-    # Given what the Serverless Application Repository is told
-    application = template()["Metadata"]["AWS::ServerlessRepo::Application"]
+def test_a_release_that_is_rolled_back_leaves_no_version_behind() -> None:
+    # Given a stack with a change set
+    cloudformation = boto3.client(
+        "cloudformation", "eu-central-1", aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    with Stubber(cloudformation) as aws:
+        stack = {"StackName": "cube-sms-prod", "CreationTime": datetime.now(UTC)}
+        aws.add_response("describe_stacks", {"Stacks": [{**stack, "StackStatus": "UPDATE_COMPLETE"}]})
+        # Then it is executed so that what it made goes when it is rolled back
+        aws.add_response(
+            "execute_change_set",
+            {},
+            {"StackName": "cube-sms-prod", "ChangeSetName": "release", "RetainExceptOnCreate": True},
+        )
+        aws.add_response("describe_stacks", {"Stacks": [{**stack, "StackStatus": "UPDATE_COMPLETE"}]})
 
-    # Then nothing is missing, the version is the code's, and its files are there
-    assert application["SemanticVersion"] == __version__
+        # When it is executed
+        execute(cloudformation, "cube-sms-prod", "release")
+        aws.assert_no_pending_responses()
+
+
+def test_the_version_is_the_codes() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == __version__
-    assert re.fullmatch(r"[A-Za-z0-9-]{1,140}", application["Name"])
-    assert re.fullmatch(r"[a-z0-9](?:[a-z0-9]|-(?!-)){0,125}[a-z0-9]", application["Author"])
-    assert 0 < len(application["Description"]) <= 256
-    assert application["SpdxLicenseId"] == "MIT"
-    assert "MIT License" in (ROOT / application["LicenseUrl"]).read_text("utf-8")
-    assert (ROOT / application["ReadmeUrl"]).is_file()
-    assert 0 < len(application["Labels"]) <= 10
-    assert all(re.fullmatch(r"[A-Za-z0-9+\-_:/@]{1,127}", label) for label in application["Labels"])
-    assert application["HomePageUrl"].startswith("https://")
-    assert application["SourceCodeUrl"].startswith("https://")
 
 
 def test_everything_calls_the_alias() -> None:
@@ -237,28 +247,35 @@ def test_a_parameter_of_a_function_is_in_the_description_of_its_version() -> Non
 
 
 @pytest.mark.parametrize("function", of_type(template()["Resources"], "AWS::Serverless::Function"))
-def test_the_description_of_a_version_is_short_enough(function: str) -> None:
-    # Given the longest values that are likely: of every choice the longest, and 2 subnets in a security group
+def test_the_description_of_a_version_is_short_enough_whatever_is_chosen(function: str) -> None:
+    # Given the longest value that each parameter takes, and the choices that a description tells
     source = template()
-    (longest_name,) = re.findall(r"\{0,(\d+)\}", source["Parameters"]["EventBusName"]["AllowedPattern"])
-    likely = {
-        "VpcSubnetIds": "0123456789abcdef0,0123456789abcdef0",
-        "VpcSecurityGroupIds": "0123456789abcdef0",
-        "EventBusName": "x" * int(longest_name),
+    widest = {name: "x" * longest(declared) for name, declared in source["Parameters"].items()}
+    widest |= {
+        "VpcSubnetIds": ",".join(["subnet-0123456789abcdef0"] * 3),
+        "VpcSecurityGroupIds": ",".join(["sg-0123456789abcdef0"] * 2),
+        "QueueType": "fifo",
+        "ApiSnapStart": "PublishedVersions",
+        "DeploymentType": "AllAtOnce",
     }
-    text, _ = source["Resources"][function]["Properties"]["VersionDescription"]["Fn::Sub"]
-    likely |= {"Subnets": likely["VpcSubnetIds"], "Groups": likely["VpcSecurityGroupIds"], "Code": "1234"}
-
-    def longest(name: str) -> str:
-        declared = source["Parameters"].get(name, {})
-        values = [declared.get("Default", ""), *declared.get("AllowedValues", [])]
-        return likely.get(name) or max((str(value) for value in values), key=len)
+    assert all(len(value) == longest(source["Parameters"][name]) for name, value in widest.items() if "Ids" in name)
 
     # When they are put together
-    description = re.sub(r"\$\{(\w+)\}", lambda match: longest(match[1]), text)
+    resource = {"Type": "AWS::Lambda::Version", "Properties": source["Resources"][function]["Properties"]}
+    resolved = resolve({**source, "Resources": {"Version": resource}, "Outputs": {}}, widest)
+    description = resolved["Resources"]["Version"]["Properties"]["VersionDescription"]
 
     # Then Lambda takes it
-    assert len(description) <= 256 - 20
+    assert widest["LogLevel"] in description
+    assert len(description) <= 256
+
+
+def longest(declared: dict[str, Any]) -> int:
+    """Return the most characters that a parameter's value can have."""
+    if "AllowedValues" in declared:
+        return max(map(len, declared["AllowedValues"]))
+    pattern: Any = re._parser.parse(declared["AllowedPattern"])  # type: ignore[attr-defined]
+    return min(int(pattern.getwidth()[1]), int(declared.get("MaxLength", 4096)))
 
 
 def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen() -> None:
@@ -273,9 +290,12 @@ def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen() -> None
 
 
 def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
-    # When SAM transforms the template for releases at once, and for gradual ones
+    # When SAM transforms the template for releases at once, and for gradual ones, with campaigns and without
     at_once = transformed(template())
-    gradual = transformed(template(), DeploymentType="Canary10Percent5Minutes")
+    made = transform(template(), {"DeploymentType": "Canary10Percent5Minutes"})
+    gradual = made["Resources"]
+    chosen = {"DeploymentType": "Canary10Percent5Minutes"}
+    without, with_campaigns = (resolve(made, chosen | {"Campaigns": campaigns}) for campaigns in ("false", "true"))
 
     # Then CodeDeploy has a part in the latter alone, looks at an alarm for each function, and has no role of SAM's
     assert not [name for name, resource in at_once.items() if "CodeDeploy" in resource["Type"]]
@@ -284,7 +304,10 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
     alarms = [group["Properties"]["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups]
     functions = of_type(template()["Resources"], "AWS::Serverless::Function")
     assert sorted(alarms) == sorted(name.replace("Function", "ErrorsAlarm") for name in functions)
-    assert gradual.keys() >= set(alarms)
+    # A function that is not made has no group that looks at its alarm, which is not made either
+    assert len(of_type(with_campaigns["Resources"], "AWS::CodeDeploy::DeploymentGroup")) == len(functions)
+    assert len(of_type(without["Resources"], "AWS::CodeDeploy::DeploymentGroup")) == len(functions) - 1
+    assert dangling(without) == dangling(with_campaigns) == []
     assert all("UpdatePolicy" in alias for alias in of_type(gradual, "AWS::Lambda::Alias").values())
     assert all("ReleaseRole" in str(group["Properties"]["ServiceRoleArn"]) for group in groups)
     assert "CodeDeployServiceRole" not in gradual

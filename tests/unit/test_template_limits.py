@@ -11,6 +11,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.parameters import broken_rules
 from local.transform import transform
+from tests.cloudformation import resolve
 
 TEMPLATE: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
@@ -19,13 +20,13 @@ RULES: dict[str, dict[str, Any]] = TEMPLATE["Rules"]
 QUEUE, SEND, API, MAX = (
     "QueueMaximumConcurrency",
     "QueueSendConcurrency",
-    "ApiReservedConcurrency",
+    "ApiConnections",
     "CubeMaxConnections",
 )
 SUBNETS, GROUPS = "VpcSubnetIds", "VpcSecurityGroupIds"
 DEFAULTS = {name: str(parameter["Default"]) for name, parameter in PARAMETERS.items()}
 
-SOME_SUBNETS, SOME_GROUPS = "subnet-0a1b, subnet-2c3d", "sg-4e5f"
+SOME_SUBNETS, SOME_GROUPS = "subnet-0a1b2c3d,subnet-4e5f6a7b", "sg-8c9d0e1f"
 
 
 def refusals(parameters: dict[str, str]) -> list[str]:
@@ -69,8 +70,8 @@ def test_defaults_are_accepted() -> None:
 
 def test_every_combination_is_decided_as_arithmetic_would() -> None:
     # Given every value there is to choose, and of the queue's concurrency those beyond all that the rule names
-    send, api, most = (PARAMETERS[name]["AllowedValues"] for name in (SEND, API, MAX))
-    queue = [*range(PARAMETERS[QUEUE]["MinValue"], 2 * max(most) + 2), PARAMETERS[QUEUE]["MaxValue"]]
+    send, api, most = ([int(value) for value in PARAMETERS[name]["AllowedValues"]] for name in (SEND, API, MAX))
+    queue = [*range(2, 2 * max(most) + 2), 1000]
 
     # When each of them meets each other
     wrong = [
@@ -128,8 +129,8 @@ def test_number_in_another_spelling_slips_through_nowhere(name: str, spelling: s
     assert refusals(excessive)
 
 
-@pytest.mark.parametrize("none", ["", " "])
-def test_subnets_and_security_groups_go_together(none: str) -> None:
+def test_subnets_and_security_groups_go_together() -> None:
+    none = ""
     assert refusals({SUBNETS: SOME_SUBNETS, GROUPS: SOME_GROUPS}) == []
     assert refusals({SUBNETS: none, GROUPS: none}) == []
     for half in ({SUBNETS: SOME_SUBNETS, GROUPS: none}, {SUBNETS: none, GROUPS: SOME_GROUPS}):
@@ -149,7 +150,6 @@ def test_rule_is_one_that_cloudformation_takes(name: str) -> None:
         "Fn::Not",
         "Fn::Equals",
         "Fn::Contains",
-        "Fn::EachMemberEquals",
     }
     assert {operand for function, operand in used if function == "Ref"} <= PARAMETERS.keys()
     # Never a number where CloudFormation compares strings.
@@ -168,19 +168,73 @@ def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.Monk
     # When it is transformed
     transformed = transform(template)
 
-    # Then the rules are in it, and every function knows the limits
+    # Then the rules are in it, and every function that sends knows the limits
     assert transformed["Rules"] == RULES
+    # (AWS bounds the queue's share, and the API's workers keep to theirs: a new account has no concurrency to reserve)
+    assert "ReservedConcurrentExecutions" not in str(transformed)
+    mapping = transformed["Resources"]["SendFromQueueFunctionMessages"]["Properties"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": QUEUE}}
     resources = transformed["Resources"].values()
     deployed = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::Lambda::Function"]
     assert len(deployed) == str(TEMPLATE["Resources"]).count("AWS::Serverless::Function'")
     for function in deployed:
         variables = function["Environment"]["Variables"]
-        assert variables["CUBE_MAX_QPS"] == {"Ref": "CubeMaxQps"}
-        assert variables["CUBE_DAILY_QUOTA"] == {"Ref": "CubeDailyQuota"}
-        assert variables["CUBE_MAX_CONNECTIONS"] == {"Ref": "CubeMaxConnections"}
+        if "CUBE_BASE_URL" in variables:
+            assert variables["CUBE_MAX_QPS"] == {"Ref": "CubeMaxQps"}
+            assert variables["CUBE_DAILY_QUOTA"] == {"Ref": "CubeDailyQuota"}
+            assert variables["CUBE_MAX_CONNECTIONS"] == {"Ref": "CubeMaxConnections"}
+            assert variables["API_CONNECTIONS"] == {"Ref": "ApiConnections"}
         # And is in the VPC where there is one
         assert "VpcConfig" in function
         assert outside_of_vpc(function)["VpcConfig"] == {"Ref": "AWS::NoValue"}
+
+
+NETWORKS = {
+    "one of each": ([f"subnet-{1:017x}"], [f"sg-{1:017x}"]),
+    "two subnets": ([f"subnet-{n:017x}" for n in range(2)], [f"sg-{1:017x}"]),
+    "as many as there may be": ([f"subnet-{n:017x}" for n in range(3)], [f"sg-{n:017x}" for n in range(2)]),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_lambda_may_do_in_a_vpc_what_it_looks_for_and_the_code_nothing(network: str) -> None:
+    # Given the roles in a VPC
+    subnets, groups = NETWORKS[network]
+    chosen = {SUBNETS: ",".join(subnets), GROUPS: ",".join(groups), "Campaigns": "true"}
+    resources = resolve({**TEMPLATE, "Outputs": {}}, chosen)["Resources"]
+    policies = [
+        policy["PolicyDocument"]["Statement"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::IAM::Role"
+        for policy in resource["Properties"]["Policies"]
+        if policy["PolicyName"] == "NetworkInterfaces"
+    ]
+    assert len(policies) == str(TEMPLATE["Resources"]).count("AWS::Serverless::Function'")
+    for create, manage, deny in policies:
+        # Then interfaces are made in these subnets and groups alone, with no condition that Lambda's check would fail
+        assert create["Action"] == "ec2:CreateNetworkInterface"
+        prefix = "arn:aws:ec2:eu-central-1"
+        assert set(create["Resource"]) == {
+            f"{prefix}:123456789012:network-interface/*",
+            *(f"{prefix}:*:subnet/{subnet}" for subnet in subnets),
+            *(f"{prefix}:*:security-group/{group}" for group in groups),
+        }
+        assert "Condition" not in create
+        # And what Lambda asks for with every resource is given for every one
+        assert manage["Resource"] == "*"
+        assert {action.removeprefix("ec2:") for action in manage["Action"]} == {
+            "DescribeNetworkInterfaces",
+            "DescribeSubnets",
+            "DeleteNetworkInterface",
+            "AssignPrivateIpAddresses",
+            "UnassignPrivateIpAddresses",
+        }
+        assert "Condition" not in manage
+        # And none of it to the function's own code
+        assert deny["Effect"] == "Deny"
+        assert deny["Resource"] == "*"
+        assert {create["Action"], *manage["Action"]} <= set(deny["Action"])
+        assert deny["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
 
 
 def test_network_permissions_are_given_in_a_vpc_alone() -> None:

@@ -28,6 +28,10 @@ ACTIONS_WITHOUT_RESOURCES = {
     "dynamodb:ListStreams",
     "ec2:DescribeNetworkInterfaces",
     "ec2:DescribeSubnets",
+    # These know some. But Lambda refuses a role that may not do them with all.
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
 }
 
 

@@ -8,19 +8,23 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
+from .errors import NotNowError, RecordsUnavailableError
 from .models import DEFAULT_ACCOUNT, is_identity, parse_send_request
 from .queues import is_fifo, refuse_too_large
 from .replies import prefers_async, problem, reply_to_outcome, reply_to_queued, reply_to_record
+from .sending import Outcome
+from .states import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_sqs import SQSClient
 
+    from .leases import ConnectionLeases
     from .models import SendRequest
     from .pacing import GateStatus
     from .replies import Reply
-    from .sending import Outcome, Sender
+    from .sending import Sender
     from .settings import Settings
 
 # Kept free at the end of an invocation, for the metrics and the answer.
@@ -60,6 +64,8 @@ class MessagesApi:
         Sends one message.
     sqs : SQSClient
         boto3's client.
+    leases : ConnectionLeases
+        The connections that all workers of the API have together.
     settings : Settings
         The deployment's settings.
     clock : Callable[[], float]
@@ -67,9 +73,16 @@ class MessagesApi:
     """
 
     def __init__(
-        self, sender: Sender, sqs: SQSClient, settings: Settings, *, clock: Callable[[], float] = time.time
+        self,
+        sender: Sender,
+        sqs: SQSClient,
+        leases: ConnectionLeases,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._sender = sender
+        self._leases = leases
         self._sqs = sqs
         self._settings = settings
         self._clock = clock
@@ -115,10 +128,17 @@ class MessagesApi:
             self._enqueue(request)
             return Posted(request, None, reply_to_queued(request, path))
         try:
-            outcome = self._sender.send(request, deadline=self._clock() + time_left - RESERVED_SECONDS)
-        finally:
-            self._sender.rest()
+            outcome = self._send(request, self._clock() + time_left)
+        except (NotNowError, RecordsUnavailableError) as error:
+            outcome = Outcome(state=State.RETRYING, error=error)
         return Posted(request, outcome, reply_to_outcome(request, outcome, self._clock()))
+
+    def _send(self, request: SendRequest, cut_off_at: float) -> Outcome:
+        with self._leases.hold(until=cut_off_at):
+            try:
+                return self._sender.send(request, deadline=cut_off_at - RESERVED_SECONDS)
+            finally:
+                self._sender.rest()
 
     def _enqueue(self, request: SendRequest) -> None:
         url = self._settings.send_queue_url

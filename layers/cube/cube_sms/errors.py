@@ -190,6 +190,19 @@ class GateClosedError(NotNowError):
         self.reason = reason
 
 
+class ConnectionsTakenError(NotNowError):
+    """Other calls have every connection to Cube that the API may open.
+
+    Parameters
+    ----------
+    until : float
+        Seconds since the epoch from when on it is worth another try.
+    """
+
+    def __init__(self, until: float) -> None:
+        super().__init__("every connection to Cube is taken", until)
+
+
 class CredentialsError(Exception):
     """The account's credentials cannot be had; the message names what is missing and never shows a value."""
 

@@ -30,10 +30,11 @@ PUT_PAUSES = (0.1, 0.5, 2.0)
 
 # What Step Functions says of a token, and not of the call: the task is over, the token is none or another account's,
 # the state machine's key is not for us. Nobody's events must wait for somebody else's token.
-_NOBODY_WAITS = frozenset(
-    {"TaskDoesNotExist", "TaskTimedOut", "InvalidToken", "InvalidOutput", "ValidationException"}
-    | {"AccessDeniedException", "KmsAccessDeniedException", "KmsInvalidStateException"}
-)
+_NOBODY_WAITS = frozenset({"TaskDoesNotExist", "TaskTimedOut", "InvalidToken", "InvalidOutput", "ValidationException"})
+
+# What it says where we may not answer. A workflow's key may be why, and must not hold up everybody's events either.
+# But our own role may be, and then every workflow waits in vain: these are counted for themselves, and alarm.
+_REFUSED = frozenset({"AccessDeniedException", "KmsAccessDeniedException", "KmsInvalidStateException"})
 
 
 @dataclass(slots=True)
@@ -69,6 +70,11 @@ class Published:
     error: str | None = None
     spoiled: SpoiledRecordError | None = None
     comes_again: bool = False
+
+    @property
+    def refused(self) -> int:
+        """How many of the answers that were not taken we were not allowed to give."""
+        return sum(error in _REFUSED for error in self.unanswered)
 
 
 class OutcomePublisher:
@@ -153,7 +159,7 @@ class OutcomePublisher:
             else:
                 client.send_task_failure(taskToken=token, error=f"CubeSms.{ended.outcome}", cause=detail)
         except ClientError as error:
-            if _name(error) not in _NOBODY_WAITS:
+            if _name(error) not in _NOBODY_WAITS | _REFUSED:
                 raise
             return _name(error)
         return None

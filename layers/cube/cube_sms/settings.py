@@ -34,8 +34,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cube_max_qps, cube_daily_quota : Limit
         Queries a second and a day (UTC) that the provider allows, all workers together.
     cube_max_connections : Limit
-        Connections that the provider allows, all workers together. The deployment keeps to it; the functions only leave
-        none open behind them where there is a limit.
+        Connections that the provider allows, all workers together. The functions leave none open behind them where
+        there is a limit.
+    api_connections : Limit
+        Connections of them that the workers of the API have, all together. Those of the queue have the rest, and AWS
+        bounds how many they are.
     cube_connect_timeout, cube_read_timeout : float
         Seconds to connect, and for the whole answer after that.
     cube_language : {"zh-CN", "en-US"}
@@ -56,8 +59,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds the credentials are kept before they are fetched again.
     record_retention_days : int
         Days a record is kept after its last claim.
-    event_bus : str
-        Name or ARN of the bus that outcome events go to.
     """
 
     cube_base_url: str
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cube_max_qps: Limit = Limit(10)
     cube_daily_quota: Limit = Limit(5000)
     cube_max_connections: Limit = Limit(3)
+    api_connections: Limit = Limit(1)
     cube_connect_timeout: float = 3.0
     cube_read_timeout: float = 10.0
     cube_language: Literal["zh-CN", "en-US"] = "zh-CN"
@@ -79,7 +81,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_send_concurrency: int = 1
     secret_max_age: float = 300.0
     record_retention_days: int = 30
-    event_bus: str = "default"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

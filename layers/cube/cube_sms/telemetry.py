@@ -17,6 +17,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from .errors import (
+    ConnectionsTakenError,
     CredentialsError,
     CubeAuthenticationError,
     CubeError,
@@ -157,6 +158,8 @@ class Telemetry:
         """Report what became of a request to the API."""
         if posted.outcome:
             self.sent(posted.request, posted.outcome, correlation_id)
+            if isinstance(posted.outcome.error, ConnectionsTakenError):
+                self._share(ALL_ACCOUNTS, "ApiCallsTurnedAway", MetricUnit.Count, 1)
         else:
             self._log("info", "message queued", correlation_id, **_identity(posted.request))
 
@@ -185,8 +188,11 @@ class Telemetry:
         if published.answered:
             self._share(ALL_ACCOUNTS, "TasksAnswered", MetricUnit.Count, published.answered)
         if published.unanswered:
-            self._log("warning", "task not answered", published.sequence_number, errors=published.unanswered)
+            level = "error" if published.refused else "warning"
+            self._log(level, "task not answered", published.sequence_number, errors=published.unanswered)
             self._share(ALL_ACCOUNTS, "TasksUnanswered", MetricUnit.Count, len(published.unanswered))
+        if published.refused:
+            self._share(ALL_ACCOUNTS, "TaskAnswersRefused", MetricUnit.Count, published.refused)
 
     def failed(self, error: Exception, correlation_id: str, **details: Any) -> None:
         """Report a request that could not be dealt with.

@@ -1,0 +1,28 @@
+"""The commands of the documents: none of them undoes what samconfig.toml says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+# Stacks of its own, with the parameters that each step names.
+FIRST_DEPLOYMENT = ROOT / "docs" / "first-deployment.md"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != FIRST_DEPLOYMENT], ids=lambda page: page.name)
+def test_no_command_takes_the_place_of_an_environments_parameters(page: Path) -> None:
+    # On the command line they replace the whole list of samconfig.toml, and with it the production address
+    commands = re.findall(r"^ *```(?:bash|console)\n(.*?)^ *```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    assert [command for command in commands if "--parameter-overrides" in command] == []
+
+
+def test_steps_of_the_first_deployment_are_numbered_and_say_what_is_expected() -> None:
+    rows = re.findall(r"^\| (\d+)\. (.*) \|$", FIRST_DEPLOYMENT.read_text("utf-8"), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+    assert all(len(re.split(r" \| ", row)) == 3 for _, row in rows)
+    assert len(rows) >= 30
