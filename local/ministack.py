@@ -122,7 +122,7 @@ class MiniStack(Child):
         context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None
         url = f"{self.url}/_ministack/health"
         try:
-            with urllib.request.urlopen(url, timeout=5, context=context) as answer:  # noqa: S310 # nosec B310 # loopback
+            with urllib.request.urlopen(url, timeout=5, context=context) as answer:  # noqa: S310 # nosec B310 # loopback alone
                 health = json.load(answer)
         except (HTTPException, ValueError) as error:
             raise ConnectionError("not MiniStack") from error

@@ -52,23 +52,9 @@ def _faults(declared: Mapping[str, Any], name: str, text: str) -> Iterator[str]:
     if text not in [str(value) for value in parameter.get("AllowedValues", [text])]:
         yield f"{name} must be one of {', '.join(map(str, parameter['AllowedValues']))}, not {text!r}."
         return
-    if parameter["Type"] == "Number":
-        yield from _faults_of_number(parameter, name, text)
     pattern = parameter.get("AllowedPattern", r"(?s).*")
     if not all(re.fullmatch(pattern, member) for member in (_members(text) if _is_list(parameter) else [text])):
         yield f"{name} {parameter.get('ConstraintDescription', f'must match {pattern}')}, not {text!r}."
-
-
-def _faults_of_number(parameter: Mapping[str, Any], name: str, text: str) -> Iterator[str]:
-    try:
-        # CloudFormation takes decimals too, which no resource and no function of ours does.
-        number = int(text)
-    except ValueError:
-        yield f"{name} must be a whole number, not {text!r}."
-        return
-    least, most = parameter.get("MinValue", number), parameter.get("MaxValue", number)
-    if not least <= number <= most:
-        yield f"{name} must be from {least} to {most}, not {text}."
 
 
 def _is_list(parameter: Mapping[str, Any]) -> bool:

@@ -138,7 +138,7 @@ class _Resolver:
                 return items[int(index)]
             case "Fn::Join", [delimiter, list(items)] if all(isinstance(item, str) for item in items):
                 return delimiter.join(items)
-        assert function in ("Fn::Join", "Fn::Split"), function
+        assert function in ("Fn::Join", "Fn::Select", "Fn::Split"), function
         return {function: known}
 
     def _substituted(self, operands: Any) -> Any:

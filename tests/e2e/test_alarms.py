@@ -156,7 +156,7 @@ def test_every_alarm_watches_metrics_that_are_emitted(run: Run) -> None:
     resources = yaml_parse(TEMPLATE.read_text("utf-8"))["Resources"].items()
     alarms = {name: each["Properties"] for name, each in resources if each["Type"] == "AWS::CloudWatch::Alarm"}
     watched = {name: _watched(alarm) for name, alarm in alarms.items()}
-    assert sum(map(len, watched.values())) == 11
+    assert sum(map(len, watched.values())) == 13
     # Then each metric of ours was emitted, with these very dimensions
     assert {name: missing for name, each in watched.items() if (missing := set(each) - run.metrics)} == {}
 

@@ -196,7 +196,10 @@ def test_local_stack_has_the_parameters_it_is_given_until_ctrl_c() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["Campaign=true", "CubeDailyQuota=many"], "CubeDailyQuota must be a whole number, not 'many'."),
+        (
+            ["Campaign=true", "CubeDailyQuota=many"],
+            "CubeDailyQuota must be a whole number from 0 to 100000000, not 'many'.",
+        ),
         (["Campaigns"], "'Campaigns' is not of the form NAME=VALUE."),
         (["CubeBaseUrl=https://example.org"], "CubeBaseUrl is the simulator's address here."),
         (["--cube=--qps=-1"], "qps: must be a whole number, 0 or more"),

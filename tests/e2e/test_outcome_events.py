@@ -17,6 +17,7 @@ from local.workflows import Execution, create_send_and_wait, put_request_event
 from tests.e2e.aws_proxy import INTERNAL_ERROR, THROTTLED, Rule, always, at_random, change_environment, route
 from tests.e2e.event_faults import ANSWER_TASK, PUT_EVENTS, EventsProxy, PublisherReaper
 from tests.e2e.outcomes import OutcomeConsumer
+from tests.e2e.scripts import run_script
 from tests.e2e.stream_poller import StreamPoller
 from tests.e2e.test_dead_letters import dlq
 from tests.e2e.test_replay_outcomes import replay, unpublished
@@ -130,7 +131,8 @@ def test_request_event_that_is_refused_can_be_put_back(stack: LocalStack, consum
     stack.put_credentials({**accounts, "new": accounts["default"]})
     change_environment(stack, RESTARTED_AFTER=event_id)
     # Looking at the letter has hidden it for a moment.
-    wait_until("it to be put back", lambda: ", 1 put back" in dlq(stack, "redrive", "--request-id", event_id))
+    redrive = ("dlq", "redrive", "--request-id", event_id, "--wait", "0")
+    wait_until("it to be put back", lambda: run_script(stack, *redrive).stdout.startswith("1 put back onto"))
 
     # Then it is sent under the event's id
     (detail,) = wait_until("its event", lambda: consumer.details(event_id))

@@ -263,7 +263,9 @@ def test_the_description_of_a_version_is_short_enough_whatever_is_chosen(functio
     # When they are put together
     resource = {"Type": "AWS::Lambda::Version", "Properties": source["Resources"][function]["Properties"]}
     resolved = resolve({**source, "Resources": {"Version": resource}, "Outputs": {}}, widest)
-    description = resolved["Resources"]["Version"]["Properties"]["VersionDescription"]
+    text = resolved["Resources"]["Version"]["Properties"]["VersionDescription"]["Fn::Sub"]
+    # The version of the layer, of which there will never be more.
+    description = text.replace("${CubeLayer}", "999999")
 
     # Then Lambda takes it
     assert widest["LogLevel"] in description
@@ -306,7 +308,8 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
     assert sorted(alarms) == sorted(name.replace("Function", "ErrorsAlarm") for name in functions)
     # A function that is not made has no group that looks at its alarm, which is not made either
     assert len(of_type(with_campaigns["Resources"], "AWS::CodeDeploy::DeploymentGroup")) == len(functions)
-    assert len(of_type(without["Resources"], "AWS::CodeDeploy::DeploymentGroup")) == len(functions) - 1
+    always = [each for each in functions.values() if "Condition" not in each]
+    assert len(of_type(without["Resources"], "AWS::CodeDeploy::DeploymentGroup")) == len(always) < len(functions)
     assert dangling(without) == dangling(with_campaigns) == []
     assert all("UpdatePolicy" in alias for alias in of_type(gradual, "AWS::Lambda::Alias").values())
     assert all("ReleaseRole" in str(group["Properties"]["ServiceRoleArn"]) for group in groups)

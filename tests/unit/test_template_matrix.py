@@ -156,7 +156,8 @@ def test_linter_has_nothing_against_what_the_transform_makes_of_a_gradual_releas
     template["Resources"] = _met("ReleaseIsGradual", template["Resources"])
 
     # Then with all other conditions open, W1001 tells of a reference to what may not be made
-    assert faults(template, *UNUSED) == []
+    # Into a layer's description SAM puts what it has for the parameters, and leaves the function.
+    assert faults(template, *UNUSED, "W1020") == []
 
 
 def test_matrix_decides_every_condition_both_ways() -> None:

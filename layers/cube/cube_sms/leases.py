@@ -50,6 +50,8 @@ class ConnectionLeases:
         Seconds since the epoch.
     sleep : Callable[[float], None]
         Waits a number of seconds.
+    uniform : Callable[[float, float], float]
+        The source of randomness.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class ConnectionLeases:
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._client = client
         self._table = table
         self._places = [f"place{index}" for index in range(count)]
         self._clock = clock
         self._sleep = sleep
+        self._uniform = uniform
         # The item as it was last seen, in DynamoDB's types.
         self._seen: dict[str, Any] = {}
 
@@ -103,7 +107,7 @@ class ConnectionLeases:
         while self._clock() < give_up_at:
             place = next(filter(self._is_free, self._places), None)
             if place is None:
-                self._sleep(PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+                self._sleep(PAUSE * self._uniform(0.5, 1.5))
                 # Nothing tells when a place is given back but one more write.
                 self._seen = {}
             elif self._write("SET #place = :lease", place, self._seen.get(place), lease):
