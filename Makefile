@@ -13,6 +13,8 @@ RUNTIME := .runtime
 # `sam build` wants a python3.13 on PATH.
 export PATH := $(CURDIR)/$(DEV)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# Each of the many processes of a run would compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -117,7 +117,7 @@ def run() -> Iterator[Run]:
             TableName=stack.outputs["MessagesTableName"], Key={"messageId": {"S": LEASES_KEY}}
         )
         # Throttled, which closes the gate
-        stack.cube.configure(next_faults=["status:429"])
+        stack.cube.configure(next_faults=["status:429+10"])
         wait_until("a closed gate", lambda: _call(stack) and "GateClosed" in _names(stack))
         wait_until("every metric", lambda: _names(stack) >= EVERYTHING)
         yield Run(set(emitted(stack.metrics())), stack.outcomes(), stack)

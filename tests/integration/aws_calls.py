@@ -23,6 +23,8 @@ class AwsCalls:
 
     def __init__(self) -> None:
         self.operations: list[str] = []
+        # For how many seconds each message was hidden when it was last put back, by its receipt handle.
+        self.hidden: dict[str, int] = {}
         self._failures: dict[str, list[bool]] = {}
         self._actions: dict[tuple[str, int], Callable[[], object]] = {}
         self._one_at_a_time = threading.RLock()
@@ -32,6 +34,8 @@ class AwsCalls:
         self._events.register("after-call", self._after)
         self._events.register("after-call-error", self._after)
         self._events.register("provide-client-params.sqs.SendMessage", refuse_as_sqs)
+        self._events.register("provide-client-params.sqs.ChangeMessageVisibility", self._note_hidden)
+        self._events.register("provide-client-params.sqs.ChangeMessageVisibilityBatch", self._note_hidden)
 
     def stop(self) -> None:
         """See no more clients."""
@@ -39,6 +43,8 @@ class AwsCalls:
         self._events.unregister("after-call", self._after)
         self._events.unregister("after-call-error", self._after)
         self._events.unregister("provide-client-params.sqs.SendMessage", refuse_as_sqs)
+        self._events.unregister("provide-client-params.sqs.ChangeMessageVisibility", self._note_hidden)
+        self._events.unregister("provide-client-params.sqs.ChangeMessageVisibilityBatch", self._note_hidden)
 
     def clear(self) -> None:
         """Forget the calls that were made."""
@@ -55,6 +61,10 @@ class AwsCalls:
     def recover(self) -> None:
         """Let no call fail any more."""
         self._failures.clear()
+
+    def _note_hidden(self, params: dict[str, Any], **_: Any) -> None:
+        for entry in params.get("Entries", [params]):
+            self.hidden[entry["ReceiptHandle"]] = entry["VisibilityTimeout"]
 
     def _before(self, model: Any, params: dict[str, Any], **_: Any) -> Any:
         self._one_at_a_time.acquire()
