@@ -83,7 +83,7 @@ check-checkov:
 
 # Tests wait more than they work, so that there are more workers than processors. A file is one worker's, which makes
 # the stacks it needs; tests/conftest.py has the order.
-WORKERS ?= 6
+WORKERS ?= 5
 FILE ?= tests
 PYTEST = $(DEV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
