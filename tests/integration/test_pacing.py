@@ -185,11 +185,11 @@ class TestRate:
         event = gateway.deliver(messages(5))
         # When
         failures = gateway.consume(event, RunningContext(25.2))
-        # Then two are sent, and the rest comes back after the second that is now running
-        assert (len(failures), cube.stats()["accepted"]) == (3, 2)
-        hidden = [seconds for seconds in gateway.hidden() if seconds < HASTE]
-        assert len(hidden) == 3
-        assert min(hidden) > 0.5
+        # Then two are sent, or one if the machine is slow, and the rest comes back after that second
+        assert 1 <= cube.stats()["accepted"] == 5 - len(failures) <= 2
+        left = [record["receiptHandle"] for record in event["Records"] if record["messageId"] in failures]
+        hidden = [gateway.aws_calls.hidden[handle] for handle in left]
+        assert all(1 <= seconds <= 3 for seconds in hidden)
         assert not any(has_record(gateway, failure) for failure in failures)
 
     def test_caller_whose_slot_is_too_far_is_told_that_and_not_that_the_gate_is_closed(
