@@ -101,6 +101,7 @@ def settings(aws_url: str = _NOWHERE, cube_url: str = "https://cube.invalid/cube
         "CUBE_MAX_QPS": "0",
         "CUBE_DAILY_QUOTA": "0",
         "CUBE_MAX_CONNECTIONS": "0",
+        "API_CONNECTIONS": "0",
     }
 
 

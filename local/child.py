@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.command import CommandError
+from local.command import CommandError, uninterrupted
 from local.stoppable import Stoppable
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class Child(Stoppable):
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
-        return self._process.poll() is None
+        with uninterrupted():
+            return self._process.poll() is None
 
     def stop(self) -> None:
         """Stop it and its own children, and remove what it had on disk."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -44,6 +45,16 @@ def run(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("Interrupted. Everything it had started is stopped.", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let what interrupts a command wait until the end of this context: some calls leave a lock behind otherwise."""
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _interrupt(*_: object) -> None:

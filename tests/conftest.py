@@ -20,6 +20,7 @@ SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
 # Files that take longest come first, so that the end of a run does not wait for one of them. The others follow by their
 # folder: what waits for a stack before what does not.
 LONGEST = (
+    "unit/test_template_matrix.py",
     "integration/test_fifo_properties.py",
     "e2e/test_fifo.py",
     "e2e/test_pacing.py",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from local.command import CommandError
+from local.command import CommandError, uninterrupted
 from local.cube_simulator.config import camel_case
 from local.stoppable import Stoppable
 
@@ -92,7 +92,8 @@ class CubeSimulator(Stoppable):
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
-        return self._process.poll() is None
+        with uninterrupted():
+            return self._process.poll() is None
 
     def stop(self) -> int:
         """Stop the child, and return its exit code."""
