@@ -110,7 +110,7 @@ def started(*command: str) -> Iterator[Started]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_as_a_person_does,
     ) as process:
         os.close(its_end)
         assert process.stdout
@@ -125,6 +125,13 @@ def started(*command: str) -> Iterator[Started]:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
             os.close(terminal)
+
+
+def _as_a_person_does() -> None:
+    # A shell that runs the tests in the background has Ctrl-C ignored in all that it starts.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def descendants(pid: int) -> list[int]:
