@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from .errors import GateClosedError, NoSlotError
-from .gate_item import REMEMBERED_SECONDS
+from .gate_item import DAY, REMEMBERED_SECONDS
 from .lanes import HANDOVER
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from .gate_item import GateItem
     from .updates import ConditionalUpdate
-
-DAY = 86_400
 
 
 class DailyQuota:
