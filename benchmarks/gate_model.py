@@ -23,15 +23,16 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 sys.path.append(str(Path(__file__).parents[1] / "layers" / "cube"))
 
-from cube_sms.client import CubeAnswer
-from cube_sms.errors import NotNowError, RecordsUnavailableError
-from cube_sms.pacing import Gate
+from cube_sms.pacing.errors import NotNowError
+from cube_sms.pacing.gate import Gate
+from cube_sms.platform.errors import RecordsUnavailableError
+from cube_sms.provider.base import CubeAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from cube_sms.errors import CubeError
-    from cube_sms.pacing import Slot
+    from cube_sms.pacing.gate import Slot
+    from cube_sms.provider.base import CubeError
 
 type Pause = Generator[float]
 type Item = dict[str, dict[str, str]]

@@ -10,7 +10,8 @@ import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.gate_model import NOON, ModelWorker, Queue, World, busiest_window
-from cube_sms.errors import NotNowError, RecordsUnavailableError
+from cube_sms.pacing.errors import NotNowError
+from cube_sms.platform.errors import RecordsUnavailableError
 
 if TYPE_CHECKING:
     from benchmarks.gate_model import Pause

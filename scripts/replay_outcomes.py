@@ -23,8 +23,8 @@ import boto3
 # Who publishes a record reads it so.
 sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "cube"))
 
-from cube_sms.errors import SpoiledRecordError
-from cube_sms.records import REFUSED_KEY, read_record, read_refusal
+from cube_sms.delivery.errors import SpoiledRecordError
+from cube_sms.delivery.records import REFUSED_KEY, read_record, read_refusal
 from scripts.deployment import OperatorError, run, stack_outputs
 from scripts.queue_look import Look
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from cube_sms.models import send_request_schema
-from cube_sms.outcome_events import SOURCE
-from cube_sms.request_events import DETAIL_TYPE
-from cube_sms.states import State
+from cube_sms.delivery.states import State
+from cube_sms.outcomes.events import SOURCE
+from cube_sms.request.envelopes import DETAIL_TYPE
+from cube_sms.request.models import send_request_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from cube_sms.credentials import Credentials
-from cube_sms.models import SendRequest, parse_send_request
+from cube_sms.provider.csss.credentials import CsssCredentials
+from cube_sms.request.models import SendRequest, parse_send_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ EVENTS = Path(__file__).parents[1] / "events"
 DEVICE = "89314404000939952215"
 ACCESS_CODE = "P002276"
 SECRET = "kX7-secret-of-the-default-account"
-CREDENTIALS = Credentials(ACCESS_CODE, SECRET)
+CREDENTIALS = CsssCredentials(ACCESS_CODE, SECRET)
 
 START = 1_800_000_000.0
 

@@ -6,7 +6,7 @@ import hmac
 from typing import Any
 
 from benchmarks.inside.timing import interleaved
-from cube_sms.signing import canonical_json, sign
+from cube_sms.provider.csss.signing import canonical_json, sign
 
 SECRET = "test-secret"
 PARAMETERS = {

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.aws import OBJECTS_CONFIG
-from cube_sms.campaigns import Campaign, CampaignPreparer
-from cube_sms.errors import InvalidCampaignError
-from cube_sms.settings import Settings
-from cube_sms.telemetry import SERVICE, Telemetry
+from cube_sms.campaigns import Campaign, CampaignPreparer, InvalidCampaignError
+from cube_sms.platform import OBJECTS_CONFIG, SERVICE, Settings, Telemetry
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

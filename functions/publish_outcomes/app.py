@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.aws import AWS_CONFIG
-from cube_sms.publisher import OutcomePublisher
-from cube_sms.telemetry import SERVICE, Telemetry
+from cube_sms.outcomes import OutcomePublisher, report_published
+from cube_sms.platform import AWS_CONFIG, SERVICE, Telemetry
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -37,7 +36,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     failures = []
     try:
         for published in publisher().publish(event["Records"]):
-            telemetry.published(published)
+            report_published(telemetry, published)
             if published.comes_again:
                 failures.append({"itemIdentifier": published.sequence_number})
     finally:

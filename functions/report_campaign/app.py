@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.aws import AWS_CONFIG, OBJECTS_CONFIG
-from cube_sms.campaign_reports import CampaignReporter
-from cube_sms.campaigns import Campaign
-from cube_sms.settings import Settings
-from cube_sms.telemetry import SERVICE, Telemetry
+from cube_sms.campaigns import Campaign, CampaignReporter
+from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.api import PATIENCE, MessagesApi
-from cube_sms.api_events import body_of, header_of
-from cube_sms.aws import AWS_CONFIG, direct_client
-from cube_sms.leases import ConnectionLeases
-from cube_sms.replies import Reply, problem, reply_to_error
-from cube_sms.sending import Sender
-from cube_sms.settings import Settings
-from cube_sms.telemetry import SERVICE, Telemetry
+from cube_sms.api import PATIENCE, MessagesApi, Reply, body_of, header_of, problem, reply_to_error, report_posted
+from cube_sms.delivery import Sender, report_paced
+from cube_sms.pacing import ConnectionLeases
+from cube_sms.platform import AWS_CONFIG, SERVICE, Settings, Telemetry, direct_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -74,8 +70,8 @@ def _post_message(event: dict[str, Any], context: LambdaContext) -> Reply:
         path=event["path"],
         time_left=context.get_remaining_time_in_millis() / 1000,
     )
-    telemetry.posted(posted, event["requestContext"]["requestId"])
-    telemetry.paced(api().gate_status)
+    report_posted(telemetry, posted, event["requestContext"]["requestId"])
+    report_paced(telemetry, api().gate_status)
     return posted.reply
 
 

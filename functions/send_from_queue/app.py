@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.aws import AWS_CONFIG, direct_client
-from cube_sms.consumer import QueueConsumer
-from cube_sms.sending import Sender
-from cube_sms.settings import Settings
-from cube_sms.telemetry import SERVICE, Telemetry
+from cube_sms.delivery import Sender, report_paced
+from cube_sms.platform import AWS_CONFIG, SERVICE, Settings, Telemetry, direct_client
+from cube_sms.queue import QueueConsumer, report_consumed
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -39,10 +37,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     failures = []
     try:
         for consumed in consumer().consume(event["Records"], lambda: context.get_remaining_time_in_millis() / 1000):
-            telemetry.consumed(consumed)
+            report_consumed(telemetry, consumed)
             if not consumed.acknowledged:
                 failures.append({"itemIdentifier": consumed.record_id})
-        telemetry.paced(consumer().gate_status)
+        report_paced(telemetry, consumer().gate_status)
     finally:
         telemetry.flush()
     return {"batchItemFailures": failures}

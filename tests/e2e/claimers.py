@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import boto3
 
-from cube_sms.models import SendRequest, parse_send_request
-from cube_sms.records import RecordStore
+from cube_sms.delivery.records import RecordStore
+from cube_sms.request.models import SendRequest, parse_send_request
 from local.ministack import REGION
 
 if TYPE_CHECKING:

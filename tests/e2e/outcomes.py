@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from cube_sms.records import RecordStore
-from cube_sms.states import State
+from cube_sms.delivery.records import RecordStore
+from cube_sms.delivery.states import State
 from local.stack import wait_until
 from local.workflows import EventConsumer
 from tests.support import send_request

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from cube_sms.leases import LEASES_KEY
+from cube_sms.pacing.leases import LEASES_KEY
 from local.cloudwatch import Metric, Query, emitted, lines
 from local.stack import ACCESS_CODE, SECRET, STACK_NAME, LocalStack, wait_until
 from local.workflows import Execution, create_send_and_wait

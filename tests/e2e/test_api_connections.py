@@ -16,8 +16,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from cube_sms.errors import ConnectionsTakenError
-from cube_sms.leases import ConnectionLeases
+from cube_sms.pacing.errors import ConnectionsTakenError
+from cube_sms.pacing.leases import ConnectionLeases
 from local.ministack import REGION, MiniStack
 from local.stack import LocalStack
 from tests.e2e.verdicts import Message, wait_until_the_queue_is_empty

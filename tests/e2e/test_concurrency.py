@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from tests.e2e.claimers import Claimers, record_store, request_of
 from tests.e2e.verdicts import (
     AT_LEAST_ONCE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from local.stack import LocalStack, wait_until
 from tests.e2e.aws_proxy import (
     CLAIM,

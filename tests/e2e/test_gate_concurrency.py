@@ -15,10 +15,11 @@ import pytest
 from botocore.config import Config
 
 from benchmarks.gate_model import busiest_window
-from cube_sms.client import CubeAnswer
-from cube_sms.errors import GateClosedError, NotNowError, RecordsUnavailableError
-from cube_sms.lanes import WINDOW
-from cube_sms.pacing import Gate
+from cube_sms.pacing.errors import GateClosedError, NotNowError
+from cube_sms.pacing.gate import Gate
+from cube_sms.pacing.lanes import WINDOW
+from cube_sms.platform.errors import RecordsUnavailableError
+from cube_sms.provider.base import CubeAnswer
 from local.ministack import REGION, MiniStack
 from tests.integration.days import avoid_midnight
 from tests.support import create_messages_table

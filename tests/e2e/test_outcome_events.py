@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from local.stack import LocalStack, wait_until
 from local.workflows import Execution, create_send_and_wait, put_request_event
 from tests.e2e.aws_proxy import INTERNAL_ERROR, THROTTLED, Rule, always, at_random, change_environment, route

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cube_sms.gate_item import GATE_KEY
-from cube_sms.states import State
+from cube_sms.delivery.states import State
+from cube_sms.pacing.gate_item import GATE_KEY
 from local.stack import LocalStack, wait_until
 from tests.e2e.aws_proxy import change_environment
 from tests.e2e.http_proxy import Answer, Call, HttpProxy

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from local.stack import ACCESS_CODE, SECRET, wait_until
 from tests.e2e.aws_proxy import change_environment
 from tests.e2e.verdicts import Message, Verdict, verdicts

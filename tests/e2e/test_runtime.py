@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from local.deploy import BUILD
 from local.lambda_runtime import FunctionError, FunctionTimeoutError, LambdaRuntime, why_no_mounts
 from tests.e2e.aws_proxy import FINISH, AwsCall, AwsProxy, Rule

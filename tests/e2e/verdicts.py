@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from local.stack import wait_until
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Verdict(NamedTuple):
     @property
     def state(self) -> State | None:
         """Its state, or None where there is no record."""
-        return State(self.record["state"]) if self.record else None
+        return State[self.record["state"]] if self.record else None
 
     @property
     def accepted(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from moto import mock_aws
 
-from cube_sms.client import CubeClient
+from cube_sms.provider.csss.client import CubeClient
 from functions.send_from_queue import app as queue_app
 from local.cube_simulator import CubeSimulator
 from tests.integration.deployment import REGION, Deployment

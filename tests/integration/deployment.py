@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from moto.backends import get_backend
 
-from cube_sms.records import RecordStore
+from cube_sms.delivery.records import RecordStore
 from functions.send_from_api import app as api_app
 from functions.send_from_queue import app as queue_app
 from tests.integration.aws_calls import AwsCalls
@@ -21,7 +21,7 @@ from tests.support import ACCESS_CODE, SECRET, Context, create_messages_table, l
 if TYPE_CHECKING:
     import pytest
 
-    from cube_sms.records import Record
+    from cube_sms.delivery.records import Record
 
 SECRET_ID = "cube-sms/credentials"
 REGION = "eu-central-1"

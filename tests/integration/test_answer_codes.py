@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from tests.integration.wire import FAILURE, Wire, answer
 from tests.support import ACCESS_CODE, DEVICE, SECRET, queue_event
 

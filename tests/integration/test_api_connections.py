@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from cube_sms.leases import LEASES_KEY, ConnectionLeases
-from cube_sms.telemetry import ALL_ACCOUNTS
+from cube_sms.pacing.leases import LEASES_KEY, ConnectionLeases
+from cube_sms.platform.telemetry import ALL_ACCOUNTS
 from tests.integration.deployment import TABLE
 
 if TYPE_CHECKING:

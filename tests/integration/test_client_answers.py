@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cube_sms.answers import parse_answer_codes
-from cube_sms.client import CubeAnswer
-from cube_sms.errors import (
+from cube_sms.platform.settings import parse_answer_codes
+from cube_sms.provider.base import (
+    CubeAnswer,
     CubeAuthenticationError,
     CubeError,
     CubeOutcomeUnknown,
@@ -26,7 +26,7 @@ from tests.support import CREDENTIALS, send_request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cube_sms.client import CubeClient
+    from cube_sms.provider.csss.client import CubeClient
 
 WORDS = "设备不存在"
 REJECTED = FAILURE | {"code": "9404", "message": WORDS}
@@ -37,7 +37,7 @@ CODES = parse_answer_codes(
 
 def send(client: CubeClient) -> CubeAnswer | CubeError:
     try:
-        return client.send_sms(CREDENTIALS, send_request())
+        return client.send(CREDENTIALS, [send_request()])
     except CubeError as error:
         return error
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cube_sms.client import CubeClient
-from cube_sms.connection import MAX_IDLE_SECONDS, default_ssl_context
-from cube_sms.errors import CubeError, CubeOutcomeUnknown, CubeRejected, CubeUnavailable
+from cube_sms.platform.tls import default_ssl_context
+from cube_sms.provider.base import CubeError, CubeOutcomeUnknown, CubeRejected, CubeUnavailable
+from cube_sms.provider.csss.client import CubeClient
+from cube_sms.provider.http import MAX_IDLE_SECONDS
 from layers.dependencies.build import write_authorities
 from local.cube_simulator import CubeSimulator
 from tests.integration.wire import FAILURE, Wire, answer, self_signed
@@ -55,14 +56,14 @@ class TestTls:
         server, trusting = self_signed(tmp_path)
         with Wire(answer(), tls=server) as wire:
             client = connect(wire.url, ssl_context=trusting)
-            assert [client.send_sms(CREDENTIALS, send_request()).code for _ in range(2)] == ["0000", "0000"]
+            assert [client.send(CREDENTIALS, [send_request()]).code for _ in range(2)] == ["0000", "0000"]
             assert (wire.connections, len(wire.requests)) == (1, 2)
 
     def test_untrusted_certificate_is_unavailable(self, connect: Callable[..., CubeClient], tmp_path: Path) -> None:
         server, _ = self_signed(tmp_path)
         with Wire(answer(), tls=server) as wire:
             with pytest.raises(CubeUnavailable):
-                connect(wire.url).send_sms(CREDENTIALS, send_request())
+                connect(wire.url).send(CREDENTIALS, [send_request()])
             assert wire.requests == []
 
     def test_certificate_of_another_host_is_unavailable(
@@ -72,7 +73,7 @@ class TestTls:
         server, trusting = self_signed(tmp_path)
         with Wire(answer(), tls=server) as wire:
             with pytest.raises(CubeUnavailable):
-                connect(f"https://localhost:{wire.port}", ssl_context=trusting).send_sms(CREDENTIALS, send_request())
+                connect(f"https://localhost:{wire.port}", ssl_context=trusting).send(CREDENTIALS, [send_request()])
             assert wire.requests == []
 
     @pytest.mark.parametrize("teller", [None, "SSL_CERT_FILE", "SSL_CERT_DIR"])
@@ -83,13 +84,13 @@ class TestTls:
         with Wire(answer(), tls=authorities.server) as wire:
             url = f"https://127.0.0.1:{wire.port}"
             with pytest.raises(CubeUnavailable):
-                connect(url, ssl_context=default_ssl_context(authorities.empty)).send_sms(CREDENTIALS, send_request())
+                connect(url, ssl_context=default_ssl_context(authorities.empty)).send(CREDENTIALS, [send_request()])
             assert wire.requests == []
             # When it is trusted
             places = {"SSL_CERT_FILE": authorities.chain, "SSL_CERT_DIR": authorities.knowing}
             context = authorities.tell(teller, places[teller]) if teller else default_ssl_context(authorities.knowing)
             # Then it is sent to
-            assert connect(url, ssl_context=context).send_sms(CREDENTIALS, send_request()).code == "0000"
+            assert connect(url, ssl_context=context).send(CREDENTIALS, [send_request()]).code == "0000"
 
     def test_nobody_is_trusted_where_openssl_is_told_a_place_that_is_not_there(
         self, connect: Callable[..., CubeClient], authorities: Authorities
@@ -102,12 +103,12 @@ class TestTls:
         # When something is sent, then it is not, though the folder knows the server
         with Wire(answer(), tls=authorities.server) as wire:
             with pytest.raises(CubeUnavailable):
-                connect(f"https://127.0.0.1:{wire.port}", ssl_context=context).send_sms(CREDENTIALS, send_request())
+                connect(f"https://127.0.0.1:{wire.port}", ssl_context=context).send(CREDENTIALS, [send_request()])
             assert wire.requests == []
 
     def test_server_without_tls_is_unavailable(self, connect: Callable[..., CubeClient]) -> None:
         with Wire(answer()) as wire, pytest.raises(CubeUnavailable):
-            connect(f"https://127.0.0.1:{wire.port}").send_sms(CREDENTIALS, send_request())
+            connect(f"https://127.0.0.1:{wire.port}").send(CREDENTIALS, [send_request()])
 
     def test_handshake_that_takes_too_long_is_unavailable(self, connect: Callable[..., CubeClient]) -> None:
         # Given a server that takes the connection and never says a word
@@ -115,7 +116,7 @@ class TestTls:
             client = connect(f"https://127.0.0.1:{server.getsockname()[1]}", connect_timeout=0.3)
             started = time.monotonic()
             with pytest.raises(CubeUnavailable):
-                client.send_sms(CREDENTIALS, send_request())
+                client.send(CREDENTIALS, [send_request()])
         assert time.monotonic() - started < 0.3 + 5
 
     @pytest.mark.parametrize("check", ["nothing", "host name"])
@@ -161,10 +162,10 @@ class TestReuse:
         # Given
         now = time.time()
         client = connect(cube.url, clock=lambda: now)
-        client.send_sms(CREDENTIALS, send_request())
+        client.send(CREDENTIALS, [send_request()])
         # When
         now += idle
-        client.send_sms(CREDENTIALS, send_request())
+        client.send(CREDENTIALS, [send_request()])
         # Then
         assert (cube.stats()["accepted"], cube.stats()["connections"]) == (2, connections)
 
@@ -172,10 +173,10 @@ class TestReuse:
         # Given a server that closes a connection after its answer without having said so
         with Wire(answer(), hang_up=True) as wire:
             client = connect(wire.url)
-            client.send_sms(CREDENTIALS, send_request())
+            client.send(CREDENTIALS, [send_request()])
             assert wire.hung_up.wait(30)
             # When, then
-            assert client.send_sms(CREDENTIALS, send_request()).code == "0000"
+            assert client.send(CREDENTIALS, [send_request()]).code == "0000"
             assert (wire.connections, len(wire.requests)) == (2, 2)
 
     def test_connection_that_the_server_announced_to_close_is_not_used(
@@ -183,7 +184,7 @@ class TestReuse:
     ) -> None:
         with Wire(answer(Connection="close")) as wire:
             client = connect(wire.url)
-            assert [client.send_sms(CREDENTIALS, send_request()).code for _ in range(2)] == ["0000", "0000"]
+            assert [client.send(CREDENTIALS, [send_request()]).code for _ in range(2)] == ["0000", "0000"]
             assert wire.connections == 2
 
     @pytest.mark.parametrize(
@@ -202,9 +203,9 @@ class TestReuse:
         with Wire(first, answer()) as wire:
             client = connect(wire.url, read_timeout=1)
             with pytest.raises(CubeOutcomeUnknown):
-                client.send_sms(CREDENTIALS, send_request("First"))
+                client.send(CREDENTIALS, [send_request("First")])
             # When the next message is sent, then it goes over another connection
-            client.send_sms(CREDENTIALS, send_request("Second"))
+            client.send(CREDENTIALS, [send_request("Second")])
             assert (wire.connections, len(wire.requests)) == (2, 2)
 
     def test_what_follows_an_answer_is_never_taken_for_the_answer_to_the_next(
@@ -215,7 +216,7 @@ class TestReuse:
             client = connect(wire.url)
             for _ in range(2):
                 with pytest.raises(CubeRejected):
-                    client.send_sms(CREDENTIALS, send_request())
+                    client.send(CREDENTIALS, [send_request()])
 
     def test_answer_that_nobody_asked_for_is_never_taken_for_the_answer_to_the_next(
         self, connect: Callable[..., CubeClient]
@@ -226,7 +227,7 @@ class TestReuse:
             with client.connection() as connection:
                 connection.open()
                 with pytest.raises(CubeRejected):
-                    client.send_sms(CREDENTIALS, send_request(), over=connection)
+                    client.send(CREDENTIALS, [send_request()], over=connection)
                 # When an answer comes by itself, and arrives before the last look
                 wire.say(answer())
                 readable, _, _ = select.select([connection._http.sock], [], [], 30)
@@ -234,7 +235,7 @@ class TestReuse:
                 connection.open()
                 # Then the next message has the answer that is meant for it
                 with pytest.raises(CubeRejected):
-                    client.send_sms(CREDENTIALS, send_request(), over=connection)
+                    client.send(CREDENTIALS, [send_request()], over=connection)
             assert (wire.connections, len(wire.requests)) == (2, 2)
 
     def test_fresh_connection_stays_though_tls_has_more_to_say(
@@ -249,7 +250,7 @@ class TestReuse:
                 readable, _, _ = select.select([connection._http.sock], [], [], 30)
                 assert readable
                 connection.open()
-                assert client.send_sms(CREDENTIALS, send_request(), over=connection).code == "0000"
+                assert client.send(CREDENTIALS, [send_request()], over=connection).code == "0000"
             assert wire.connections == 1
 
 
@@ -263,7 +264,7 @@ class TestNumber:
         with CubeSimulator(account=f"{ACCESS_CODE}={SECRET}", **options) as cube, ThreadPoolExecutor(8) as threads:
             client = connect(cube.url, max_connections=size)
             # When
-            answers = list(threads.map(lambda n: client.send_sms(CREDENTIALS, send_request(str(n))), range(40)))
+            answers = list(threads.map(lambda n: client.send(CREDENTIALS, [send_request(str(n))]), range(40)))
             # Then
             stats = cube.stats()
             client.close()
@@ -280,6 +281,6 @@ class TestNumber:
         for fault in ("reset", "drop", "lost", "truncated", "garbage", "huge", "bomb", "delay:60", "status:503"):
             cube.configure(next_faults=[fault])
             with pytest.raises(CubeError):
-                client.send_sms(CREDENTIALS, send_request())
+                client.send(CREDENTIALS, [send_request()])
         # Then there is one for the next message
-        assert client.send_sms(CREDENTIALS, send_request()).code == "0000"
+        assert client.send(CREDENTIALS, [send_request()]).code == "0000"

@@ -12,16 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cube_sms.client import CubeAnswer
-from cube_sms.errors import CubeError, CubeRejected
+from cube_sms.provider.base import CubeAnswer, CubeError, CubeRejected
 from tests.integration.wire import FAILURE, SUCCESS, Wire, answer
 from tests.support import ACCESS_CODE, CREDENTIALS, DEVICE, SECRET, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cube_sms.client import CubeClient
-    from cube_sms.models import SendRequest
+    from cube_sms.provider.csss.client import CubeClient
+    from cube_sms.request.models import SendRequest
     from local.cube_simulator import CubeSimulator
 
 REDACTED = "[redacted]"
@@ -49,14 +48,14 @@ QUOTES: dict[str, Callable[[str], str]] = {
 
 def refused(client: CubeClient, request: SendRequest) -> CubeRejected:
     with pytest.raises(CubeRejected) as caught:
-        client.send_sms(CREDENTIALS, request)
+        client.send(CREDENTIALS, [request])
     return caught.value
 
 
 def said(client: CubeClient, request: SendRequest) -> tuple[type, str, str | None, str | None, int | None]:
     """Return all that the client passes on of an answer, but for times."""
     try:
-        accepted: CubeAnswer = client.send_sms(CREDENTIALS, request)
+        accepted: CubeAnswer = client.send(CREDENTIALS, [request])
     except CubeError as error:
         return type(error), str(error), error.code, error.message, error.status
     return CubeAnswer, "", accepted.code, accepted.message, 200

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from tests.integration.deployment import MAX_ATTEMPTS
 from tests.support import DEVICE, queue_event
 

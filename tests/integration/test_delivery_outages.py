@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.errors import RecordsUnavailableError
-from cube_sms.sending import FINISH_PAUSES
-from cube_sms.states import State
+from cube_sms.delivery.sending import FINISH_PAUSES
+from cube_sms.delivery.states import State
+from cube_sms.platform.errors import RecordsUnavailableError
 from tests.integration.deployment import LEASE
 from tests.support import DEVICE, queue_event
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.errors import CubeAuthenticationError
-from cube_sms.models import parse_send_request
-from cube_sms.states import State
+from cube_sms.delivery.states import State
+from cube_sms.provider.base import CubeAuthenticationError
+from cube_sms.request.models import parse_send_request
 from tests.integration.deployment import LEASE, MAX_ATTEMPTS
 from tests.integration.worker import Worker
 from tests.support import DEVICE, START, queue_event

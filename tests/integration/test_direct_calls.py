@@ -20,8 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cube_sms.aws import AWS_CONFIG, direct_client
-from cube_sms.direct_calls import DirectCall, call_directly
+from cube_sms.platform.aws import AWS_CONFIG, direct_client
+from cube_sms.platform.direct_calls import DirectCall, call_directly
 from tests.integration.wire import Wire, answer, self_signed
 
 if TYPE_CHECKING:

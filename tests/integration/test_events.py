@@ -11,10 +11,10 @@ from uuid import UUID
 
 import pytest
 
-from cube_sms.campaign_files import FIELDS
-from cube_sms.models import parse_send_request
-from cube_sms.outcome_events import read_change
-from cube_sms.request_events import unwrap
+from cube_sms.campaigns.files import FIELDS
+from cube_sms.outcomes.events import read_change
+from cube_sms.request.envelopes import unwrap
+from cube_sms.request.models import parse_send_request
 from tests.support import EVENTS, load_event
 
 NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))

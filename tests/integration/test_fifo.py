@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.models import parse_send_request
-from cube_sms.states import State
+from cube_sms.delivery.states import State
+from cube_sms.request.models import parse_send_request
 from tests.integration.deployment import MAX_ATTEMPTS, Deployment
 from tests.support import Context, load_event
 

@@ -11,13 +11,13 @@ import boto3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cube_sms.client import CubeClient
-from cube_sms.consumer import QueueConsumer
-from cube_sms.credentials import CredentialStore
-from cube_sms.pacing import Gate
-from cube_sms.records import RecordStore
-from cube_sms.sending import Sender
-from cube_sms.settings import Settings
+from cube_sms.delivery.records import RecordStore
+from cube_sms.delivery.sending import Sender
+from cube_sms.pacing.gate import Gate
+from cube_sms.platform.settings import Settings
+from cube_sms.provider.credentials import CredentialStore
+from cube_sms.provider.csss.client import CubeClient
+from cube_sms.queue.consumer import QueueConsumer
 from tests.integration.deployment import LEASE, MAX_ATTEMPTS, SECRET_ID, TABLE
 from tests.integration.fifo_queue import DEAD_LETTER_QUEUE, SEND_QUEUE, FifoQueues
 from tests.support import Clock
@@ -25,7 +25,7 @@ from tests.support import Clock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cube_sms.consumer import Consumed
+    from cube_sms.queue.consumer import Consumed
     from local.cube_simulator import CubeSimulator
     from tests.integration.deployment import Deployment
 

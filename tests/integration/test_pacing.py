@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.consumer import MAX_INVISIBLE_SECONDS
-from cube_sms.gate_item import GATE_KEY
-from cube_sms.pacing import Gate
-from cube_sms.states import State
+from cube_sms.delivery.states import State
+from cube_sms.pacing.gate import Gate
+from cube_sms.pacing.gate_item import GATE_KEY
+from cube_sms.queue.consumer import MAX_INVISIBLE_SECONDS
 from local.cube_simulator import CubeSimulator
 from local.stack import wait_until
 from tests.integration.days import DAY, avoid_midnight, until_tomorrow

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from cube_sms.telemetry import ALL_ACCOUNTS
+from cube_sms.platform.telemetry import ALL_ACCOUNTS
 from functions.publish_outcomes import app
 from tests.event_services import EventServices
 from tests.integration.deployment import TABLE

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.errors import SettingsError
-from cube_sms.states import State
+from cube_sms.delivery.states import State
+from cube_sms.platform.errors import SettingsError
 from tests.support import ACCESS_CODE, DEVICE, SECRET, Context, load_event, queue_event
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from cube_sms.outcome_events import detail_of
+from cube_sms.outcomes.events import detail_of
 from local.cube_simulator.faults import ECHOES
 from tests.integration.deployment import DeadLetter
 from tests.integration.test_client_redaction import QUOTES

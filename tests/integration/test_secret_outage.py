@@ -12,16 +12,17 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from cube_sms.aws import AWS_CONFIG
-from cube_sms.credentials import PATIENCE, RETRY_SECONDS, CredentialStore
-from cube_sms.direct_calls import call_directly
-from cube_sms.errors import CredentialsError
+from cube_sms.platform.aws import AWS_CONFIG
+from cube_sms.platform.direct_calls import call_directly
+from cube_sms.provider.base import CredentialsError
+from cube_sms.provider.credentials import PATIENCE, RETRY_SECONDS, CredentialStore
 from tests.support import ACCESS_CODE, SECRET, Clock, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cube_sms.client import CubeAnswer, CubeClient
+    from cube_sms.provider.base import CubeAnswer
+    from cube_sms.provider.csss.client import CubeClient
     from local.cube_simulator import CubeSimulator
 
 NAME = "cube-sms/credentials"
@@ -117,7 +118,7 @@ def test_messages_are_sent_with_the_credentials_that_are_held(
     client = connect(f"{cube.url}/cube/v4", max_connections=threads)
 
     def send(number: int) -> CubeAnswer:
-        return client.send_sms(store.get("default"), send_request(requestId=f"order-{number}"))
+        return client.send(store.get("default"), [send_request(requestId=f"order-{number}")])
 
     # Given credentials that are too old, and a Secrets Manager that hangs
     send(0)

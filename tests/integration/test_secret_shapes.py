@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.telemetry import ALL_ACCOUNTS
+from cube_sms.platform.telemetry import ALL_ACCOUNTS
 from tests.integration.deployment import SECRET_ID
 from tests.support import ACCESS_CODE, DEVICE, SECRET, queue_event
 

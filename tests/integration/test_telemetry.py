@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.errors import Fault, InvalidRequestError
-from cube_sms.sending import Outcome
-from cube_sms.states import State
-from cube_sms.telemetry import Telemetry
+from cube_sms.delivery.report import report_sent
+from cube_sms.delivery.sending import Outcome
+from cube_sms.delivery.states import State
+from cube_sms.platform.errors import Fault
+from cube_sms.platform.telemetry import Telemetry
+from cube_sms.request.errors import InvalidRequestError
 from tests.integration.wire import FAILURE, Wire, answer
 from tests.support import ACCESS_CODE, SECRET, Context, Printed, load_event, queue_event, send_request
 
@@ -158,7 +160,7 @@ def test_deployments_are_told_apart_by_their_service(capsys: pytest.CaptureFixtu
     # When something is told, when cold, then warm
     for _ in range(2):
         telemetry.failed(InvalidRequestError([Fault("deviceId", "is missing")]), "id")
-        telemetry.sent(send_request(), Outcome(state=State.SENT), "id")
+        report_sent(telemetry, send_request(), Outcome(state=State.SENT), "id")
         telemetry.flush()
         # Then both dimension sets and the logs carry its name
         output = Printed.parse(capsys.readouterr().out)
@@ -171,7 +173,7 @@ def test_deployments_are_told_apart_by_their_service(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("account", ["all", "unknown"])
 def test_account_may_be_called_as_no_account_is(capsys: pytest.CaptureFixture[str], account: str) -> None:
     telemetry = Telemetry("cube-sms")
-    telemetry.sent(send_request(account=account), Outcome(state=State.FAILED), "id")
+    report_sent(telemetry, send_request(account=account), Outcome(state=State.FAILED), "id")
     telemetry.flush()
     # What alarms watch
     (failed,) = (each for each in Printed.parse(capsys.readouterr().out).metrics if "MessagesFailed" in each)

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.aws import AWS_CONFIG
-from cube_sms.client import CubeClient
-from cube_sms.consumer import QueueConsumer
-from cube_sms.credentials import CredentialStore
-from cube_sms.pacing import Gate
-from cube_sms.records import RecordStore
-from cube_sms.sending import Sender
-from cube_sms.settings import Settings
+from cube_sms.delivery.records import RecordStore
+from cube_sms.delivery.sending import Sender
+from cube_sms.pacing.gate import Gate
+from cube_sms.platform.aws import AWS_CONFIG
+from cube_sms.platform.settings import Settings
+from cube_sms.provider.credentials import CredentialStore
+from cube_sms.provider.csss.client import CubeClient
+from cube_sms.queue.consumer import QueueConsumer
 from tests.integration.deployment import LEASE, MAX_ATTEMPTS, SECRET_ID, TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cube_sms.consumer import Consumed
+    from cube_sms.queue.consumer import Consumed
 
 
 class Worker:

@@ -8,7 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cube_sms.records import RecordStore
+from cube_sms.delivery.records import RecordStore
 from tests.support import Clock, create_messages_table
 from tests.unit.records_table import LEASE, RETENTION, TABLE
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gate_model import OneItemTable
-from cube_sms.client import CubeAnswer
-from cube_sms.errors import (
+from cube_sms.pacing.gate import Gate
+from cube_sms.pacing.gate_item import GATE_KEY
+from cube_sms.provider.base import (
+    CubeAnswer,
     CubeAuthenticationError,
     CubeOutcomeUnknown,
     CubeRejected,
     CubeThrottled,
     CubeUnavailable,
 )
-from cube_sms.gate_item import GATE_KEY
-from cube_sms.pacing import Gate
 from tests.support import START
 from tests.unit.records_table import TABLE
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.errors import CubeError
-    from cube_sms.pacing import Slot
+    from cube_sms.pacing.gate import Slot
+    from cube_sms.provider.base import CubeError
     from tests.support import Clock
 
 DAY = 86_400

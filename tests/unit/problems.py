@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cube_sms.models import parse_send_request
+from cube_sms.request.models import parse_send_request
 
 if TYPE_CHECKING:
-    from cube_sms.replies import Reply
+    from cube_sms.api.replies import Reply
 
 ICCID = "89314404000939952215"
 CONTENT = "Zebra content"

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from tests.support import send_request
 
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.models import SendRequest
-    from cube_sms.records import Record, RecordStore
+    from cube_sms.delivery.records import Record, RecordStore
+    from cube_sms.request.models import SendRequest
 
 TABLE = "cube-sms-messages"
 LEASE = 30.0

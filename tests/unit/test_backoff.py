@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cube_sms.backoff import retry_delay
+from cube_sms.delivery.backoff import retry_delay
 
 CAP = 15 * 60.0
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.stub import Stubber
 
-from cube_sms.breaker import (
+from cube_sms.pacing.breaker import (
     FAILURES,
     MOST_CLOSED_SECONDS,
     MOST_RETRY_AFTER,
@@ -16,8 +16,8 @@ from cube_sms.breaker import (
     THROTTLED_SECONDS,
     UNAVAILABLE_SECONDS,
 )
-from cube_sms.errors import GateClosedError
-from cube_sms.gate_item import GATE_KEY, REMEMBERED_SECONDS
+from cube_sms.pacing.errors import GateClosedError
+from cube_sms.pacing.gate_item import GATE_KEY, REMEMBERED_SECONDS
 from tests.unit.gate_table import (
     LONGEST_POST,
     accepted,
@@ -38,9 +38,8 @@ from tests.unit.records_table import TABLE
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.client import CubeAnswer
-    from cube_sms.errors import CubeError
-    from cube_sms.pacing import Gate
+    from cube_sms.pacing.gate import Gate
+    from cube_sms.provider.base import CubeAnswer, CubeError
     from tests.support import Clock
 
 CLOSED = {"closedUntil", "closedFor", "strikes"}

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cube_sms.campaign_csv import MAX_ROW, read_records
-from cube_sms.campaign_files import read_campaign_file
-from cube_sms.errors import InvalidCampaignError
+from cube_sms.campaigns.csv import MAX_ROW, read_records
+from cube_sms.campaigns.errors import InvalidCampaignError
+from cube_sms.campaigns.files import read_campaign_file
 
 
 def python_rows(text: str) -> list[list[str]]:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from cube_sms.campaign_csv import MAX_ROW
-from cube_sms.campaign_files import FIELDS
-from cube_sms.campaign_reports import OUTCOME
+from cube_sms.campaigns.csv import MAX_ROW
+from cube_sms.campaigns.files import FIELDS
+from cube_sms.campaigns.reports import OUTCOME
 from functions.prepare_campaign import app
 from tests.unit.campaign_runs import CampaignRuns
 

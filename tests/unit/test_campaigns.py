@@ -14,12 +14,12 @@ import boto3
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from cube_sms.campaign_files import FIELDS
-from cube_sms.campaign_reports import NOT_TRIED, OUTCOME, REFUSED, UNREADABLE, CampaignReporter
-from cube_sms.campaigns import Campaign, CampaignPreparer
-from cube_sms.errors import RecordsUnavailableError
-from cube_sms.models import parse_send_request
-from cube_sms.states import State
+from cube_sms.campaigns.files import FIELDS
+from cube_sms.campaigns.reports import NOT_TRIED, OUTCOME, REFUSED, UNREADABLE, CampaignReporter
+from cube_sms.campaigns.runs import Campaign, CampaignPreparer
+from cube_sms.delivery.states import State
+from cube_sms.platform.errors import RecordsUnavailableError
+from cube_sms.request.models import parse_send_request
 from tests.unit.records_table import TABLE
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-    from cube_sms.records import RecordStore
+    from cube_sms.delivery.records import RecordStore
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "campaigns"

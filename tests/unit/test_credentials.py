@@ -10,8 +10,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cube_sms.credentials import RETRY_SECONDS, Credentials, CredentialStore
-from cube_sms.errors import CredentialsError, UnknownAccountError
+from cube_sms.provider.base import CredentialsError, UnknownAccountError
+from cube_sms.provider.credentials import RETRY_SECONDS, CredentialStore
+from cube_sms.provider.csss.credentials import CsssCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +67,8 @@ def test_accounts_come_from_one_secret_fetched_once(vault: Vault) -> None:
     vault.create(default=DEFAULT, fleet=FLEET)
 
     assert vault.asked == 0
-    assert vault.store.get("default") == Credentials("P002276", "Zebra-1")
-    assert vault.store.get("fleet") == Credentials("P002277", "Zebra-2")
+    assert vault.store.get("default") == CsssCredentials("P002276", "Zebra-1")
+    assert vault.store.get("fleet") == CsssCredentials("P002277", "Zebra-2")
     assert not vault.store.get("default").stale
     assert vault.asked == 1
 
@@ -93,7 +94,7 @@ def test_new_account_is_found_before_the_value_is_too_old(vault: Vault) -> None:
     vault.put(default=DEFAULT, fleet=FLEET)
 
     vault.now += RETRY_SECONDS
-    assert vault.store.get("fleet") == Credentials("P002277", "Zebra-2")
+    assert vault.store.get("fleet") == CsssCredentials("P002277", "Zebra-2")
     assert vault.asked == 2
 
 

@@ -11,8 +11,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from botocore.stub import Stubber
 
-from cube_sms.credentials import RETRY_SECONDS, Credentials, CredentialStore
-from cube_sms.errors import CredentialsError, UnknownAccountError
+from cube_sms.provider.base import CredentialsError, UnknownAccountError
+from cube_sms.provider.credentials import RETRY_SECONDS, CredentialStore
+from cube_sms.provider.csss.credentials import CsssCredentials
 from tests.unit.test_credentials import DEFAULT, FLEET, MAX_AGE, NAME, ROTATED
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def test_last_good_value_serves_while_secrets_manager_cannot_be_reached(vault: V
     vault.client.meta.events.register("before-send.secrets-manager.GetSecretValue", unreachable)
 
     for _ in range(3):
-        assert vault.store.get("default") == Credentials("P002276", "Zebra-1")
+        assert vault.store.get("default") == CsssCredentials("P002276", "Zebra-1")
         assert vault.store.get("default").stale
     assert vault.asked == 2
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from cube_sms.credentials import Credentials, CredentialStore
+from cube_sms.provider.credentials import CredentialStore
 from tests.unit.test_credentials import DEFAULT, NAME, ROTATED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from cube_sms.provider.csss.credentials import CsssCredentials
 
 
 class CountingClient:
@@ -39,10 +41,10 @@ class CountingClient:
         return CredentialStore(cast("SecretsManagerClient", self), NAME, clock=lambda: 0.0)
 
 
-def all_at_once(function: Callable[[], Credentials], threads: int = 32) -> list[Credentials]:
+def all_at_once(function: Callable[[], CsssCredentials], threads: int = 32) -> list[CsssCredentials]:
     barrier = threading.Barrier(threads, timeout=60)
 
-    def run(_number: int) -> Credentials:
+    def run(_number: int) -> CsssCredentials:
         barrier.wait()
         return function()
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from cube_sms.dead_letters import ATTEMPTS_USED_UP, CONFLICT, INVALID_REQUEST, DeadLetterQueue
+from cube_sms.queue.dead_letters import ATTEMPTS_USED_UP, DeadLetterQueue
 from tests.sqs_limits import MAX_BYTES, REFUSED, refuse_as_sqs
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sqs import SQSClient
 
+CONFLICT, INVALID_REQUEST = "Conflict", "InvalidRequest"
 BODY = '{"deviceId": "89314404000939952215", "content": "温度 😀\\n"}'
 
 

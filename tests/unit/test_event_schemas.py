@@ -15,11 +15,11 @@ from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator
 from samtranslator.yaml_helper import yaml_parse
 
-from cube_sms.models import parse_send_request
-from cube_sms.outcome_events import SOURCE, detail_of
-from cube_sms.records import Record
-from cube_sms.request_events import DETAIL_TYPE, unwrap
-from cube_sms.states import State
+from cube_sms.delivery.records import Record
+from cube_sms.delivery.states import State
+from cube_sms.outcomes.events import SOURCE, detail_of
+from cube_sms.request.envelopes import DETAIL_TYPE, unwrap
+from cube_sms.request.models import parse_send_request
 from scripts.schemas import OUTCOMES, files, open_api, schema_name
 from tests.support import DEVICE
 

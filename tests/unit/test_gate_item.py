@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.gate_model import ModelWorker, OneItemTable, Queue, World, busiest_window
-from cube_sms.errors import GateClosedError, NotNowError
-from cube_sms.lanes import WINDOW
+from cube_sms.pacing.errors import GateClosedError, NotNowError
+from cube_sms.pacing.lanes import WINDOW
 from tests.support import Clock
 from tests.unit.gate_table import accepted, gate, item_of, post, take, throttled
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from cube_sms.lanes import (
+from cube_sms.pacing.lanes import (
     HANDOVER,
     MAX_LANES,
     MIN_SLACK,

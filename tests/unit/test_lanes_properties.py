@@ -7,7 +7,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cube_sms.lanes import HANDOVER, MIN_SLACK, WINDOW, Lane, Layout, Worker, plan
+from cube_sms.pacing.lanes import HANDOVER, MIN_SLACK, WINDOW, Lane, Layout, Worker, plan
 
 NOW = 1_800_000_000.0
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from cube_sms.errors import ConnectionsTakenError, RecordsUnavailableError
-from cube_sms.leases import LEASES_KEY, MARGIN, PATIENCE, PAUSE, ConnectionLeases
+from cube_sms.pacing.errors import ConnectionsTakenError
+from cube_sms.pacing.leases import LEASES_KEY, MARGIN, PATIENCE, PAUSE, ConnectionLeases
+from cube_sms.platform.errors import RecordsUnavailableError
 from tests.unit.records_table import TABLE
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cube_sms.errors import InvalidRequestError
-from cube_sms.models import SendRequest, parse_send_request
+from cube_sms.request.errors import InvalidRequestError
+from cube_sms.request.models import SendRequest, parse_send_request
 
 ICCID = "89314404000939952215"
 GOOD = b'{"deviceId": "89314404000939952215", "content": "a"}'

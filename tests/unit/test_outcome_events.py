@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cube_sms.outcome_events import Ended, read_change
-from cube_sms.pacing import Gate
-from cube_sms.records import RecordStore
-from cube_sms.states import State
+from cube_sms.delivery.records import RecordStore
+from cube_sms.delivery.states import State
+from cube_sms.outcomes.events import Ended, read_change
+from cube_sms.pacing.gate import Gate
 from tests.streams import passes, template_filters
 from tests.support import DEVICE, Clock
 from tests.unit.changes import Changes

@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.gate_model import DAY, NOON, ModelWorker, OneItemTable, Queue, World, busiest_window
-from cube_sms.lanes import HANDOVER, UNSEEN_SECONDS, WINDOW
+from cube_sms.pacing.lanes import HANDOVER, UNSEEN_SECONDS, WINDOW
 
 if TYPE_CHECKING:
     from benchmarks.gate_model import Pause

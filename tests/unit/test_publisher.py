@@ -12,10 +12,11 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cube_sms.aws import AWS_CONFIG
-from cube_sms.publisher import PUT_PAUSES, OutcomePublisher, Published
-from cube_sms.states import State
-from cube_sms.telemetry import Telemetry
+from cube_sms.delivery.states import State
+from cube_sms.outcomes.publisher import PUT_PAUSES, OutcomePublisher, Published
+from cube_sms.outcomes.report import report_published
+from cube_sms.platform.aws import AWS_CONFIG
+from cube_sms.platform.telemetry import Telemetry
 from tests.event_services import REFUSALS, EventServices
 from tests.streams import sequence_number
 from tests.support import START
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_stepfunctions import SFNClient
 
-    from cube_sms.models import SendRequest
-    from cube_sms.records import RecordStore
+    from cube_sms.delivery.records import RecordStore
+    from cube_sms.request.models import SendRequest
     from tests.event_services import Fault
     from tests.streams import Change
 
@@ -382,7 +383,7 @@ class TestRecordThatIsSpoiledByHand:
         # When
         published = publishing.publish([before, change, after])
         for one in published:
-            Telemetry().published(one)
+            report_published(Telemetry(), one)
         # Then
         assert failed(published) == []
         assert [one.published_at for one in (published[0], published[2])] == [START + 9] * 2

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from tests.support import DEVICE, START
 from tests.unit.records_table import FINAL, LEASE, in_state, new_request, recorded
 
 if TYPE_CHECKING:
-    from cube_sms.records import RecordStore
+    from cube_sms.delivery.records import RecordStore
     from tests.support import Clock
 
 OUTCOMES = [State.RETRYING, *FINAL]

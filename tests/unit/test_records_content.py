@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cube_sms.errors import RequestConflictError
-from cube_sms.states import State
+from cube_sms.delivery.errors import RequestConflictError
+from cube_sms.delivery.states import State
 from tests.support import DEVICE, START, send_request
 from tests.unit.records_table import LEASE, RETENTION, TABLE, in_state, new_request, recorded
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.records import RecordStore
+    from cube_sms.delivery.records import RecordStore
     from tests.support import Clock
 
 CONTENT = "Your one-time PIN is 4711 请勿告诉他人"

@@ -16,15 +16,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cube_sms.records import RecordStore
-from cube_sms.states import State
+from cube_sms.delivery.records import RecordStore
+from cube_sms.delivery.states import State
 from tests.support import Clock
 from tests.unit.records_table import FINAL, LEASE, RETENTION, TABLE, answer_lost, new_request, recorded
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.records import Claim, Record
+    from cube_sms.delivery.records import Claim, Record
 
 WORKERS = st.sampled_from(["a", "b", "c"])
 PAUSES = st.sampled_from([0.0, LEASE, LEASE - 0.001, LEASE / 2, 10 * LEASE])

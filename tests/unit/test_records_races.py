@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cube_sms.states import State
+from cube_sms.delivery.states import State
 from tests.unit.records_table import FINAL, LEASE, forestalled, in_state, new_request, recorded
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.records import Claim, RecordStore
+    from cube_sms.delivery.records import Claim, RecordStore
     from tests.support import Clock
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from cube_sms.errors import InvalidRequestError, RecordsUnavailableError, RequestConflictError
-from cube_sms.models import parse_send_request
-from cube_sms.states import State
+from cube_sms.delivery.errors import RequestConflictError
+from cube_sms.delivery.states import State
+from cube_sms.platform.errors import RecordsUnavailableError
+from cube_sms.request.errors import InvalidRequestError
+from cube_sms.request.models import parse_send_request
 from tests.support import DEVICE, START
 from tests.unit.changes import Changes
 from tests.unit.records_table import FINAL, LEASE, TABLE, answer_lost, forestalled, in_state, new_request, recorded
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.models import SendRequest
-    from cube_sms.records import RecordStore
+    from cube_sms.delivery.records import RecordStore
+    from cube_sms.request.models import SendRequest
     from tests.support import Clock
 
 

@@ -9,9 +9,10 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from cube_sms.errors import RecordsUnavailableError, RequestConflictError, SpoiledRecordError
-from cube_sms.records import RecordStore
-from cube_sms.states import State
+from cube_sms.delivery.errors import RequestConflictError, SpoiledRecordError
+from cube_sms.delivery.records import RecordStore
+from cube_sms.delivery.states import State
+from cube_sms.platform.errors import RecordsUnavailableError
 from tests.support import send_request
 from tests.unit.records_table import (
     FINAL,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.records import Record
+    from cube_sms.delivery.records import Record
     from tests.support import Clock
 
 type Delete = Callable[[Record], object]

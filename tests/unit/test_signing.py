@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cube_sms.signing import CanonicalFormError, canonical_json, sign, signed_body
+from cube_sms.provider.csss.signing import CanonicalFormError, canonical_json, sign, signed_body
 
 SECRET = "test-secret"
 # Stands in every refused value, so that an error that quotes the value is found out.

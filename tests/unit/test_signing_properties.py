@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cube_sms.signing import CanonicalFormError, canonical_json, sign, signed_body
+from cube_sms.provider.csss.signing import CanonicalFormError, canonical_json, sign, signed_body
 
 SECRET = "test-secret"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cube_sms.ticks import Ticks
+from cube_sms.pacing.ticks import Ticks
 
 
 class Machine:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cube_sms.updates import ConditionalUpdate
+from cube_sms.platform.updates import ConditionalUpdate
 from tests.unit.records_table import TABLE
 
 if TYPE_CHECKING:

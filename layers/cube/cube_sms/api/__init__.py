@@ -1,0 +1,19 @@
+"""The way in over HTTP."""
+
+from __future__ import annotations
+
+from .events import body_of, header_of
+from .messages import PATIENCE, MessagesApi
+from .replies import Reply, problem, reply_to_error
+from .report import report_posted
+
+__all__ = [
+    "PATIENCE",
+    "MessagesApi",
+    "Reply",
+    "body_of",
+    "header_of",
+    "problem",
+    "reply_to_error",
+    "report_posted",
+]

@@ -1,0 +1,179 @@
+"""The API's calls: what becomes of each, and its reply."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+from cube_sms.delivery import Outcome, State
+from cube_sms.platform import Obstacle, is_fifo
+from cube_sms.request import DEFAULT_ACCOUNT, is_identity, parse_send_request, refuse_too_large
+
+from .replies import prefers_async, problem, reply_to_outcome, reply_to_queued, reply_to_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_sqs import SQSClient
+
+    from cube_sms.delivery import Sender
+    from cube_sms.pacing import ConnectionLeases, GateStatus
+    from cube_sms.platform import Settings
+    from cube_sms.request import SendRequest
+
+    from .replies import Reply
+
+# Kept free at the end of an invocation, for the metrics and the answer.
+RESERVED_SECONDS = 1.0
+
+# A string of RFC 8941, with parameters that mean nothing here. What it escapes, no id may hold.
+_QUOTED = re.compile(r'"([^"]*)"\s*(?:;.*)?')
+
+# How long a call may wait for its slot. A caller that has to wait longer is better told so at once.
+PATIENCE = 5.0
+
+
+class Posted(NamedTuple):
+    """What became of a request.
+
+    Parameters
+    ----------
+    request : SendRequest
+        The request.
+    outcome : Outcome or None
+        What sending it came to; None where it was put onto the queue.
+    reply : Reply
+        What the caller is told.
+    """
+
+    request: SendRequest
+    outcome: Outcome | None
+    reply: Reply
+
+
+class MessagesApi:
+    """Sends messages for callers that wait, queues them for those that do not, and shows their records.
+
+    Parameters
+    ----------
+    sender : Sender
+        Sends one message.
+    sqs : SQSClient
+        boto3's client.
+    leases : ConnectionLeases
+        The connections that all workers of the API have together.
+    settings : Settings
+        The deployment's settings.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        sqs: SQSClient,
+        leases: ConnectionLeases,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sender = sender
+        self._leases = leases
+        self._sqs = sqs
+        self._settings = settings
+        self._clock = clock
+
+    @property
+    def gate_status(self) -> GateStatus:
+        """The state of the gate, as last seen."""
+        return self._sender.gate.status
+
+    def post(
+        self, body: bytes, *, idempotency_key: str | None, prefer: str | None, path: str, time_left: float
+    ) -> Posted:
+        """Send a message now, or put it onto the queue where the caller prefers that.
+
+        Parameters
+        ----------
+        body : bytes
+            The send request.
+        idempotency_key, prefer : str or None
+            The headers of these names.
+        path : str
+            The path that was called.
+        time_left : float
+            Seconds until the invocation is cut off.
+
+        Returns
+        -------
+        Posted
+            What became of it.
+
+        Raises
+        ------
+        InvalidRequestError, RequestConflictError
+            Where it cannot be sent as it is.
+        """
+        request = parse_send_request(
+            body,
+            request_id=_id_of(idempotency_key),
+            request_id_name="Idempotency-Key",
+            max_content_length=self._settings.max_content_length,
+        ).identified(str(uuid.uuid4()))
+        if prefers_async(prefer):
+            self._enqueue(request)
+            return Posted(request, None, reply_to_queued(request, path))
+        try:
+            outcome = self._send(request, self._clock() + time_left)
+        except Obstacle as error:
+            if not error.state:
+                raise
+            outcome = Outcome(state=State[error.state], error=error)
+        return Posted(request, outcome, reply_to_outcome(request, outcome, self._clock()))
+
+    def _send(self, request: SendRequest, cut_off_at: float) -> Outcome:
+        with self._leases.hold(until=cut_off_at):
+            try:
+                return self._sender.send(request, deadline=cut_off_at - RESERVED_SECONDS)
+            finally:
+                self._sender.rest()
+
+    def _enqueue(self, request: SendRequest) -> None:
+        url = self._settings.send_queue_url
+        # A FIFO queue drops the same body within five minutes. The whole request is in it: a conflict is none.
+        order: Any = {"MessageGroupId": request.device_id} if is_fifo(url) else {}
+        body = request.to_json().decode()
+        refuse_too_large(request, body)
+        self._sqs.send_message(QueueUrl=url, MessageBody=body, **order)
+
+    def get(self, request_id: str, account: str | None) -> Reply:
+        """Show the record of a message.
+
+        Parameters
+        ----------
+        request_id : str
+            The request's id, as it stands in the path.
+        account : str or None
+            Its account, where it is not the default one.
+
+        Returns
+        -------
+        Reply
+            The record, or 404.
+        """
+        account, request_id = account or DEFAULT_ACCOUNT, unquote(request_id)
+        # Other items of the table have keys that no message can have.
+        record = self._sender.records.get(f"{account}#{request_id}") if is_identity(account, request_id) else None
+        return reply_to_record(record) if record else problem(404, "Not found", "there is no such message")
+
+
+def _id_of(idempotency_key: str | None) -> str | None:
+    """Return the id that the header holds, as it is or in quotes (the IETF's draft); no valid one for several."""
+    if idempotency_key is None:
+        return None
+    keys = [key.strip() for key in idempotency_key.split(",")]
+    # A client or a proxy may repeat the line.
+    return ", ".join(dict.fromkeys(quoted[1] if (quoted := _QUOTED.fullmatch(key)) else key for key in keys))

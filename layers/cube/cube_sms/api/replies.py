@@ -1,0 +1,189 @@
+"""Replies of the API: an outcome, or a problem (RFC 9457)."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from cube_sms.delivery import State
+from cube_sms.platform import ApiAnswer, obstacle
+from cube_sms.request import DEFAULT_ACCOUNT
+
+if TYPE_CHECKING:
+    from cube_sms.delivery import Outcome, Record
+    from cube_sms.request import SendRequest
+
+# What a caller is asked to wait where the provider has not said.
+DEFAULT_RETRY_AFTER = 5.0
+
+_NOT_RECORDED = ApiAnswer(504, "Outcome unknown", "it could not be recorded")
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An HTTP reply.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    body : dict
+        JSON members.
+    headers : dict
+        HTTP headers.
+    """
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = {}
+
+    @property
+    def content_type(self) -> str:
+        """The media type that belongs to the status."""
+        return "application/json" if self.status < 400 else "application/problem+json"
+
+
+def problem(status: int, title: str, detail: str, **members: Any) -> Reply:
+    """Return a problem, under the default type ``about:blank``: its meaning is that of the HTTP status.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    title, detail : str
+        What kind of problem, and what about it.
+    **members
+        Further members; those that are None are left out.
+
+    Returns
+    -------
+    Reply
+        The problem.
+    """
+    known = {name: value for name, value in members.items() if value is not None}
+    return Reply(status, {"title": title, "status": status, "detail": detail, **known})
+
+
+def reply_to_error(error: Exception) -> Reply:
+    """Return the reply to a request that cannot be dealt with.
+
+    Parameters
+    ----------
+    error : Exception
+        Why.
+
+    Returns
+    -------
+    Reply
+        400 with the faults for a request that is not valid, 409 for an id that belongs to another one, 503 where AWS
+        is in the way, 500 for a record that cannot be read, and for the rest, of which nothing is told.
+    """
+    met = obstacle(error)
+    return _problem(met.answer, met, met.members)
+
+
+def reply_to_queued(request: SendRequest, path: str) -> Reply:
+    """Return the reply to a request that was put onto the queue.
+
+    Parameters
+    ----------
+    request : SendRequest
+        The request.
+    path : str
+        The path that was called, of which only the end counts.
+
+    Returns
+    -------
+    Reply
+        202 with where to ask for the message. That is relative to the URL that was called (RFC 9110), so that it holds
+        the stage or base path of that URL, whatever stands before the API.
+    """
+    # `.` and `..` are ids, and would lead elsewhere.
+    own_id = str(request.request_id)
+    own_id = own_id if own_id.strip(".") else own_id.replace(".", "%2E")
+    account = "" if request.account == DEFAULT_ACCOUNT else f"?account={request.account}"
+    location = f"{path.rpartition('/')[2] or '.'}/{own_id}{account}"
+    return Reply(202, _identity(request), {"Location": location, "Preference-Applied": "respond-async"})
+
+
+def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Reply:
+    """Return the reply to a request that was sent, or was not, now or before.
+
+    Parameters
+    ----------
+    request : SendRequest
+        The request.
+    outcome : Outcome
+        What became of it.
+    now : float
+        Seconds since the epoch.
+
+    Returns
+    -------
+    Reply
+        200 where it was sent. Otherwise a problem that carries the message's state: 400 expired, 409 under way, 422
+        rejected by Cube, 429 throttled or no slot, 502 credentials refused, 503 unavailable or attempts used up, 504
+        outcome unknown.
+    """
+    members = {**_identity(request), "state": outcome.state, "code": outcome.code, "message": outcome.message}
+    if outcome.record:
+        members |= {"attempts": outcome.attempts, "possiblyDuplicated": outcome.record.possibly_duplicated}
+    error, retry_after = outcome.error, outcome.retry_after
+    if outcome.state is State.SENT:
+        return Reply(200, {name: value for name, value in members.items() if value is not None})
+    if outcome.state is State.SENDING and outcome.posts:
+        return _problem(_NOT_RECORDED, error, members)
+    if outcome.state is State.SENDING:
+        lease_until = outcome.record.lease_until if outcome.record else now
+        return _problem(outcome.state.answer, error, members, max(1.0, lease_until - now))
+    if outcome.state is State.RETRYING and error:
+        if error.until is not None:
+            retry_after = max(1.0, error.until - now)
+        return _problem(error.answer, error, members, retry_after)
+    return _problem(outcome.state.answer, error, members)
+
+
+def reply_to_record(record: Record) -> Reply:
+    """Return the reply that shows a message's record.
+
+    Parameters
+    ----------
+    record : Record
+        The record.
+
+    Returns
+    -------
+    Reply
+        200 with what is known of the message.
+    """
+    return Reply(200, record.members)
+
+
+def _identity(request: SendRequest) -> dict[str, Any]:
+    return {"requestId": request.request_id, "account": request.account}
+
+
+def _problem(
+    answer: ApiAnswer, error: Exception | None, members: dict[str, Any], retry_after: float | None = None
+) -> Reply:
+    reply = problem(answer.status, answer.title, answer.detail.replace("{error}", str(error)), **members)
+    if not answer.is_later:
+        return reply
+    seconds = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
+    return replace(reply, headers={"Retry-After": str(math.ceil(seconds))})
+
+
+def prefers_async(prefer: str | None) -> bool:
+    """Return whether a ``Prefer`` header (RFC 7240) holds ``respond-async``.
+
+    Examples
+    --------
+    >>> prefers_async("respond-async, wait=10")
+    True
+    """
+    # What stands in quotes is a value, commas and all.
+    preferences = re.sub(r'"(?:[^"\\]|\\.)*"', '""', prefer or "").lower().split(",")
+    return any(preference.partition(";")[0].strip() == "respond-async" for preference in preferences)

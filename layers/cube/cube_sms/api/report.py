@@ -1,0 +1,30 @@
+"""What logs and metrics tell of a request to the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cube_sms.delivery import identity, report_sent
+
+if TYPE_CHECKING:
+    from cube_sms.platform import Telemetry
+
+    from .messages import Posted
+
+
+def report_posted(telemetry: Telemetry, posted: Posted, correlation_id: str) -> None:
+    """Report what became of a request to the API.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        Where to.
+    posted : Posted
+        What became of it.
+    correlation_id : str
+        The call's id.
+    """
+    if posted.outcome:
+        report_sent(telemetry, posted.request, posted.outcome, correlation_id)
+    else:
+        telemetry.log("info", "message queued", correlation_id, **identity(posted.request))

@@ -1,0 +1,197 @@
+"""The result of a campaign: what became of each row of its file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections import Counter
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cube_sms.delivery import REFUSED_KEY, RequestConflictError, SpoiledRecordError, hash_of, read_record, read_refusal
+from cube_sms.platform import RecordsUnavailableError
+
+from .files import normalized
+from .objects import write_chunks
+from .runs import read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+    from cube_sms.request import SendRequest
+
+    from .runs import Campaign, Head, Row
+
+# Columns of the result, behind the file's own.
+OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "reason")
+
+# What a row can come to besides the states of a message.
+REFUSED = "REFUSED"
+NOT_TRIED = "NOT_TRIED"
+UNREADABLE = "UNREADABLE"
+
+# What DynamoDB reads at once, and the seconds before it is asked again for what it has left out.
+BATCH_GET_SIZE = 100
+BATCH_GET_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+
+# A spreadsheet takes a cell that begins like this for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class CampaignReporter:
+    """Writes what became of the rows of a campaign.
+
+    Parameters
+    ----------
+    s3 : S3Client
+        boto3's client.
+    dynamodb : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    sleep : Callable[[float], None]
+        Waits for seconds.
+    """
+
+    def __init__(
+        self,
+        s3: S3Client,
+        dynamodb: DynamoDBClient,
+        table: str,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._s3 = s3
+        self._dynamodb = dynamodb
+        self._table = table
+        self._sleep = sleep
+
+    def report(self, campaign: Campaign) -> dict[str, int]:
+        """Write the result: the file's own columns, and what became of each row.
+
+        Parameters
+        ----------
+        campaign : Campaign
+            What was sent.
+
+        Returns
+        -------
+        dict[str, int]
+            How many rows came to which state.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away, or leaves out records again and again.
+        """
+        counts: Counter[str] = Counter()
+        head, rows = read_rows(self._s3, campaign)
+        write_chunks(
+            self._s3,
+            campaign.bucket,
+            campaign.result_key,
+            self._result(head, rows, counts),
+            content_type="text/csv; charset=utf-8",
+        )
+        return dict(counts)
+
+    def _result(self, head: Head, rows: Iterator[Row], counts: Counter[str]) -> Iterator[bytes]:
+        yield head.prefix.encode() + _as_csv([[*_renamed(head.columns), *OUTCOME]], head.delimiter)
+        for batch in batched(rows, BATCH_GET_SIZE, strict=False):
+            outcomes = self._outcomes(batch)
+            counts.update(outcome["state"] for outcome in outcomes)
+            yield _as_csv(
+                (
+                    [*row.cells, *(outcome.get(name) for name in OUTCOME)]
+                    for row, outcome in zip(batch, outcomes, strict=True)
+                ),
+                head.delimiter,
+            )
+
+    def _outcomes(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        requests = {row.request.message_id: row.request for row in rows if row.request}
+        items = self._find(requests)
+        # Such as those of an account that there is none of, for as long as word is kept of them.
+        refusals = self._find({f"{REFUSED_KEY}{requests[key].request_id}" for key in requests.keys() - items.keys()})
+        outcomes = []
+        for row in rows:
+            if row.request:
+                refusal = refusals.get(f"{REFUSED_KEY}{row.request_id}")
+                outcome = _outcome(row.request, items.get(row.request.message_id), refusal)
+            else:
+                outcome = {"state": REFUSED, "reason": row.reason}
+            outcomes.append({**outcome, "requestId": row.request_id})
+        return outcomes
+
+    def _find(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the items of the table under these keys, as DynamoDB has them at this moment."""
+        found: dict[str, dict[str, Any]] = {}
+        left: Any = [{"messageId": {"S": key}} for key in keys]
+        for pause in (*BATCH_GET_PAUSES, None):
+            if not left:
+                return found
+            try:
+                answer: Any = self._dynamodb.batch_get_item(
+                    RequestItems={self._table: {"Keys": left, "ConsistentRead": True}}
+                )
+            except (BotoCoreError, ClientError) as error:
+                raise RecordsUnavailableError(error) from error
+            found |= {item["messageId"]["S"]: item for item in answer["Responses"].get(self._table, [])}
+            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            if left and pause:
+                self._sleep(pause)
+        if left:
+            raise RecordsUnavailableError(f"{len(left)} records were left out")
+        return found
+
+
+def _renamed(columns: Sequence[str]) -> list[str]:
+    """Return the names of a file's columns for its result, where none can be taken for one of ours."""
+    ours = set(map(normalized, OUTCOME))
+    taken = ours | set(map(normalized, columns))
+    names = []
+    for column in columns:
+        name = column
+        if normalized(column) in ours:
+            while normalized(name) in taken:
+                name += " (file)"
+            taken.add(normalized(name))
+        names.append(name)
+    return names
+
+
+def _outcome(request: SendRequest, item: Mapping[str, Any] | None, refusal: Mapping[str, Any] | None) -> dict[str, Any]:
+    try:
+        return _outcome_of(request, item, refusal)
+    except SpoiledRecordError as error:
+        # Somebody has changed it by hand. The other rows have their outcomes.
+        return {"state": UNREADABLE, "reason": str(error)}
+
+
+def _outcome_of(
+    request: SendRequest, item: Mapping[str, Any] | None, refusal: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    if item is None:
+        return {"state": REFUSED, "reason": read_refusal(refusal).detail} if refusal else {"state": NOT_TRIED}
+    record = read_record(item)
+    if record.request_hash != hash_of(request):
+        # It tells of another request: of an earlier run's, whose file was changed since.
+        return {"state": REFUSED, "reason": str(RequestConflictError(str(request.request_id)))}
+    outside = {name: _inert(record.members[name]) for name in ("code", "message", "reason")}
+    return {**record.members, "possiblyDuplicated": str(record.possibly_duplicated).lower(), **outside}
+
+
+def _inert(text: str | None) -> str | None:
+    return f"'{text}" if text and text.startswith(_FORMULA) else text
+
+
+def _as_csv(lines: Iterable[Iterable[object]], delimiter: str) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter).writerows(lines)
+    return text.getvalue().encode()

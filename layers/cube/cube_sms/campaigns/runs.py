@@ -1,0 +1,274 @@
+"""Campaigns: the send requests of a CSV file's rows, which ``statemachine/campaign.asl.json`` puts onto the queue.
+
+The file is read once, before anything is sent. What comes after it reads the rows as they were understood here: the
+state machine their requests, `CampaignReporter` all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from cube_sms.request import DEFAULT_MAX_CONTENT_LENGTH, InvalidRequestError, SendRequest, parse_send_request
+
+from .csv import MAX_ROW, Record
+from .errors import InvalidCampaignError
+from .files import CONTENT, read_campaign_file
+from .objects import read_chunks, read_lines, write_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mypy_boto3_s3 import S3Client
+
+    from .files import CampaignFile
+
+_NAME = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+
+# JSON can hold them, SQS refuses them in whatever form Step Functions puts them onto the queue.
+_NOT_FOR_SQS = re.compile("[\ufffe\uffff]")
+
+
+class Campaign(NamedTuple):
+    """What one run of the state machine sends.
+
+    Parameters
+    ----------
+    bucket, key : str
+        The file.
+    name : str
+        What ids of requests begin with where the file gives none.
+    content : str
+        The content of rows that have none of their own.
+    """
+
+    bucket: str
+    key: str
+    name: str
+    content: str = ""
+
+    @classmethod
+    def from_input(cls, bucket: str, execution: str, data: Any) -> Self:
+        """Read the input of an execution.
+
+        Parameters
+        ----------
+        bucket : str
+            Where the files of campaigns are.
+        execution : str
+            The execution's name, which is the campaign's unless it is given one.
+        data : Any
+            The input.
+
+        Returns
+        -------
+        Campaign
+            The campaign.
+
+        Raises
+        ------
+        InvalidCampaignError
+            With every fault of it.
+
+        Examples
+        --------
+        >>> Campaign.from_input("bucket", "execution", {"key": "spring.csv"}).name
+        'execution'
+        """
+        given = {"campaign": execution, "content": "", **data} if isinstance(data, dict) else {}
+        faults = []
+        if not isinstance(given.get("key"), str) or not given["key"]:
+            faults.append('key: must be the key of the file in the bucket, such as "spring.csv"')
+        if not isinstance(given.get("campaign"), str) or not _NAME.fullmatch(given["campaign"]):
+            faults.append(
+                "campaign: must be 1 to 100 characters of A-Z, a-z, 0-9 and ._:- (without one it is the name of the "
+                "execution)"
+            )
+        if not isinstance(given.get("content"), str):
+            faults.append("content: must be a string")
+        if faults:
+            raise InvalidCampaignError("; ".join(faults), "input")
+        return cls(bucket, given["key"], given["campaign"], given["content"])
+
+    @property
+    def rows_key(self) -> str:
+        """Where the rows go as they were understood: `Head`, and then a `Row` in each line."""
+        return f"runs/{self.name}.rows.jsonl"
+
+    @property
+    def requests_key(self) -> str:
+        """Where the send requests go that the state machine puts onto the queue, one in each line."""
+        return f"runs/{self.name}.requests.jsonl"
+
+    @property
+    def result_key(self) -> str:
+        """Where the result goes.
+
+        Examples
+        --------
+        >>> Campaign("bucket", "2027/spring.csv", "spring").result_key
+        '2027/spring.outcomes.csv'
+        """
+        return self.key.removesuffix(".csv") + ".outcomes.csv"
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a campaign's file begins with.
+
+    Parameters
+    ----------
+    prefix : str
+        What stands before the header.
+    delimiter : str
+        The character between two cells.
+    columns : list[str]
+        Their names.
+    """
+
+    prefix: str
+    delimiter: str
+    columns: list[str]
+
+
+class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A row of a campaign's file.
+
+    Parameters
+    ----------
+    cells : list[str]
+        Its cells, one for each column.
+    request_id : str
+        Its own `requestId`, or the one that its number gives it.
+    request : SendRequest or None
+        What is sent for it.
+    reason : str or None
+        Why nothing is.
+    """
+
+    cells: list[str]
+    request_id: str
+    request: SendRequest | None = None
+    reason: str | None = None
+
+
+class Prepared(NamedTuple):
+    """What a campaign's file came to.
+
+    Parameters
+    ----------
+    rows : int
+        How many rows it has.
+    requests : int
+        How many of them are valid requests.
+    """
+
+    rows: int
+    requests: int
+
+
+class CampaignPreparer:
+    """Reads the file of a campaign, and writes its rows and their send requests.
+
+    Parameters
+    ----------
+    s3 : S3Client
+        boto3's client.
+    max_content_length : int
+        The most characters a text may have.
+    """
+
+    def __init__(self, s3: S3Client, *, max_content_length: int = DEFAULT_MAX_CONTENT_LENGTH) -> None:
+        self._s3 = s3
+        self._max_content_length = max_content_length
+
+    def prepare(self, campaign: Campaign) -> Prepared:
+        """Read the whole file, so that nothing is sent of one that breaks off.
+
+        Parameters
+        ----------
+        campaign : Campaign
+            What is to be sent.
+
+        Returns
+        -------
+        Prepared
+            How many rows there are.
+
+        Raises
+        ------
+        InvalidCampaignError
+            Where there is no such file, or it cannot be meant.
+        """
+        file = read_campaign_file(self._file(campaign), needs_content=not campaign.content.strip())
+        rows = requests = 0
+
+        def lines() -> Iterator[bytes]:
+            nonlocal rows, requests
+            yield msgspec.json.encode(Head(file.prefix, file.delimiter, file.columns))
+            for rows, record in enumerate(file.records, start=1):
+                row = self._row(campaign, file, record, rows)
+                requests += row.request is not None
+                yield msgspec.json.encode(row)
+
+        write_lines(self._s3, campaign.bucket, campaign.rows_key, lines())
+        written = read_rows(self._s3, campaign)[1]
+        write_lines(
+            self._s3,
+            campaign.bucket,
+            campaign.requests_key,
+            # In ASCII, which no reader of lines takes for an end of one.
+            (json.dumps(msgspec.to_builtins(row.request)).encode() for row in written if row.request),
+        )
+        return Prepared(rows, requests)
+
+    def _file(self, campaign: Campaign) -> Iterator[bytes]:
+        try:
+            return read_chunks(self._s3, campaign.bucket, campaign.key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            raise InvalidCampaignError(
+                f"There is no file {campaign.key} in the bucket {campaign.bucket}", "input"
+            ) from error
+
+    def _row(self, campaign: Campaign, file: CampaignFile, record: Record, number: int) -> Row:
+        own = {
+            # Spaces can be meant in a text alone.
+            name: cell if name == CONTENT else cell.strip()
+            for name, index in file.fields.items()
+            if (cell := record.cells[index] if index < len(record.cells) else "").strip()
+        }
+        default = {CONTENT: campaign.content} if campaign.content.strip() else {}
+        fields = {"requestId": f"{campaign.name}-{number}", **default, **own}
+        cells = [*record.cells, *[""] * len(file.columns)][: len(file.columns)]
+        request = self._understood(fields, record, len(file.columns))
+        if isinstance(request, str):
+            return Row(cells, fields["requestId"], reason=request)
+        return Row(cells, fields["requestId"], request)
+
+    def _understood(self, fields: Mapping[str, str], record: Record, width: int) -> SendRequest | str:
+        if record.is_cut:
+            return f"row: has more than {MAX_ROW} characters"
+        if not Record(record.cells[width:]).is_empty:
+            return (
+                f"row: has {len(record.cells)} cells, and the file {width} columns (a cell with a delimiter in it "
+                "belongs in quotes)"
+            )
+        if _NOT_FOR_SQS.search(fields.get(CONTENT, "")):
+            return f"{CONTENT}: holds U+FFFE or U+FFFF, which are no characters"
+        try:
+            return parse_send_request(msgspec.json.encode(fields), max_content_length=self._max_content_length)
+        except InvalidRequestError as error:
+            return str(error)
+
+
+def read_rows(s3: S3Client, campaign: Campaign) -> tuple[Head, Iterator[Row]]:
+    """Return what `CampaignPreparer` made of a campaign's file: its head, and its rows."""
+    lines = read_lines(s3, campaign.bucket, campaign.rows_key)
+    (head,) = islice(lines, 1)
+    return msgspec.json.decode(head, type=Head), map(msgspec.json.Decoder(Row).decode, lines)

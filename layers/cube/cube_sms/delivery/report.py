@@ -1,0 +1,115 @@
+"""What logs and metrics tell of an attempt to send."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cube_sms.platform import (
+    CUBE_LATENCY,
+    DUPLICATES_SUPPRESSED,
+    GATE_CLOSED,
+    GATE_REPAIRED,
+    GATE_WAIT,
+    QUOTA_USED,
+    RECORDS_DAMAGED,
+    STALE_CREDENTIALS,
+)
+from cube_sms.request import mask_device_id
+
+if TYPE_CHECKING:
+    from cube_sms.pacing import GateStatus
+    from cube_sms.platform import Telemetry
+    from cube_sms.request import SendRequest
+
+    from .sending import Outcome
+
+
+def report_sent(
+    telemetry: Telemetry, request: SendRequest, outcome: Outcome, correlation_id: str, **details: Any
+) -> None:
+    """Report what an attempt to send came to.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        Where to.
+    request : SendRequest
+        The message.
+    outcome : Outcome
+        What the attempt came to.
+    correlation_id : str
+        The id of what brought the message.
+    **details
+        What else there is to tell of it.
+    """
+    state, error, account = outcome.state, outcome.error, request.account
+    latencies = [round(post.latency * 1000, 1) for post in outcome.posts]
+    level, text = state.level, f"message {state}"
+    if outcome.is_from_record:
+        level, text = "info", "duplicate suppressed" if state.is_final else "message held by another worker"
+    telemetry.log(
+        level,
+        text,
+        correlation_id,
+        **identity(request),
+        state=state,
+        attempts=outcome.attempts,
+        possibly_duplicated=(outcome.record and outcome.record.possibly_duplicated) or None,
+        code=outcome.code,
+        cube_message=outcome.message,
+        error=f"{type(error).__name__}: {error}" if error else None,
+        status=error.status if error else None,
+        latencies_ms=latencies,
+        stale_credentials=outcome.stale_credentials or None,
+        **details,
+    )
+    if not outcome.is_from_record:
+        telemetry.count(state.metric, account=account)
+    elif state.is_final:
+        telemetry.count(DUPLICATES_SUPPRESSED, account=account)
+    for latency in latencies:
+        telemetry.count(CUBE_LATENCY, latency, account=account)
+    if outcome.posts:
+        telemetry.count(GATE_WAIT, round(outcome.gate_wait * 1000, 1), account=account)
+    if outcome.stale_credentials:
+        telemetry.count(STALE_CREDENTIALS, account=account)
+    if error and error.log:
+        telemetry.failed(error, correlation_id, account=account)
+    elif error and error.metric:
+        telemetry.count(error.metric, account=account)
+    if outcome.record and outcome.record.was_deleted:
+        telemetry.log(
+            "error", "record was deleted during its POST", correlation_id, message_id=outcome.record.message_id
+        )
+        telemetry.count(RECORDS_DAMAGED)
+
+
+def report_paced(telemetry: Telemetry, gate: GateStatus) -> None:
+    """Report the state of the gate, once for each invocation.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        Where to.
+    gate : GateStatus
+        The state.
+    """
+    if gate.quota_used is not None:
+        telemetry.count(QUOTA_USED, round(gate.quota_used, 2))
+    if gate.repaired:
+        # Removed, since it could not be read: somebody has written it by hand.
+        telemetry.logger.error("gate item repaired", extra={"attributes": gate.repaired})
+        telemetry.count(GATE_REPAIRED, len(gate.repaired))
+    if gate.closed_for:
+        telemetry.logger.warning("gate closed", extra={"reason": gate.closed_for})
+        telemetry.count(GATE_CLOSED)
+
+
+def identity(request: SendRequest) -> dict[str, Any]:
+    """Return what a line of the log names a message by."""
+    return {
+        "request_id": request.request_id,
+        "message_id": request.message_id,
+        "account": request.account,
+        "device_id": mask_device_id(request.device_id),
+    }

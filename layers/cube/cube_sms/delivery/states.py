@@ -1,0 +1,70 @@
+"""The states of a message, and what each means to everybody else."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+from cube_sms.platform import (
+    MESSAGES_EXPIRED,
+    MESSAGES_FAILED,
+    MESSAGES_REJECTED,
+    MESSAGES_RETRIED,
+    MESSAGES_SENT,
+    MESSAGES_UNKNOWN,
+    ApiAnswer,
+    AwsUnavailableError,
+)
+from cube_sms.provider import CubeRejected
+
+if TYPE_CHECKING:
+    from cube_sms.platform import Level, Metric
+
+
+class State(StrEnum):
+    """What has become of a message; docs/delivery.md draws how one state follows from another.
+
+    Attributes
+    ----------
+    is_final : bool
+        Whether nothing more happens to the message by itself. Its end is an event then, ``SMS Sent`` for `SENT`.
+    metric : Metric
+        What counts it.
+    level : str
+        The level of its line in the log.
+    answer : ApiAnswer
+        How the API answers, unless an error says it better.
+    """
+
+    is_final: bool
+    metric: Metric
+    level: Level
+    answer: ApiAnswer
+
+    def __new__(cls, value: str, metric: Metric, level: Level, answer: ApiAnswer, is_final: bool = True) -> Self:  # noqa: D102 - of the members below
+        state = str.__new__(cls, value)
+        state._value_ = value
+        state.is_final, state.metric, state.level, state.answer = is_final, metric, level, answer
+        return state
+
+    # Of one that stays so, what came of it could not be recorded.
+    SENDING = (
+        "SENDING",
+        MESSAGES_RETRIED,
+        "error",
+        ApiAnswer(409, "Under way", "the message is being sent", True),
+        False,
+    )
+    """A worker has claimed it and may be posting it, until its lease is over."""
+    RETRYING = "RETRYING", MESSAGES_RETRIED, "warning", AwsUnavailableError.answer, False
+    """It was not sent, or may not have been, and is to be tried again."""
+    SENT = "SENT", MESSAGES_SENT, "info", ApiAnswer(200, "Sent", "Cube accepted it")
+    """Cube accepted it."""
+    REJECTED = "REJECTED", MESSAGES_REJECTED, "warning", CubeRejected.answer
+    """Cube said no."""
+    EXPIRED = "EXPIRED", MESSAGES_EXPIRED, "warning", ApiAnswer(400, "Expired", "expiresAt: is in the past")
+    """Its time was over before it was sent."""
+    FAILED = "FAILED", MESSAGES_FAILED, "error", ApiAnswer(503, "Attempts used up", "the message is not tried again")
+    """Its attempts are used up."""
+    UNKNOWN = "UNKNOWN", MESSAGES_UNKNOWN, "error", ApiAnswer(504, "Outcome unknown", "the message may have been sent")
+    """It may have been sent, and is not to be sent again."""

@@ -1,0 +1,11 @@
+"""The way out: events of what ended."""
+
+from __future__ import annotations
+
+from .publisher import OutcomePublisher
+from .report import report_published
+
+__all__ = [
+    "OutcomePublisher",
+    "report_published",
+]

@@ -1,0 +1,199 @@
+"""Publisher: tells EventBridge, and the Step Functions tasks that wait, what became of messages."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import batched
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cube_sms.delivery import SpoiledRecordError
+
+from .events import SOURCE, read_change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+    from mypy_boto3_stepfunctions import SFNClient
+
+    from .events import Ended
+
+# What EventBridge takes at once.
+PUT_EVENTS_SIZE = 10
+
+# Seconds before the events that EventBridge has not taken are put once more, on top of boto3's retries of whole calls.
+PUT_PAUSES = (0.1, 0.5, 2.0)
+
+# What Step Functions says of a token, and not of the call: the task is over, the token is none or another account's,
+# the state machine's key is not for us. Nobody's events must wait for somebody else's token.
+_NOBODY_WAITS = frozenset({"TaskDoesNotExist", "TaskTimedOut", "InvalidToken", "InvalidOutput", "ValidationException"})
+
+# What it says where we may not answer. A workflow's key may be why, and must not hold up everybody's events either.
+# But our own role may be, and then every workflow waits in vain: these are counted for themselves, and alarm.
+_REFUSED = frozenset({"AccessDeniedException", "KmsAccessDeniedException", "KmsInvalidStateException"})
+
+
+@dataclass(slots=True)
+class Published:
+    """What became of one record of the stream.
+
+    Parameters
+    ----------
+    sequence_number, message_id : str
+        Of the record, and the key of its item.
+    ended : Ended, optional
+        What it tells; None where nothing has ended.
+    published_at : float, optional
+        Seconds since the epoch at which EventBridge had taken the event, where there was one.
+    answered : int
+        Tasks that were told.
+    unanswered : tuple of str
+        Why Step Functions took no answer for others.
+    error : str, optional
+        Why it was not published.
+    spoiled : SpoiledRecordError, optional
+        Why it is not published at all: somebody has changed it by hand, and it reads no better the next time.
+    comes_again : bool
+        Whether Lambda is to repeat it.
+    """
+
+    sequence_number: str
+    message_id: str
+    ended: Ended | None = None
+    published_at: float | None = None
+    answered: int = 0
+    unanswered: tuple[str, ...] = ()
+    error: str | None = None
+    spoiled: SpoiledRecordError | None = None
+    comes_again: bool = False
+
+    @property
+    def refused(self) -> int:
+        """How many of the answers that were not taken we were not allowed to give."""
+        return sum(error in _REFUSED for error in self.unanswered)
+
+
+class OutcomePublisher:
+    """Publishes what the stream of the table of records tells.
+
+    Parameters
+    ----------
+    events : EventBridgeClient
+        boto3's client.
+    step_functions : Callable[[], SFNClient]
+        Makes boto3's client, when the first task waits.
+    bus : str
+        Name or ARN of the event bus.
+    clock, sleep : Callable
+        Seconds since the epoch; waits for seconds.
+    """
+
+    def __init__(
+        self,
+        events: EventBridgeClient,
+        step_functions: Callable[[], SFNClient],
+        bus: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._events = events
+        self._step_functions = step_functions
+        self._bus = bus
+        self._clock = clock
+        self._sleep = sleep
+
+    def publish(self, changes: Sequence[Mapping[str, Any]]) -> Iterator[Published]:
+        """Publish a batch of the stream, in its order and up to the first record that has to come again.
+
+        Parameters
+        ----------
+        changes : sequence of mapping
+            The records of Lambda's DynamoDB event.
+
+        Yields
+        ------
+        Published
+            One for each record that was begun. Lambda repeats all from the first one with an error; what follows it was
+            not published, or stood in the same call to EventBridge.
+        """
+        for batch in batched(changes, PUT_EVENTS_SIZE, strict=False):
+            published: list[Published] = []
+            for change in batch:
+                published.append(self._answer(change))
+                # All that follows comes again with it: events would be published twice, tasks tried in vain.
+                if published[-1].comes_again:
+                    break
+            self._put([one for one in published if one.ended and one.ended.is_news and not one.error])
+            yield from published
+            if any(one.comes_again for one in published):
+                return
+
+    def _answer(self, change: Mapping[str, Any]) -> Published:
+        # Before the event: a task that is told twice does not notice, a consumer of events may.
+        published = Published(change["dynamodb"]["SequenceNumber"], change["dynamodb"]["Keys"]["messageId"]["S"])
+        try:
+            published.ended = ended = read_change(change)
+        except SpoiledRecordError as error:
+            published.spoiled = error
+            return published
+        try:
+            refusals = [self._tell(token, ended) for token in sorted(ended.task_tokens)] if ended else []
+        except (BotoCoreError, ClientError) as error:
+            published.error, published.comes_again = _name(error), True
+            return published
+        published.unanswered = tuple(filter(None, refusals))
+        published.answered = len(refusals) - len(published.unanswered)
+        return published
+
+    def _tell(self, token: str, ended: Ended) -> str | None:
+        client = self._step_functions()
+        detail = msgspec.json.encode(ended.detail).decode()
+        try:
+            if ended.outcome == "Sent":
+                client.send_task_success(taskToken=token, output=detail)
+            else:
+                client.send_task_failure(taskToken=token, error=f"CubeSms.{ended.outcome}", cause=detail)
+        except ClientError as error:
+            if _name(error) not in _NOBODY_WAITS | _REFUSED:
+                raise
+            return _name(error)
+        return None
+
+    def _put(self, published: Sequence[Published]) -> None:
+        for pause in (*PUT_PAUSES, None):
+            if not published:
+                return
+            try:
+                answer = self._events.put_events(Entries=[self._entry(one.ended) for one in published if one.ended])
+            except (BotoCoreError, ClientError) as error:
+                # boto3 has tried three times.
+                for one in published:
+                    one.error, one.comes_again = _name(error), True
+                return
+            for one, entry in zip(published, answer["Entries"], strict=True):
+                one.error = entry.get("ErrorCode")
+                one.comes_again = one.error is not None
+                one.published_at = None if one.error else self._clock()
+            published = [one for one in published if one.error]
+            if published and pause:
+                self._sleep(pause)
+
+    def _entry(self, ended: Ended) -> PutEventsRequestEntryTypeDef:
+        return {
+            "EventBusName": self._bus,
+            "Source": SOURCE,
+            "DetailType": ended.detail_type,
+            "Detail": msgspec.json.encode(ended.detail).decode(),
+            "Time": ended.detail["updatedAt"],
+        }
+
+
+def _name(error: Exception) -> str:
+    # Its text may quote what it is about.
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__

@@ -1,0 +1,96 @@
+"""Why a message is not sent now."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cube_sms.platform import API_CALLS_TURNED_AWAY, ApiAnswer, NotPostedError
+
+type GateReason = Literal["probing", "throttled", "unavailable", "quota"]
+
+
+_DETAIL = "{error}; try again after Retry-After seconds, or have it queued with Prefer: respond-async"
+_AWAY = ApiAnswer(503, "Cube is unavailable", _DETAIL, is_later=True)
+
+
+class NotNowError(NotPostedError, is_abstract=True):
+    """The message cannot be sent now. Nothing is wrong with it, and no attempt is used up.
+
+    Parameters
+    ----------
+    why : str
+        Why.
+    until : float
+        Seconds since the epoch from when on it is worth another try.
+    """
+
+    state = "RETRYING"
+    answer = ApiAnswer(429, "Too many requests", _DETAIL, is_later=True)
+    letter = None
+    log = None
+    until: float
+
+    def __init__(self, why: str, until: float) -> None:
+        super().__init__(f"not sent: {why}")
+        self.until = until
+
+
+class NoSlotError(NotNowError):
+    """The gate is open, and every slot is taken for longer than there is time to wait.
+
+    Parameters
+    ----------
+    until : float
+        Seconds since the epoch from when on a slot may be free.
+    """
+
+    metric = None
+
+    def __init__(self, until: float) -> None:
+        super().__init__("all slots are busy for longer than this message can wait", until)
+
+
+_WHY_CLOSED: dict[GateReason, str] = {
+    "probing": "another message is probing whether Cube is back",
+    "throttled": "Cube has throttled us, and sending pauses",
+    "unavailable": "Cube is unavailable, and sending pauses",
+    "quota": "the day's quota is used up",
+}
+
+
+class GateClosedError(NotNowError):
+    """The gate is closed for everybody: the day's quota is used up, or Cube is not to be asked.
+
+    Parameters
+    ----------
+    reason : {"probing", "throttled", "unavailable", "quota"}
+        Why: another worker is finding out whether Cube is back, Cube answered 429, Cube was unavailable several times
+        in a row, or the day's quota is used up.
+    until : float
+        Seconds since the epoch from when on it is worth another try.
+    """
+
+    # The state of the gate has one, once for each invocation.
+    metric = None
+
+    def __init__(self, reason: GateReason, until: float) -> None:
+        # It was read from the table, where somebody may have written another.
+        super().__init__(_WHY_CLOSED.get(reason, "sending pauses"), until)
+        self.reason = reason
+        if reason in ("unavailable", "probing"):
+            self.answer = _AWAY
+
+
+class ConnectionsTakenError(NotNowError):
+    """Other calls have every connection to Cube that the API may open.
+
+    Parameters
+    ----------
+    until : float
+        Seconds since the epoch from when on it is worth another try.
+    """
+
+    metric = API_CALLS_TURNED_AWAY
+
+    def __init__(self, until: float) -> None:
+        super().__init__("every connection to Cube is taken", until)

@@ -1,0 +1,167 @@
+"""The gate's item in DynamoDB, as one worker last saw it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, get_args
+
+from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError, update_item
+
+from .errors import GateReason
+from .lanes import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# In the table of records, whose keys are "<account>#<requestId>": no account is without a name.
+GATE_KEY = "#gate"
+
+# Seconds after which a worker that remembers it as closed, or the quota as spent, looks again: somebody may have opened
+# it by hand, or raised the quota.
+REMEMBERED_SECONDS = 10.0
+
+FIRST_WRITE_SECONDS = 0.2
+
+# The share of the newest write in what one is expected to take.
+NEWEST_SHARE = 0.2
+
+# No worker holds a lane for longer than an invocation lasts, and no clock is a day ahead.
+MOST_LANE_SECONDS = 3600.0
+DAY = 86_400
+
+_REASONS = frozenset(get_args(GateReason.__value__))
+
+
+class GateItem:
+    """The item: written under a condition, and seen with every write, whether the condition held or not.
+
+    What somebody has written into it by hand and cannot be read counts as absent, and is removed.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    ticks : Callable[[], float]
+        Seconds on a clock that nobody sets.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, clock: Callable[[], float], ticks: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._ticks = ticks
+        self._values: dict[str, str] = {}
+        self._spoiled: dict[str, Any] = {}
+        self._repaired: list[str] = []
+        self._seen_at = -math.inf
+        # Seconds that a write usually takes; the first one connects.
+        self.write_time = FIRST_WRITE_SECONDS
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was seen."""
+        return self._ticks() - self._seen_at
+
+    def get(self, name: str) -> str | None:
+        """Return an attribute, as DynamoDB gives it."""
+        return self._values.get(name)
+
+    def number(self, name: str) -> float:
+        """Return a number; 0 where there is none."""
+        return float(self._values.get(name, 0))
+
+    def take_repaired(self) -> tuple[str, ...]:
+        """Return the attributes that could not be read and were removed, since this was last called."""
+        repaired, self._repaired = self._repaired, []
+        return tuple(repaired)
+
+    def write(self, update: ConditionalUpdate) -> bool:
+        """Write, and return whether the item is now as asked for.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        is_written = self._write(update)
+        if self._spoiled:
+            self._repair()
+            # What could not be read counted as absent in the condition too.
+            is_written = is_written or self._write(update)
+        return is_written
+
+    def write_or_remember(self, update: ConditionalUpdate) -> None:
+        """Write what others should know. Where DynamoDB is away, this worker at least knows it."""
+        try:
+            self.write(update)
+        except RecordsUnavailableError:
+            self._values = update.applied_to(self._values)
+            self._seen_at = self._ticks()
+
+    def _write(self, update: ConditionalUpdate) -> bool:
+        started = self._ticks()
+        item, is_written = update_item(self._client, self._table, GATE_KEY, **update.expressions())
+        self._see(item)
+        self._seen_at = self._ticks()
+        self.write_time += (self._seen_at - started - self.write_time) * NEWEST_SHARE
+        # A write whose answer was lost is repeated by boto3, and then meets its own trace.
+        return is_written or update.is_in(self._values)
+
+    def _repair(self) -> None:
+        """Remove what cannot be read, unless somebody has done so meanwhile."""
+        update = ConditionalUpdate()
+        for name, typed in self._spoiled.items():
+            update.require(update.same(name, typed))
+        update.remove(*self._spoiled)
+        names = sorted(self._spoiled)
+        if self._write(update):
+            self._repaired += names
+
+    def _see(self, item: Mapping[str, Mapping[str, Any]]) -> None:
+        now = self._clock()
+        self._spoiled = {name: typed for name, typed in item.items() if not _is_legible(name, typed, now)}
+        # These two are one count, and so are spoiled together.
+        if self._spoiled.keys() & {"day", "used"}:
+            self._spoiled |= {name: item[name] for name in ("day", "used") if name in item}
+        self._values = {
+            name: str(next(iter(typed.values()))) for name, typed in item.items() if name not in self._spoiled
+        }
+
+
+def _is_legible(name: str, typed: Mapping[str, Any], now: float) -> bool:
+    """Return whether an attribute is what a gate writes, as far as that can be told."""
+    ((kind, value),) = typed.items()
+    match name:
+        case "messageId":
+            return True
+        case "by":
+            return kind == "S"
+        case "closedFor":
+            return kind == "S" and value in _REASONS
+        case "closedUntil":
+            return kind == "N"
+        case "strikes" | "used":
+            return kind == "N" and float(value).is_integer() and float(value) >= 0
+        case "day":
+            return kind == "N" and float(value).is_integer() and 0 <= float(value) <= now / DAY + 1
+    return not _is_lane(name) or (kind == "S" and _is_legible_lane(value, now))
+
+
+def _is_lane(name: str) -> bool:
+    return name.startswith("l") and name[1:].isdecimal()
+
+
+def _is_legible_lane(text: str, now: float) -> bool:
+    try:
+        lane = Lane.parse(text)
+    except ValueError:
+        return False
+    return bool(lane.owner) and 0 <= lane.free_at <= now + MOST_LANE_SECONDS

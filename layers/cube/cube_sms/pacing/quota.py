@@ -1,0 +1,121 @@
+"""The provider's queries a day, counted in the gate's item with the reservation they belong to."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .errors import GateClosedError, NoSlotError
+from .gate_item import DAY, REMEMBERED_SECONDS
+from .lanes import HANDOVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cube_sms.platform import ConditionalUpdate
+
+    from .gate_item import GateItem
+
+
+class DailyQuota:
+    """The quota, as one worker sees it. A day is one of UTC.
+
+    Nobody begins a day early or ends it late, whatever its clock says: around midnight, nothing is sent for a moment.
+
+    Parameters
+    ----------
+    item : GateItem
+        Where the queries are counted.
+    limit : int
+        Queries a day; 0 for no limit.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(self, item: GateItem, limit: int, clock: Callable[[], float]) -> None:
+        self._item = item
+        self._limit = limit
+        self._clock = clock
+        # Queries that were counted and have not been made, and of which day they are.
+        self.left = 0
+        self.day = 0
+        # How many were counted when the item last told, for when it is gone.
+        self._seen = 0
+
+    @property
+    def percent(self) -> float | None:
+        """Percent of today's quota that is counted; None where there is no quota, or nobody has looked lately."""
+        if not self._limit or self._item.age >= REMEMBERED_SECONDS:
+            return None
+        return 100.0 * self._used(self._today()) / self._limit
+
+    @property
+    def ends_at(self) -> float:
+        """Seconds since the epoch until when the queries may be made that have been counted."""
+        return (self.day + 1) * DAY - HANDOVER if self._limit else math.inf
+
+    @property
+    def next_begins_at(self) -> float:
+        """Seconds since the epoch from when on those of the day after that may be."""
+        return (self.day + 1) * DAY + HANDOVER
+
+    def cut(self, wanted: int) -> int:
+        """Begin to count, and return how many of the queries that are wanted there are left.
+
+        Raises
+        ------
+        GateClosedError
+            Where there are none.
+        NoSlotError
+            Where the next day is about to begin.
+        """
+        if not self._limit:
+            return wanted
+        today = self._today()
+        if today != self.day:
+            self.day, self.left, self._seen = today, 0, 0
+        if self._clock() >= self.ends_at or self._item.number("day") > today:
+            raise NoSlotError(self.next_begins_at)
+        left = self._limit - self._used(today) + max(0, self.left)
+        if left < 1 and self._item.age < REMEMBERED_SECONDS:
+            raise GateClosedError("quota", self.next_begins_at)
+        # Where it is a while ago that nothing was left, the write finds out.
+        return min(wanted, max(1, left))
+
+    def count(self, update: ConditionalUpdate, queries: int) -> None:
+        """Make a reservation count its queries, less those that were counted before and not made."""
+        if not self._limit:
+            return
+        if self._item.number("day") == self.day:
+            more = queries - max(0, self.left)
+            update.require(update.equal("day", self._item.get("day"), is_number=True))
+            update.require(update.less("used", self._limit - more + 1))
+            update.add("used", more)
+        else:
+            update.require(update.absent("day"), update.less("day", self.day))
+            update.set("day", self.day)
+            update.set("used", self._used(self.day) + queries - max(0, self.left))
+
+    def counted(self, queries: int) -> None:
+        """Note that the reservation was written."""
+        self.left = queries
+        self._seen = self._used(self.day)
+
+    def give_back(self, day: int) -> None:
+        """Take one back that was not made."""
+        if day == self.day:
+            self.left += 1
+
+    def _today(self) -> int:
+        return int((self._clock() - HANDOVER) // DAY)
+
+    def _used(self, day: int) -> int:
+        if self._item.get("day") is None:
+            # Nobody has counted yet, or somebody has removed the count.
+            return self._seen if day == self.day else 0
+        if self._item.number("day") != day:
+            return 0
+        used = int(self._item.number("used"))
+        if day == self.day:
+            self._seen = used
+        return used

@@ -1,0 +1,216 @@
+"""What can be wrong with an input, and what can stand in a message's way.
+
+Each class of `Obstacle` says all that the rest of the program decides by: nothing elsewhere asks which class it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from .metrics import Metric
+
+# Faults that are told one by one. An input may have them by the thousand; an answer and a line of the log have limits.
+MAX_FAULTS = 20
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with an input.
+
+    Parameters
+    ----------
+    path : str
+        Where: a field's name, with indices for what lies below it, such as ``smsContentList[0].smsNum``; ``$`` for the
+        whole input.
+    message : str
+        What is wrong. Never quotes the value.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class FaultsError(ValueError):
+    """An input with one or more faults, reported at once.
+
+    Parameters
+    ----------
+    faults : list[Fault]
+        The faults, at least one.
+
+    Attributes
+    ----------
+    faults : list[Fault]
+        The first `MAX_FAULTS` of them.
+    more : int
+        How many there are beside these.
+    """
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults[:MAX_FAULTS]
+        self.more = len(faults) - len(self.faults)
+        # The number comes first, because a reader may cut the text.
+        count = f"{len(faults)} faults, the first {MAX_FAULTS}: " if self.more else ""
+        super().__init__(count + "; ".join(map(str, self.faults)))
+
+
+class SettingsError(FaultsError):
+    """The environment of the function is not valid."""
+
+
+class ApiAnswer(NamedTuple):
+    """How the API answers.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    title : str
+        What kind of problem it is.
+    detail : str
+        What about it. ``{error}`` stands for the error's own text, which may be told where it names nothing of the
+        deployment.
+    is_later : bool
+        Whether ``Retry-After`` says when to try again.
+    """
+
+    status: int
+    title: str
+    detail: str = "{error}"
+    is_later: bool = False
+
+
+class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or full
+    """What stands between a message and being sent.
+
+    Each class says all of the following, itself or by the class it inherits from. One that leaves something out raises
+    `TypeError` when it is defined, unless it is abstract.
+
+    Attributes
+    ----------
+    outcome : {"no", "unknown", "yes"}
+        Whether the provider may have processed the message.
+    state : str or None
+        The state that the message is in then; None where it is refused. One that may be sent once at most and whose
+        ``outcome`` is unknown is not tried again, whatever this says.
+    gate : {"nothing", "opens", "counts", "closes"}
+        What a query that ends so does to the gate: nothing; it opens it, since the provider has answered; it counts
+        against it, as one of several in a row that close it; it closes it for all. A probe opens it or closes it again.
+    answer : ApiAnswer
+        How the API answers.
+    metric : Metric or None
+        What counts it.
+    letter : str or None
+        The reason that a dead letter gives, where no further try would change anything.
+    renews_credentials : bool
+        Whether the account's credentials are fetched afresh, and the query is repeated once.
+    log : tuple of str, or None
+        The level and the text of a log line of its own. Where there is none, an attempt's own line tells of it; and
+        where no attempt was made, it is unexpected.
+    until : float or None
+        Seconds since the epoch from when on another try is worth while, where nothing is wrong with the message and no
+        attempt is used up.
+    retry_after : float or None
+        Seconds the provider asks to wait.
+    status : int or None
+        HTTP status of the provider's answer.
+
+    Examples
+    --------
+    >>> class HalfAnError(Obstacle):
+    ...     outcome = "no"
+    Traceback (most recent call last):
+    TypeError: HalfAnError does not say: state, gate, answer, metric, letter, renews_credentials, log
+    """
+
+    outcome: ClassVar[Literal["no", "unknown", "yes"]]
+    state: ClassVar[str | None]
+    # Of some, an instance has these of its own.
+    gate: Literal["nothing", "opens", "counts", "closes"]
+    answer: ApiAnswer
+    metric: ClassVar[Metric | None]
+    letter: ClassVar[str | None]
+    renews_credentials: ClassVar[bool]
+    log: ClassVar[tuple[Literal["warning", "error"], str] | None]
+
+    until: float | None = None
+    retry_after: float | None = None
+    status: int | None = None
+
+    def __init_subclass__(cls, *, is_abstract: bool = False) -> None:
+        if not is_abstract and (missing := [name for name in POLICY if not hasattr(cls, name)]):
+            raise TypeError(f"{cls.__name__} does not say: {', '.join(missing)}")
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """What a problem tells beside its detail."""
+        return {}
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What its log line tells beside its text."""
+        return {}
+
+
+POLICY = ("outcome", "state", "gate", "answer", "metric", "letter", "renews_credentials", "log")
+"""What each class of `Obstacle` has to say."""
+
+
+class NotPostedError(Obstacle, is_abstract=True):
+    """The provider was not asked."""
+
+    outcome = "no"
+    gate = "nothing"
+    renews_credentials = False
+
+
+class AwsUnavailableError(NotPostedError):
+    """AWS is in the way. The error's text may name resources of the deployment: that is for its log."""
+
+    state = "RETRYING"
+    answer = ApiAnswer(503, "The gateway is unavailable", "AWS is in the way; try again", is_later=True)
+    metric: ClassVar[Metric | None] = None
+    letter = None
+    log = None
+
+
+class RecordsUnavailableError(AwsUnavailableError):
+    """The table of records cannot be reached, or refuses."""
+
+
+class UnexpectedError(NotPostedError):
+    """Something that nobody thought of. Its text may quote anything, and is told nowhere."""
+
+    state = "RETRYING"
+    answer = ApiAnswer(500, "Internal error", "the log says more, under the request's id")
+    metric = None
+    letter = None
+    log = None
+
+
+def obstacle(error: Exception) -> Obstacle:
+    """Return what an error is to a message.
+
+    Parameters
+    ----------
+    error : Exception
+        Any error.
+
+    Returns
+    -------
+    Obstacle
+        The error itself if it is one, or what stands for it and tells nothing of it.
+
+    Examples
+    --------
+    >>> obstacle(KeyError("text")).answer.title
+    'Internal error'
+    """
+    if isinstance(error, Obstacle):
+        return error
+    return AwsUnavailableError() if isinstance(error, BotoCoreError | ClientError) else UnexpectedError()

@@ -1,0 +1,30 @@
+"""The provider: what one query can come to, and what it takes to make one."""
+
+from __future__ import annotations
+
+from .base import (
+    CredentialsError,
+    CubeAnswer,
+    CubeError,
+    CubeRejected,
+    CubeUnavailable,
+    Line,
+    Provider,
+    UnknownAccountError,
+)
+from .credentials import CredentialStore
+from .dialects import AnyCredentials, make_provider
+
+__all__ = [
+    "AnyCredentials",
+    "CredentialStore",
+    "CredentialsError",
+    "CubeAnswer",
+    "CubeError",
+    "CubeRejected",
+    "CubeUnavailable",
+    "Line",
+    "Provider",
+    "UnknownAccountError",
+    "make_provider",
+]

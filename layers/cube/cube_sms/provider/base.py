@@ -1,0 +1,251 @@
+"""What delivery needs of a provider, and what one query can come to.
+
+Delivery, pacing and the ways in and out know this and no dialect: neither its field names nor its codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from cube_sms.platform import (
+    CREDENTIALS_UNUSABLE,
+    CUBE_AUTHENTICATION_FAILED,
+    CUBE_THROTTLED,
+    ApiAnswer,
+    AwsUnavailableError,
+    Obstacle,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from cube_sms.request import SendRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What one account signs with; a dialect adds what its signature takes.
+
+    Parameters
+    ----------
+    stale : bool
+        Whether this is the last good value, served while Secrets Manager is away.
+    version : int
+        Which fetch it comes from.
+    """
+
+    stale: bool = field(default=False, compare=False)
+    version: int = field(default=0, compare=False, repr=False)
+
+
+class Line(Protocol):
+    """What a query goes over."""
+
+    def open(self) -> None:
+        """Make it ready, which may take a while: what is looked at after it is still true when the query leaves.
+
+        Raises
+        ------
+        CubeUnavailable
+            If that is not possible.
+        """
+
+
+class Provider[C: Credentials, L: Line](Protocol):
+    """A provider in one of its dialects. Safe to share between threads.
+
+    Attributes
+    ----------
+    most_recipients : int
+        The most messages of one query. They are of one account, type and text, to different devices.
+    longest_post : float
+        The most seconds that one query takes, with a line that has to be opened.
+    """
+
+    most_recipients: int
+    longest_post: float
+
+    def connection(self) -> AbstractContextManager[L]:
+        """Take one of the lines, which need not be open, as long as a context. A thread waits for a free one."""
+
+    def send(self, credentials: C, messages: Sequence[SendRequest], *, over: L, left: Callable[[], None]) -> CubeAnswer:
+        """Send messages with one query, once.
+
+        Parameters
+        ----------
+        credentials : Credentials
+            The account's.
+        messages : sequence of SendRequest
+            One to `most_recipients`.
+        over : Line
+            An open line.
+        left : Callable[[], None]
+            Called when the query has left.
+
+        Returns
+        -------
+        CubeAnswer
+            What the provider said, if it accepted them.
+
+        Raises
+        ------
+        CubeError
+            One of its subclasses for anything else.
+        """
+
+    def close(self) -> None:
+        """Close every line. The next query opens one again."""
+
+
+_SERVER_ERROR = 500
+
+
+class CubeAnswer(NamedTuple):
+    """Cube's answer to an accepted request.
+
+    Parameters
+    ----------
+    code : str
+        The provider's code.
+    message : str or None
+        The provider's words, where they are kept.
+    latency : float
+        Seconds from the start of the query, over a line that was open, to the end of the answer.
+    """
+
+    code: str
+    message: str | None
+    latency: float
+
+    @property
+    def outcome(self) -> Literal["yes"]:
+        """Whether the provider has processed the message."""
+        return "yes"
+
+    @property
+    def gate(self) -> Literal["opens"]:
+        """What it does to the gate."""
+        return "opens"
+
+    @property
+    def retry_after(self) -> None:
+        """Nothing is asked to wait."""
+        return None
+
+
+class CredentialsError(AwsUnavailableError):
+    """The account's credentials cannot be had; the message names what is missing and never shows a value."""
+
+    metric = CREDENTIALS_UNUSABLE
+
+
+class UnknownAccountError(CredentialsError):
+    """The secret holds no credentials for the account."""
+
+
+class CubeError(Obstacle, is_abstract=True):
+    """A query to Cube that was not answered with success.
+
+    Parameters
+    ----------
+    reason : str
+        What happened, in our words.
+    status : int or None
+        The HTTP status, where there was one.
+    code, message : str or None
+        The provider's code, where the answer was an envelope, and its words, where they are kept.
+    retry_after : float or None
+        Seconds the provider asks to wait.
+    latency : float
+        Seconds from the start of the query to its end; 0 if there was none, since no connection came about.
+    """
+
+    # An attempt used up is a dead letter of the queue's own, and an attempt has its line in the log.
+    letter = None
+    log = None
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        message: str | None = None,
+        retry_after: float | None = None,
+        latency: float = 0.0,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+        self.latency = latency
+
+
+class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name
+    """Cube said no: an envelope that says so with a code that is not listed, or HTTP 400. Not to be repeated."""
+
+    outcome = "no"
+    state = "REJECTED"
+    gate = "opens"
+    answer = ApiAnswer(422, "Rejected by Cube", "Cube said no")
+    # The state has one.
+    metric = None
+    renews_credentials = False
+
+
+class CubeAuthenticationError(CubeError):
+    """Cube did not accept the credentials: HTTP 401 or 403, or a code that is listed as such."""
+
+    outcome = "no"
+    state = "RETRYING"
+    gate = "opens"
+    answer = ApiAnswer(502, "Cube refused the account's credentials")
+    metric = CUBE_AUTHENTICATION_FAILED
+    # The account's secret may just have been rotated.
+    renews_credentials = True
+
+
+class CubeThrottled(CubeError):  # noqa: N818 - the taxonomy's own name
+    """Cube's rate, connection or quota limit: HTTP 429, or a code that is listed as such."""
+
+    outcome = "no"
+    state = "RETRYING"
+    gate = "closes"
+    answer = ApiAnswer(429, "Too many requests", is_later=True)
+    metric = CUBE_THROTTLED
+    renews_credentials = False
+
+
+class CubeUnavailable(CubeError):  # noqa: N818 - the taxonomy's own name
+    """Not processed: no connection, HTTP 503 with ``Retry-After``, or a code or status that is listed as such."""
+
+    outcome = "no"
+    state = "RETRYING"
+    gate = "counts"
+    answer = ApiAnswer(503, "Cube is unavailable", is_later=True)
+    metric = None
+    renews_credentials = False
+
+
+class CubeOutcomeUnknown(CubeError):  # noqa: N818 - the taxonomy's own name
+    """The request left and no answer tells what became of it.
+
+    HTTP 5xx is such an answer: a gateway gives it too when the server behind it dies after it has committed.
+    """
+
+    outcome = "unknown"
+    state = "RETRYING"
+    gate: Literal["nothing", "counts"] = "nothing"
+    answer = ApiAnswer(504, "Outcome unknown", "{error}; the message may have been sent")
+    metric = None
+    renews_credentials = False
+
+    def __init__(self, reason: str, **told: Any) -> None:
+        super().__init__(reason, **told)
+        # An answer that was lost is no sign that Cube is away.
+        if (self.status or 0) >= _SERVER_ERROR:
+            self.gate = "counts"

@@ -1,0 +1,274 @@
+"""Credentials of the accounts, from one secret in AWS Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .base import CredentialsError, UnknownAccountError
+from .dialects import CSSS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import GetSecretValueResponseTypeDef
+
+    from .dialects import AnyCredentials
+
+# After a failure, and for an account that is not in the secret, Secrets Manager is asked again this many seconds after
+# it answered last, not for every message.
+RETRY_SECONDS = 5.0
+
+# Secrets Manager answers in milliseconds; what takes longer than this is a Secrets Manager in trouble.
+PATIENCE = 0.5
+
+# How long a caller waits if there are no credentials, or if Cube has refused them: what the three tries of
+# `aws.AWS_CONFIG` take.
+LONGEST_WAIT = 12.0
+
+SHAPE = json.dumps({"default": dict.fromkeys(CSSS.fields, "...")})
+
+# What Secrets Manager answers while it is briefly away. Anything else (no such secret, no permission) is a fault of
+# the deployment, which a good value of yesterday would only hide.
+_TRANSIENT_CODES = frozenset(
+    {
+        "InternalServiceError",
+        "InternalServiceErrorException",
+        "InternalFailure",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_SERVER_ERROR = 500
+
+
+class CredentialStore:
+    """The accounts' credentials, fetched from one secret and kept for a while. Safe to share between threads.
+
+    A thread of its own fetches them, one fetch at a time, while senders go on with what is held.
+
+    Parameters
+    ----------
+    client : SecretsManagerClient
+        boto3's client.
+    secret_id : str
+        Name or ARN of the secret, whose value is ``{"<account>": {"access_code": "…", …}, …}``.
+    max_age : float
+        Seconds a fetched value is used before it is fetched again.
+    patience : float
+        Seconds a caller waits for a fetch though there are credentials that may still do.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        client: SecretsManagerClient,
+        secret_id: str,
+        *,
+        max_age: float = 300.0,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._secret_id = secret_id
+        self._max_age = max_age
+        self._patience = patience
+        self._clock = clock
+        # Guards what follows, and is never held during a fetch.
+        self._lock = threading.Lock()
+        self._fetch: _Fetch | None = None
+        self._accounts: dict[str, object] | None = None
+        self._error: str | None = None
+        self._is_away = False
+        self._version = 0
+        self._fresh_until = self._answered_at = self._due_at = -math.inf
+
+    def get(self, account: str) -> AnyCredentials:
+        """Return the account's credentials.
+
+        Parameters
+        ----------
+        account : str
+            Name of the account.
+
+        Returns
+        -------
+        Credentials
+            At most `max_age` seconds old, or ``stale`` if Secrets Manager is away or takes its time.
+
+        Raises
+        ------
+        UnknownAccountError
+            If the secret, fetched afresh if need be, does not hold the account.
+        CredentialsError
+            If the secret is missing, cannot be read, or lacks a field. The message names it and shows no value.
+        """
+        with self._lock:
+            if self._clock() >= self._due_at:
+                self._begin()
+            fetch, is_usable = self._fetch, self._accounts is not None and not self._error
+        if fetch:
+            fetch.wait(self._patience if is_usable else LONGEST_WAIT)
+        with self._lock:
+            try:
+                return self._select(account)
+            except CredentialsError:
+                # The account may have been stored, or mended, since.
+                if not self._fetch and self._clock() < self._answered_at + RETRY_SECONDS:
+                    raise
+                fetch = self._begin()
+        fetch.wait(self._patience)
+        with self._lock:
+            return self._select(account)
+
+    def refresh(self, account: str, refused: AnyCredentials) -> AnyCredentials:
+        """Return the account's credentials after Cube has refused some.
+
+        Parameters
+        ----------
+        account : str
+            Name of the account.
+        refused : Credentials
+            The ones that were refused. Fetches nothing if another thread has fetched others since.
+
+        Returns
+        -------
+        Credentials
+            Fetched afresh, or ``stale`` if Secrets Manager is away.
+
+        Raises
+        ------
+        CredentialsError
+            As for `get`.
+        """
+        with self._lock:
+            current = self._select(account)
+            if current.version != refused.version or current != refused:
+                return current
+            if self._is_away and not self._fetch and self._clock() < self._due_at:
+                return current
+            fetch = self._begin()
+        fetch.wait(LONGEST_WAIT)
+        with self._lock:
+            return self._select(account)
+
+    def _begin(self) -> _Fetch:
+        """Begin a fetch, or return the one that is under way."""
+        if not self._fetch:
+            fetch = _Fetch()
+            # A daemon: Lambda freezes it between invocations, and nothing waits for it at the end.
+            threading.Thread(target=self._run, args=(fetch, self._clock()), daemon=True).start()
+            self._fetch = fetch
+        return self._fetch
+
+    def _run(self, fetch: _Fetch, started_at: float) -> None:
+        accounts, error, is_away = None, None, False
+        try:
+            accounts = self._read(self._client.get_secret_value(SecretId=self._secret_id))
+        except CredentialsError as fault:
+            error = str(fault)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, those who wait learn of it
+            is_away = _is_transient(fault)
+            error = f"secret {self._secret_id} cannot be fetched: {_reason(fault)}"
+        with self._lock:
+            now = self._answered_at = self._clock()
+            self._due_at = now + RETRY_SECONDS
+            # A value of yesterday serves while Secrets Manager is away, and hides no fault of the deployment.
+            self._is_away = is_away and self._accounts is not None
+            self._error = None if self._is_away else error
+            if accounts is not None:
+                self._accounts = accounts
+                self._version += 1
+                # It is as old as the question: Lambda may have frozen this thread before it had the answer.
+                self._fresh_until = started_at + self._max_age
+                self._due_at = max(self._fresh_until, now + min(self._max_age, RETRY_SECONDS))
+            self._fetch = None
+        fetch.done.set()
+
+    def _read(self, answer: GetSecretValueResponseTypeDef) -> dict[str, object]:
+        wanted = f"secret {self._secret_id} must be a JSON object of accounts such as {SHAPE}"
+        if "SecretString" not in answer:
+            raise CredentialsError(f"{wanted}, stored as text and not as binary")
+        try:
+            # Editors, and PowerShell, put a byte order mark before it.
+            accounts = json.loads(answer["SecretString"].removeprefix("\ufeff"))
+        except (ValueError, RecursionError):
+            # The error holds the text.
+            accounts = None
+        if not isinstance(accounts, dict):
+            raise CredentialsError(wanted)
+        # One bad entry stops no other account, but these are none: the console makes text of what it is given by key.
+        if not any(isinstance(entry, dict) for entry in accounts.values()):
+            raise CredentialsError(f"{wanted}, and holds no object; in the console, use the plaintext form")
+        return accounts
+
+    def _select(self, account: str) -> AnyCredentials:
+        if self._accounts is None or self._error:
+            raise CredentialsError(self._error or f"secret {self._secret_id} cannot be fetched: no answer yet")
+        where = f"secret {self._secret_id}, account {account!r}"
+        if account not in self._accounts:
+            if self._is_away or self._fetch:
+                raise CredentialsError(f"secret {self._secret_id} had no account {account!r} when it could be fetched")
+            if any(isinstance(self._accounts.get(name), str) for name in CSSS.fields):
+                # Its credentials may be among those that belong to none.
+                raise CredentialsError(f"{where}: is not there; credentials must be in an account: {SHAPE}")
+            raise UnknownAccountError(f"secret {self._secret_id} has no account {account!r}")
+        entry = self._accounts[account]
+        if not isinstance(entry, dict):
+            raise CredentialsError(f"{where}: must be an object, as in {SHAPE}; in the console, use the plaintext form")
+        for name in CSSS.fields:
+            if fault := _fault(entry.get(name)):
+                raise CredentialsError(f"{where}: {name} {fault}")
+        is_stale = self._is_away or self._clock() >= self._fresh_until
+        fields = {name: entry[name] for name in CSSS.fields}
+        return CSSS.credentials(**fields, stale=is_stale, version=self._version)
+
+
+class _Fetch:
+    """A fetch that is under way."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self._started_at = time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is done, or it has taken so many seconds: who comes later waits no more."""
+        self.done.wait(max(0.0, self._started_at + seconds - time.monotonic()))
+
+
+def _fault(value: object) -> str | None:
+    """Return what is wrong with a credential, without its value."""
+    if not isinstance(value, str) or not value:
+        return "must be a string"
+    if value[0].isspace() or value[-1].isspace():
+        return "must not begin or end with white space"
+    if not value.isprintable():
+        # It was copied with more than it is. And a text with a control character is not signed.
+        return "must be printable"
+    return None
+
+
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= _SERVER_ERROR or error.response["Error"]["Code"] in _TRANSIENT_CODES
+    # Everything that botocore raises here comes from the connection.
+    return isinstance(error, BotoCoreError)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        return error.response["Error"]["Code"]
+    return type(error).__name__

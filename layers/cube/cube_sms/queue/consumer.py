@@ -1,0 +1,341 @@
+"""Consumer of the send queue: what becomes of each message of a batch."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import batched, chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cube_sms.delivery import State, put_back_spread, retry_delay
+from cube_sms.pacing import NotNowError
+from cube_sms.platform import Obstacle, RecordsUnavailableError, is_fifo, put_copy
+from cube_sms.request import InvalidRequestError, parse_send_request, refuse_too_large, unwrap
+
+from .dead_letters import ATTEMPTS_USED_UP, FAILED_CLAIM, REQUEST_ID, DeadLetterQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchRequestEntryTypeDef,
+        MessageAttributeValueTypeDef,
+    )
+
+    from cube_sms.delivery import Outcome, Sender
+    from cube_sms.pacing import GateStatus
+    from cube_sms.platform import Settings
+    from cube_sms.request import SendRequest
+
+# SQS keeps a message invisible for at most 12 hours from when it was received, of which the invocation has used some,
+# and changes at most 10 at once.
+MAX_INVISIBLE_SECONDS = 12 * 3600 - 15 * 60
+SQS_BATCH_SIZE = 10
+
+# While every connection has its POST, other threads claim the next messages and write the outcomes of the last ones. A
+# worker that dies leaves as many messages behind as it has threads.
+THREADS_PER_CONNECTION = 1.25
+
+# Kept free at the end of an invocation: for Secrets Manager, DynamoDB, SQS, and the metrics.
+RESERVED_SECONDS = 2.0
+
+
+class Consumed(msgspec.Struct, kw_only=True):
+    """What became of one message of a batch.
+
+    Parameters
+    ----------
+    record_id : str
+        The SQS message id.
+    receives : int
+        How often it has been received.
+    queue_age : float
+        Seconds since it was enqueued.
+    request : SendRequest, optional
+        The request, where the message was one.
+    outcome : Outcome, optional
+        What sending it came to.
+    fault : Exception, optional
+        Why it could not be sent, or not be settled with the queue.
+    dead_letter_reason : str, optional
+        Why it went to the dead-letter queue, where it did.
+    acknowledged : bool
+        Whether the message is done with and can be deleted from the queue.
+    forwarded : bool
+        Whether it has been put among the messages of its device, and comes again.
+    """
+
+    record_id: str
+    receives: int = 0
+    queue_age: float = 0.0
+    request: SendRequest | None = None
+    outcome: Outcome | None = None
+    fault: Exception | None = None
+    dead_letter_reason: str | None = None
+    acknowledged: bool = False
+    forwarded: bool = False
+
+
+class _Parsed(NamedTuple):
+    record: Mapping[str, Any]
+    request: SendRequest | Exception
+
+    @property
+    def identity(self) -> str:
+        """What the records of one message share."""
+        if isinstance(self.request, Exception):
+            return f"invalid {self.record['messageId']}"
+        return self.request.message_id
+
+
+class QueueConsumer:
+    """Sends the messages of a batch and settles each with the queue.
+
+    Parameters
+    ----------
+    sender : Sender
+        Sends one message.
+    sqs : SQSClient
+        boto3's client.
+    settings : Settings
+        The deployment's settings.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self, sender: Sender, sqs: SQSClient, settings: Settings, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._sender = sender
+        self._sqs = sqs
+        self._settings = settings
+        self._is_fifo = is_fifo(settings.send_queue_url)
+        self._dead_letters = DeadLetterQueue(sqs, settings.dead_letter_queue_url)
+        self._clock = clock
+
+    @property
+    def gate_status(self) -> GateStatus:
+        """The state of the gate, as last seen."""
+        return self._sender.gate.status
+
+    def consume(self, records: Sequence[Mapping[str, Any]], time_left: Callable[[], float]) -> Iterator[Consumed]:
+        """Send a batch, and yield what became of each message as soon as it is known.
+
+        Parameters
+        ----------
+        records : sequence of mapping
+            The records of Lambda's SQS event.
+        time_left : Callable[[], float]
+            Seconds until the invocation is cut off. No message is begun that might not be finished by then.
+
+        Yields
+        ------
+        Consumed
+            One for each record.
+        """
+        needed = self._sender.longest_send + RESERVED_SECONDS
+        waiting, staying = list(records), []
+        # The groups of which a message stays: those behind it wait for it.
+        held: set[str] = set()
+        pause = 0.0
+        try:
+            while waiting and (left := time_left()) >= needed:
+                deadline = self._clock() + left - RESERVED_SECONDS
+                granted = self._reserve(len(waiting), deadline - self._sender.longest_send)
+                begun, waiting = waiting[:granted], waiting[granted:]
+                for record, consumed in self._consume_all(begun, deadline, lambda: time_left() >= needed):
+                    if consumed is None:
+                        staying.append(record)
+                        continue
+                    if not consumed.acknowledged:
+                        held.add(self._group(record))
+                    yield consumed
+                staying += [record for record in waiting if self._group(record) in held]
+                waiting = [record for record in waiting if self._group(record) not in held]
+        except NotNowError as error:
+            pause = max(1.0, error.until - self._clock())
+        finally:
+            self._sender.rest()
+        staying += waiting
+        self._put_back(staying, pause, held)
+        for record in staying:
+            yield Consumed(record_id=record["messageId"])
+
+    def _reserve(self, wanted: int, latest: float) -> int:
+        try:
+            return self._sender.gate.reserve(wanted, latest=latest)
+        except RecordsUnavailableError:
+            # Each message then tries for itself, and is retried for itself.
+            return wanted
+
+    def _consume_all(
+        self, records: Sequence[Mapping[str, Any]], deadline: float, is_in_time: Callable[[], bool]
+    ) -> Iterator[tuple[Mapping[str, Any], Consumed | None]]:
+        """Consume records in turns, those of one message one after the other, on a FIFO queue those of one group.
+
+        None for those there was no time for, and for those behind one of their group that stays.
+        """
+        turns: dict[str, list[_Parsed]] = {}
+        for record in records:
+            parsed = self._parse(record)
+            turns.setdefault(self._group(record) if self._is_fifo else parsed.identity, []).append(parsed)
+
+        def consume(turn: list[_Parsed]) -> list[Consumed | None]:
+            results: list[Consumed | None] = []
+            is_held = False
+            for parsed in turn:
+                consumed = self._consume(parsed, deadline) if not is_held and is_in_time() else None
+                is_held = self._is_fifo and not (consumed and consumed.acknowledged)
+                results.append(consumed)
+            return results
+
+        in_turns = [parsed.record for turn in turns.values() for parsed in turn]
+        if len(turns) == 1:
+            yield from zip(in_turns, chain.from_iterable(map(consume, turns.values())), strict=True)
+            return
+        with ThreadPoolExecutor(math.ceil(self._settings.queue_send_concurrency * THREADS_PER_CONNECTION)) as pool:
+            yield from zip(in_turns, chain.from_iterable(pool.map(consume, turns.values())), strict=True)
+
+    def _parse(self, record: Mapping[str, Any]) -> _Parsed:
+        own_id = record["messageId"]
+        try:
+            body, event_id = unwrap(record["body"].encode("utf-8", "surrogatepass"))
+            own_id = event_id or own_id
+            request = parse_send_request(
+                body, request_id=_attribute(record, REQUEST_ID), max_content_length=self._settings.max_content_length
+            ).identified(own_id)
+        except InvalidRequestError as error:
+            error.request_id = error.request_id or own_id
+            return _Parsed(record, error)
+        except Exception as error:  # noqa: BLE001 - dealt with when the record's turn comes
+            return _Parsed(record, error)
+        return _Parsed(record, request)
+
+    def _consume(self, parsed: _Parsed, deadline: float) -> Consumed:
+        now = self._clock()
+        record = parsed.record
+        attributes = record.get("attributes", {})
+        consumed = Consumed(
+            record_id=record["messageId"],
+            receives=_receives(record),
+            queue_age=max(0.0, now - int(attributes.get("SentTimestamp", now * 1000)) / 1000),
+        )
+        # Whatever goes wrong with one message is that message's affair: it stays in the queue and the batch goes on.
+        try:
+            self._send(parsed, consumed, deadline)
+        except Exception as error:  # noqa: BLE001
+            consumed.fault = error
+        return consumed
+
+    def _send(self, parsed: _Parsed, consumed: Consumed, deadline: float) -> None:
+        record, request = parsed
+        try:
+            if isinstance(request, Exception):
+                raise request
+            consumed.request = request
+            if self._is_fifo and self._group(record) != request.device_id:
+                self._forward(record, request)
+                consumed.forwarded = consumed.acknowledged = True
+                return
+            restart = _attribute(record, FAILED_CLAIM)
+            consumed.outcome = self._sender.send(request, restart=restart, deadline=deadline)
+        except Obstacle as error:
+            if not (reason := error.letter):
+                raise
+            request_id = getattr(error, "request_id", None) or record["messageId"]
+            # A request has it, and so has what is wrong with one.
+            if token := getattr(request, "task_token", None):
+                self._sender.records.refuse(request_id, token, reason=reason, detail=str(error))
+            self._dead_letters.put(record, request_id=request_id, reason=reason, detail=str(error))
+            consumed.dead_letter_reason = reason
+            consumed.acknowledged = True
+            consumed.fault = error
+        else:
+            self._settle(record, consumed, request, consumed.outcome)
+
+    def _settle(self, record: Mapping[str, Any], consumed: Consumed, request: SendRequest, outcome: Outcome) -> None:
+        if outcome.state is State.RETRYING and outcome.error and outcome.error.until is not None:
+            # Nothing is wrong with the message.
+            self._hide(record, outcome.error.until - self._clock() + put_back_spread(consumed.receives))
+            return
+        if outcome.state is State.RETRYING:
+            # Without an attempt to count (AWS is in the way) receives are, or SQS would soon have had enough of them.
+            self._hide(record, retry_delay(outcome.attempts or consumed.receives, outcome.retry_after))
+            return
+        if outcome.state is State.SENDING:
+            # Whoever has it may be done any moment, and is done or dead when the lease is over.
+            lease_left = outcome.record.lease_until - self._clock() if outcome.record else 0.0
+            self._hide(record, max(1.0, min(lease_left, retry_delay(consumed.receives))))
+            return
+        if outcome.state is State.FAILED:
+            self._dead_letters.put(
+                record,
+                request_id=str(request.request_id),
+                reason=ATTEMPTS_USED_UP,
+                detail=outcome.record.reason if outcome.record else None,
+                attempts=outcome.attempts,
+                lastCode=outcome.code,
+                **{FAILED_CLAIM: outcome.record.owner if outcome.record else None},
+            )
+            consumed.dead_letter_reason = ATTEMPTS_USED_UP
+        consumed.acknowledged = True
+
+    def _group(self, record: Mapping[str, Any]) -> str:
+        # A standard queue knows groups too, and keeps no order in them.
+        attributes = record.get("attributes", {}) if self._is_fifo else {}
+        return str(attributes.get("MessageGroupId", record["messageId"]))
+
+    def _forward(self, record: Mapping[str, Any], request: SendRequest) -> None:
+        """Put a message that came under another group among those of its device, with the identity it has."""
+        identity: dict[str, MessageAttributeValueTypeDef] = {
+            REQUEST_ID: {"DataType": "String", "StringValue": str(request.request_id)}
+        }
+        refuse_too_large(request, record["body"], identity)
+        put_copy(self._sqs, self._settings.send_queue_url, record, identity, group=request.device_id)
+
+    def _hide(self, record: Mapping[str, Any], seconds: float) -> None:
+        self._sqs.change_message_visibility(
+            QueueUrl=self._settings.send_queue_url,
+            ReceiptHandle=record["receiptHandle"],
+            VisibilityTimeout=_visibility_timeout(seconds),
+        )
+
+    def _put_back(self, records: Sequence[Mapping[str, Any]], seconds: float, held: Collection[str]) -> None:
+        # SQS keeps those behind the first of their group until that one can be received, and so need no time of theirs.
+        waited_for = set(held)
+        entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = []
+        for index, record in enumerate(records):
+            spread = put_back_spread(_receives(record)) if seconds else 0.0
+            pause = 0.0 if self._group(record) in waited_for else seconds + spread
+            waited_for.add(self._group(record))
+            entries.append(
+                {
+                    "Id": str(index),
+                    "ReceiptHandle": record["receiptHandle"],
+                    "VisibilityTimeout": _visibility_timeout(pause),
+                }
+            )
+        for batch in batched(entries, SQS_BATCH_SIZE, strict=False):
+            try:
+                self._sqs.change_message_visibility_batch(QueueUrl=self._settings.send_queue_url, Entries=batch)
+            except (BotoCoreError, ClientError):
+                # They come back by themselves, when the queue's visibility timeout is over.
+                return
+
+
+def _receives(record: Mapping[str, Any]) -> int:
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+
+
+def _visibility_timeout(seconds: float) -> int:
+    return min(MAX_INVISIBLE_SECONDS, max(0, math.ceil(seconds)))
+
+
+def _attribute(record: Mapping[str, Any], name: str) -> str | None:
+    value: str | None = record.get("messageAttributes", {}).get(name, {}).get("stringValue")
+    return value

@@ -1,0 +1,94 @@
+"""The dead-letter queue: a message that cannot be sent goes there, with attributes that say why.
+
+It goes there whole, unless the whole of it and the reason are more than SQS takes. Then its body is cut, and an
+attribute says how long it was.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cube_sms.platform import MAX_MESSAGE_BYTES, message_size, put_copy, sendable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+REQUEST_ID = "requestId"
+FAILED_CLAIM = "failedClaim"
+CUT_FROM = "cutFrom"
+DETAIL = "detail"
+ATTEMPTS_USED_UP = "AttemptsUsedUp"
+
+# The attributes of a letter that say nothing of a later one. That its body is cut goes on to be true.
+OWN = frozenset({REQUEST_ID, FAILED_CLAIM, "reason", DETAIL, "attempts", "lastCode"})
+
+MAX_VALUE_LENGTH = 1024
+
+
+class DeadLetterQueue:
+    """Where messages go that cannot be sent.
+
+    Parameters
+    ----------
+    sqs : SQSClient
+        boto3's client.
+    queue_url : str
+        URL of the queue.
+    """
+
+    def __init__(self, sqs: SQSClient, queue_url: str) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+
+    def put(self, record: Mapping[str, Any], *, request_id: str, reason: str, **why: str | int | None) -> None:
+        """Put a copy of a message there.
+
+        Parameters
+        ----------
+        record : Mapping[str, Any]
+            The message as a record of Lambda's SQS event. Its own attributes are kept, as many as fit.
+        request_id : str
+            The message's identity, which a redriven message keeps.
+        reason : str
+            Why, in one word such as `ATTEMPTS_USED_UP`.
+        **why : str or int, optional
+            Further attributes. What there is no room for is cut: of a `detail` first, then of the body.
+        """
+        attributes = {
+            name: _attribute(value)
+            for name, value in {REQUEST_ID: request_id, "reason": reason, **why}.items()
+            if value is not None and value != ""
+        }
+        # Those of an earlier letter say nothing of this one.
+        old = OWN if "reason" in record.get("messageAttributes", {}) else frozenset()
+        body = _fit(record["body"], attributes)
+        put_copy(self._sqs, self._queue_url, {**record, "body": body}, attributes, without=old)
+
+
+def _attribute(value: str | int) -> MessageAttributeValueTypeDef:
+    text = sendable(str(value))[:MAX_VALUE_LENGTH]
+    return {"DataType": "Number" if isinstance(value, int) else "String", "StringValue": text}
+
+
+def _fit(whole: str, attributes: dict[str, MessageAttributeValueTypeDef]) -> str:
+    """Return as much of a body as SQS takes with these attributes, of which the detail is cut first."""
+    body = sendable(whole)
+    too_much = message_size(body, attributes) - MAX_MESSAGE_BYTES
+    if too_much > 0 and (detail := attributes.pop(DETAIL, None)):
+        kept = _first(detail["StringValue"], len(detail["StringValue"].encode()) - too_much)
+        if kept:
+            attributes[DETAIL] = {**detail, "StringValue": kept}
+        elif message_size(body, attributes) > MAX_MESSAGE_BYTES:
+            # Then the body is cut whatever is left of it.
+            attributes[DETAIL] = detail
+    if body != whole or message_size(body, attributes) > MAX_MESSAGE_BYTES:
+        attributes[CUT_FROM] = _attribute(len(whole.encode("utf-8", "surrogatepass")))
+        body = _first(body, MAX_MESSAGE_BYTES - message_size("", attributes))
+    return body
+
+
+def _first(text: str, size: int) -> str:
+    return text.encode()[: max(size, 0)].decode(errors="ignore")

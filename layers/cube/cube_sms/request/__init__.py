@@ -1,0 +1,29 @@
+"""What a send request may hold."""
+
+from __future__ import annotations
+
+from .content import CONTENT_FIELD
+from .envelopes import unwrap
+from .errors import InvalidRequestError
+from .models import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_MAX_CONTENT_LENGTH,
+    SendRequest,
+    is_identity,
+    mask_device_id,
+    parse_send_request,
+)
+from .size import refuse_too_large
+
+__all__ = [
+    "CONTENT_FIELD",
+    "DEFAULT_ACCOUNT",
+    "DEFAULT_MAX_CONTENT_LENGTH",
+    "InvalidRequestError",
+    "SendRequest",
+    "is_identity",
+    "mask_device_id",
+    "parse_send_request",
+    "refuse_too_large",
+    "unwrap",
+]
