@@ -27,63 +27,69 @@ is uncertain by 1 / sqrt(n) of itself.
 
 # What a module does for each message, and why that cannot go away.
 REASONS = {
-    "cube_sms/direct_calls.py": (
+    "cube_sms/platform/direct_calls.py": (
         "two writes to DynamoDB",
         "The claim before the POST and the outcome after it keep a message from being lost or sent twice. Each is one"
         " signed HTTP request; nothing is read.",
     ),
-    "cube_sms/aws.py": (
+    "cube_sms/platform/aws.py": (
         "the condition of a write",
         "A write that is refused brings the record as it is, and is no error.",
     ),
-    "cube_sms/records.py": (
+    "cube_sms/delivery/records.py": (
         "what is written of a message, and what DynamoDB returns of it",
         "The claim has to say whose it is and until when, and the answer whether it was granted.",
     ),
-    "cube_sms/connection.py": (
+    "cube_sms/provider/http.py": (
         "the POST to Cube",
         "One request and its answer through the kernel are the floor. The rest is a deadline for the whole answer, and"
         " knowing whether a request had left when something broke.",
     ),
-    "cube_sms/client.py": (
+    "cube_sms/provider/csss/client.py": (
         "the request's parameters, and Cube's answer",
         "The provider's format has to be written and read, and its answer is not believed before it has been checked.",
     ),
-    "cube_sms/signing.py": (
+    "cube_sms/provider/csss/signing.py": (
         "the signature",
         "Cube refuses what is not signed; most of it is SHA-1 and one pass of JSON.",
     ),
-    "cube_sms/telemetry.py": (
+    "cube_sms/platform/telemetry.py": (
         "a log line, and metrics",
         "One line tells what became of each message. Metrics are emitted once an invocation, so a batch of one pays"
         " alone for what ten share.",
     ),
-    "cube_sms/sending.py": (
+    "cube_sms/delivery/sending.py": (
         "the order of things: claim, slot, POST, outcome",
         "It holds what must not be mixed up. It is plain Python between calls.",
     ),
-    "cube_sms/consumer.py": (
+    "cube_sms/queue/consumer.py": (
         "the batch, and settling each message with the queue",
         "SQS gives records and wants to know which of them failed.",
     ),
-    "cube_sms/models.py": (
+    "cube_sms/request/models.py": (
         "reading and checking the request",
         "A fault found here costs microseconds, at Cube a query.",
     ),
-    "cube_sms/request_events.py": (
+    "cube_sms/request/envelopes.py": (
         "taking a request out of EventBridge's event",
         "The queue takes requests bare and in events, and has to tell which it is.",
     ),
-    "cube_sms/content.py": (
+    "cube_sms/request/content.py": (
         "checking the text",
         "What is too long, or has no form in the signature, is refused before it costs a query.",
     ),
-    "cube_sms/states.py": ("what a state means", "Whether a message has come to its end is asked of its record."),
-    "cube_sms/breaker.py": ("the breaker", "It only says that it is not closed."),
-    "cube_sms/gate_item.py": ("the gate's item", "Without limits, as here, there is nothing in it."),
-    "cube_sms/quota.py": ("the day's quota", "Without one, as here, there is nothing to count."),
-    "cube_sms/pacing.py": ("the gate", "Without limits, as here, it only asks whether there are any."),
-    "cube_sms/credentials.py": ("the account's credentials", "They are looked up in memory while they are fresh."),
+    "cube_sms/delivery/states.py": (
+        "what a state means",
+        "Whether a message has come to its end.",
+    ),
+    "cube_sms/pacing/breaker.py": ("the breaker", "It only says that it is not closed."),
+    "cube_sms/pacing/gate_item.py": ("the gate's item", "Without limits, as here, there is nothing in it."),
+    "cube_sms/pacing/quota.py": ("the day's quota", "Without one, as here, there is nothing to count."),
+    "cube_sms/pacing/gate.py": ("the gate", "Without limits, as here, it only asks whether there are any."),
+    "cube_sms/provider/credentials.py": (
+        "the account's credentials",
+        "They are in memory while they are fresh.",
+    ),
     "app.py": ("the handler", "It puts Lambda's context into the log, and hands over."),
 }
 _OUTSIDE = (

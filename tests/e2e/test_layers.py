@@ -54,7 +54,7 @@ def test_a_handler_needs_nothing_but_its_layers(function: str) -> None:
 
     # Then it finds all it needs, and loads none of what it should do without
     modules = json.loads(result.stdout)
-    assert "cube_sms.sending" in modules
+    assert "cube_sms.delivery.sending" in modules
     assert not {"requests", "pydantic", "aws_xray_sdk"} & set(modules)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .events import body_of, header_of
-from .messages import PATIENCE, MessagesApi
+from .messages import PATIENCE, MessagesApi, Posted
 from .replies import Reply, problem, reply_to_error
 from .report import report_posted
 
 __all__ = [
     "PATIENCE",
     "MessagesApi",
+    "Posted",
     "Reply",
     "body_of",
     "header_of",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from .publisher import OutcomePublisher
+from .publisher import OutcomePublisher, Published
 from .report import report_published
 
 __all__ = [
     "OutcomePublisher",
+    "Published",
     "report_published",
 ]

@@ -1,8 +1,8 @@
 """The gate in front of Cube: one item in DynamoDB that keeps all workers together within the provider's limits.
 
-The item holds the lanes (`cube_sms.lanes`), the day's count, and until when the gate is closed (`cube_sms.breaker`). A
-worker reserves what a whole batch needs with one conditional write, planned on the item as it last saw it; where that
-is outdated, the write is refused and brings the item with it. Nothing is read.
+The item holds the lanes (`lanes`), the day's count (`quota`), and until when the gate is closed (`breaker`). A worker
+reserves what a whole batch needs with one conditional write, planned on the item as it last saw it; where that is
+outdated, the write is refused and brings the item with it. Nothing is read.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from .errors import (
     Obstacle,
     RecordsUnavailableError,
     SettingsError,
+    UnexpectedError,
     obstacle,
 )
 from .metrics import (
@@ -95,6 +96,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Telemetry",
+    "UnexpectedError",
     "default_ssl_context",
     "direct_client",
     "is_fifo",

@@ -41,7 +41,7 @@ def direct_client(service: Literal["dynamodb"], environment: Mapping[str, str]) 
 @overload
 def direct_client(service: Literal["secretsmanager"], environment: Mapping[str, str]) -> SecretsManagerClient: ...
 def direct_client(service: Any, environment: Mapping[str, str]) -> Any:
-    """Make boto3's client of a service that is called for each message: with less CPU (`cube_sms.direct_calls`).
+    """Make boto3's client of a service that is called for each message: with less CPU (`direct_calls`).
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .base import (
+    Credentials,
     CredentialsError,
     CubeAnswer,
     CubeError,
@@ -18,6 +19,7 @@ from .dialects import AnyCredentials, make_provider
 __all__ = [
     "AnyCredentials",
     "CredentialStore",
+    "Credentials",
     "CredentialsError",
     "CubeAnswer",
     "CubeError",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from .consumer import QueueConsumer
+from .consumer import Consumed, QueueConsumer
 from .report import report_consumed
 
 __all__ = [
+    "Consumed",
     "QueueConsumer",
     "report_consumed",
 ]

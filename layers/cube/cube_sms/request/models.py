@@ -197,8 +197,9 @@ def parse_send_request(
     >>> parse_send_request(b'{"deviceId": "?", "kontent": "Hello"}')
     Traceback (most recent call last):
         ...
-    cube_sms.errors.InvalidRequestError: deviceId: must be 1 to 64 characters of 0-9, A-Z and a-z, usually the ICCID \
-of the SIM; kontent: is not a field of a send request; content: exactly one of content and smsContentList is required
+    cube_sms.request.errors.InvalidRequestError: deviceId: must be 1 to 64 characters of 0-9, A-Z and a-z, usually the \
+ICCID of the SIM; kontent: is not a field of a send request; content: exactly one of content and smsContentList is \
+required
     """
     body = body.removeprefix(BOM_UTF8)
     request: SendRequest | None
