@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import binascii
 import hmac
-import json.encoder
 import re
+from json import JSONEncoder
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Mapping
 
 
 class CanonicalFormError(ValueError):
     """The parameters have no canonical JSON text, so a signature over them would mean nothing."""
 
 
-# JSONEncoder.encode builds its C encoder anew for every call, which costs three times the encoding itself.
-_ENCODER = json.encoder.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-_encode: Callable[[Any, int], Iterable[str]] = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
-    None, _ENCODER.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
-)
+# What is nested in itself is found before, when the keys are looked at.
+_ENCODER = JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"))
 
 # Unicode's control characters (category Cc) but \n, \r and \t, as the encoder leaves them in its output: those below
 # U+0020 as \b, \f or \u00XX behind an even number of backslashes, the others (U+007F to U+009F) as themselves. JSON
@@ -72,7 +69,7 @@ def canonical_json(parameters: Mapping[str, Any]) -> bytes:
         _refuse_keys_that_are_no_strings(parameters)
         # Python's order of strings, by code point, is the order of their UTF-8 bytes.
         content = {key: value for key in sorted(parameters) if (value := parameters[key]) or value not in (None, "")}
-        text = "".join(_encode(content, 0))
+        text = _ENCODER.encode(content)
         # The two searches of plain strings spare nearly every request the regular expression.
         if ("\\" in text or "\x7f" in text or not text.isascii()) and _CONTROL.search(text):
             raise CanonicalFormError("a control character other than \\n, \\r and \\t has no canonical form")
