@@ -1,4 +1,4 @@
-"""For all tests: the order of files, and what pytest's first lines tell of a run.
+"""For all tests: their order, which of them one worker runs, and what pytest's first lines tell of a run.
 
 They tell the seed of what is left to chance, so that a run can be repeated, and how the real runtime interface runs.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadGroupScheduling
 
 from local.lambda_runtime import why_no_mounts
-
-if TYPE_CHECKING:
-    import pytest
 
 # Set before any test module is imported, so that what is printed is what they take.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
@@ -36,6 +36,9 @@ LONGEST = (
 )
 FOLDERS = ("e2e", "integration", "unit")
 
+# Stacks that tests of several files share: tests/e2e/conftest.py.
+SHARED = {"open_stack", "guarded_stack", "proxied"}
+
 
 def pytest_report_header() -> list[str]:
     runtime = "in place, without mounts" if why_no_mounts() else "in a root folder of its own, as on Lambda"
@@ -44,6 +47,27 @@ def pytest_report_header() -> list[str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
+    for item in items:
+        for stack in SHARED & _needed_by(item):
+            item.add_marker(pytest.mark.xdist_group(stack))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling:
+    return _ByStackOrFile(config, log)
+
+
+class _ByStackOrFile(LoadGroupScheduling):  # type: ignore[misc] # xdist has no types
+    """Gives one worker all tests that share a stack, so that there is one of it, and otherwise all tests of a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return str(super()._split_scope(nodeid)).partition("::")[0]
+
+
+def _needed_by(item: pytest.Item) -> set[str]:
+    assert isinstance(item, pytest.Function)
+    # One that stands for several names the one it takes.
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return {*item.fixturenames, *(each for each in parameters if isinstance(each, str))}
 
 
 def _turn(item: pytest.Item) -> tuple[int, int]:
