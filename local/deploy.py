@@ -163,7 +163,9 @@ def _put_template(aws: MiniStack, name: str, text: str) -> str:
     return f"{aws.url}/{BUCKET}/{key}"
 
 
+@cache
 def _zipped(folder: Path) -> bytes:
+    # The tests deploy one build many times.
     buffer = io.BytesIO()
     # Not compressed: it goes no further than this machine.
     with zipfile.ZipFile(buffer, "w") as archive:
