@@ -26,7 +26,8 @@ REGION = "eu-central-1"
 
 # MiniStack runs functions on its own interpreter. Its environment holds no package of ours, so that what a function
 # imports comes from its layers, as on Lambda.
-EXECUTABLE = ROOT / ".venv-ministack" / "bin" / "ministack"
+EXECUTABLE = ROOT / ".venv-ministack" / "bin" / "python"
+_SERVER = Path(__file__).with_name("ministack_server.py")
 
 # A child that outlives us would keep its port and its workers. One that keeps what it holds has to write it first.
 _LAUNCHER = """
@@ -93,7 +94,7 @@ class MiniStack(Child):
             "USE_SSL": str(authenticate).lower(),
             **(kept.environment if kept else {}),
         }
-        self._start([sys.executable, "-c", _LAUNCHER, str(EXECUTABLE)], environment, timeout=60.0)
+        self._start([sys.executable, "-c", _LAUNCHER, str(EXECUTABLE), "-P", str(_SERVER)], environment, timeout=60.0)
 
     def client(self, service: Any, **config: Any) -> Any:
         """Return boto3's client of a service, in the region and the account of this local AWS."""
