@@ -85,7 +85,7 @@ check-checkov:
 # which tests are one worker's.
 WORKERS ?= 5
 FILE ?= tests
-PYTEST = $(DEV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
+PYTEST = $(DEV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 test: build $(RUNTIME)/.done ## Run every check and test, or some of them (FILE=tests/e2e/test_send.py)
 	$(PYTEST) $(FILE)

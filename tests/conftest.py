@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
-from xdist.scheduler import LoadGroupScheduling
+from xdist.scheduler import LoadFileScheduling
 
 from local.lambda_runtime import why_no_mounts
+
+if TYPE_CHECKING:
+    import pytest
 
 # Set before any test module is imported, so that what is printed is what they take.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
@@ -26,6 +28,7 @@ LONGEST = (
     "e2e/test_pacing.py",
     "e2e/test_workflows.py",
     "e2e/test_commands.py",
+    "e2e/test_permissions.py",
     "e2e/test_outcome_events.py",
     "e2e/test_reproducible.py",
     "test_checks.py",
@@ -36,8 +39,12 @@ LONGEST = (
 )
 FOLDERS = ("e2e", "integration", "unit")
 
-# Stacks that tests of several files share: tests/e2e/conftest.py.
-SHARED = {"open_stack", "guarded_stack", "proxied"}
+# Files that share a stack of tests/e2e/conftest.py. Those whose tests name it in their parameters need not be here.
+SHARED = {
+    "open_stack": ("package", "releases", "runtime"),
+    "guarded_stack": ("permissions", "rotation", "api_access"),
+    "proxied": ("concurrency", "cost", "deleted_records", "lost_writes"),
+}
 
 
 def pytest_report_header() -> list[str]:
@@ -47,27 +54,21 @@ def pytest_report_header() -> list[str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
-    for item in items:
-        for stack in SHARED & _needed_by(item):
-            item.add_marker(pytest.mark.xdist_group(stack))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
     return _ByStackOrFile(config, log)
 
 
-class _ByStackOrFile(LoadGroupScheduling):  # type: ignore[misc] # xdist has no types
+class _ByStackOrFile(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
     """Gives one worker all tests that share a stack, so that there is one of it, and otherwise all tests of a file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return str(super()._split_scope(nodeid)).partition("::")[0]
-
-
-def _needed_by(item: pytest.Item) -> set[str]:
-    assert isinstance(item, pytest.Function)
-    # One that stands for several names the one it takes.
-    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return {*item.fixturenames, *(each for each in parameters if isinstance(each, str))}
+        file = nodeid.partition("::")[0]
+        for stack, names in SHARED.items():
+            if f"[{stack}" in nodeid or file.endswith(tuple(f"e2e/test_{name}.py" for name in names)):
+                return stack
+        return file
 
 
 def _turn(item: pytest.Item) -> tuple[int, int]:
