@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 # Milliseconds before the newest line that are read again: what has that time may have been stored since.
 _OVERLAP = 5_000
 
+_MOST_LINES = 10_000
+
 # When, and in which stream.
 type _Moment = tuple[int, str]
 
@@ -28,7 +30,7 @@ class Log:
     """
 
     def __init__(self, client: CloudWatchLogsClient, group: str) -> None:
-        self._pages = client.get_paginator("filter_log_events")
+        self._client = client
         self._group = group
         self._lines: dict[_Moment, list[str]] = {}
         self._entries: dict[_Moment, list[dict[str, Any]]] = {}
@@ -45,12 +47,19 @@ class Log:
         return [*chain.from_iterable(self._entries.values())]
 
     def _read(self) -> None:
+        since = max(0, self._newest - _OVERLAP)
+        # The local AWS has no pages: it answers with the oldest lines, as many as one answer may hold.
+        while self._read_since(since) == _MOST_LINES and self._newest > since:
+            since = self._newest
+
+    def _read_since(self, since: int) -> int:
         found: dict[_Moment, list[str]] = {}
-        for page in self._pages.paginate(logGroupName=self._group, startTime=max(0, self._newest - _OVERLAP)):
-            for event in page["events"]:
-                found.setdefault((event["timestamp"], event["logStreamName"]), []).append(event["message"])
+        events = self._client.filter_log_events(logGroupName=self._group, startTime=since)["events"]
+        for event in events:
+            found.setdefault((event["timestamp"], event["logStreamName"]), []).append(event["message"])
         for moment, lines in found.items():
             if self._lines.get(moment) != lines:
                 self._lines[moment] = lines
                 self._entries[moment] = [json.loads(line) for line in lines if line.startswith("{")]
                 self._newest = max(self._newest, moment[0])
+        return len(events)
