@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING
+
+import boto3
+import pytest
 
 from local.lambda_runtime import why_no_mounts
-
-if TYPE_CHECKING:
-    import pytest
 
 # Set before any test module is imported, so that what is printed is what they take.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
@@ -35,6 +34,12 @@ LONGEST = (
     "e2e/test_faults.py",
 )
 FOLDERS = ("e2e", "integration", "unit")
+
+
+@pytest.fixture(scope="session")
+def boto3_session() -> boto3.Session:
+    """Return the session of all tests with a simulated AWS: a new one reads the services' models anew."""
+    return boto3.Session()
 
 
 def pytest_report_header() -> list[str]:
