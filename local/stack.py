@@ -18,10 +18,11 @@ from botocore.credentials import Credentials
 from local.child import is_free
 from local.command import CommandError
 from local.cube_simulator import CubeSimulator
-from local.deploy import BUILD, deploy
+from local.deploy import deploy
 from local.keep import Kept
 from local.logs import Log
 from local.ministack import REGION, MiniStack
+from local.paths import BUILD
 from local.stoppable import Stoppable
 
 if TYPE_CHECKING:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import boto3
+import pytest
 from xdist.scheduler import LoadFileScheduling
 
 from local.lambda_runtime import why_no_mounts
-
-if TYPE_CHECKING:
-    import pytest
 
 # Set before any test module is imported, so that what is printed is what they take.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
@@ -45,6 +44,12 @@ SHARED = {
     "guarded_stack": ("permissions", "rotation", "api_access"),
     "proxied": ("concurrency", "cost", "deleted_records", "lost_writes"),
 }
+
+
+@pytest.fixture(scope="session")
+def boto3_session() -> boto3.Session:
+    """Return the session of all tests with a simulated AWS: a new one reads the services' models anew."""
+    return boto3.Session()
 
 
 def pytest_report_header() -> list[str]:
