@@ -81,8 +81,8 @@ check-checkov:
 	mkdir -p .aws-sam && scripts/quietly transform $(DEV)/bin/python -m local.transform .aws-sam/transformed.json
 	scripts/quietly checkov env -u BC_API_KEY $(CHECKS)/bin/checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
 
-# Tests wait more than they work, so that there are more workers than processors. A file is one worker's, which makes
-# the stacks it needs; tests/conftest.py has the order.
+# Tests wait more than they work, so that there are more workers than processors. tests/conftest.py has the order, and
+# which tests are one worker's.
 WORKERS ?= 5
 FILE ?= tests
 PYTEST = $(DEV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder

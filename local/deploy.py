@@ -8,7 +8,6 @@ import io
 import json
 import zipfile
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, WaiterError
@@ -16,14 +15,15 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.command import CommandError
 from local.parameters import refusals
+from local.paths import BUILD
 from local.transform import transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from local.ministack import MiniStack
 
-BUILD = Path(__file__).parents[1] / ".aws-sam" / "build"
 BUCKET = "cube-sms-artifacts"
 
 _WAIT = {"Delay": 1, "MaxAttempts": 60}
@@ -163,7 +163,9 @@ def _put_template(aws: MiniStack, name: str, text: str) -> str:
     return f"{aws.url}/{BUCKET}/{key}"
 
 
+@cache
 def _zipped(folder: Path) -> bytes:
+    # The tests deploy one build many times.
     buffer = io.BytesIO()
     # Not compressed: it goes no further than this machine.
     with zipfile.ZipFile(buffer, "w") as archive:

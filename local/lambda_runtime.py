@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.child import Child, free_ports
-from local.deploy import BUILD
 from local.ministack import REGION
+from local.paths import BUILD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

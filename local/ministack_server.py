@@ -1,14 +1,20 @@
-"""MiniStack, with one difference: once an invocation has been answered, all that it has printed is in the log.
+"""MiniStack, but that an invocation's output is in the log once it is answered, and that processes share their layers.
 
 MiniStack itself takes what a thread has read within 50 ms. On a busy machine that is too early: the lines come with the
-next invocation of the same process, or never. Usage, in MiniStack's own environment: ``python -P FILE``.
+next invocation of the same process, or never. And it unpacks all layers again for each process of a function, which
+takes longer than the process needs to start. Usage, in MiniStack's own environment: ``python -P FILE``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
+import tempfile
 import threading
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ministack.app import main
@@ -52,6 +58,27 @@ class Worker(lambda_runtime.Worker):  # type: ignore[misc] # nothing of MiniStac
         return True
 
 
+class Archive(zipfile.ZipFile):
+    """An archive of a function or a layer. A layer is unpacked once, and each process has links to it."""
+
+    _one_at_a_time = threading.Lock()
+
+    def extractall(self, path: Any = None, *arguments: Any) -> None:
+        """Unpack it into a folder."""
+        if not Path(path).name.startswith("layer_"):
+            super().extractall(path, *arguments)
+            return
+        contents = repr([(entry.filename, entry.CRC) for entry in self.infolist()])
+        unpacked = Path(tempfile.gettempdir(), f"layer-{hashlib.sha256(contents.encode()).hexdigest()}")
+        with self._one_at_a_time:
+            if not unpacked.exists():
+                folder = tempfile.mkdtemp()
+                super().extractall(folder)
+                Path(folder).rename(unpacked)
+        for entry in unpacked.iterdir():
+            Path(path, entry.name).symlink_to(entry)
+
+
 def _is_readable(pipe: Any, *, timeout: int | None) -> bool:
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
@@ -60,4 +87,5 @@ def _is_readable(pipe: Any, *, timeout: int | None) -> bool:
 
 if __name__ == "__main__":
     lambda_runtime.Worker = Worker
+    lambda_runtime.zipfile = SimpleNamespace(**vars(zipfile) | {"ZipFile": Archive})
     main()

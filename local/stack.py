@@ -18,9 +18,11 @@ from botocore.credentials import Credentials
 from local.child import is_free
 from local.command import CommandError
 from local.cube_simulator import CubeSimulator
-from local.deploy import BUILD, deploy
+from local.deploy import deploy
 from local.keep import Kept
+from local.logs import Log
 from local.ministack import REGION, MiniStack
+from local.paths import BUILD
 from local.stoppable import Stoppable
 
 if TYPE_CHECKING:
@@ -125,6 +127,8 @@ class LocalStack(Stoppable):
             parameters = {"CubeBaseUrl": self.cube_url, **(parameters or {})}
             self.outputs = deploy(self.aws, STACK_NAME, parameters, build=build)
             self.sqs = self.aws.client("sqs")
+            logs = self.aws.client("logs")
+            self._logs = [Log(logs, value) for name, value in self.outputs.items() if name.endswith("LogGroup")]
             if not (kept and kept.ports):
                 self.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
             if kept:
@@ -227,23 +231,18 @@ class LocalStack(Stoppable):
 
     def log_lines(self) -> list[str]:
         """Return what the functions have printed, line by line."""
-        logs = self.aws.client("logs")
-        lines = []
-        for group in [value for name, value in self.outputs.items() if name.endswith("LogGroup")]:
-            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
-            lines += [event["message"] for page in pages for event in page["events"]]
-        return lines
+        return [line for log in self._logs for line in log.lines()]
 
     def outcomes(self) -> list[dict[str, Any]]:
         """Return the log's entries about messages."""
-        return [entry for entry in self._json_lines() if "_aws" not in entry and "correlation_id" in entry]
+        return [entry for entry in self._entries() if "_aws" not in entry and "correlation_id" in entry]
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the log's metrics, as EMF objects."""
-        return [entry for entry in self._json_lines() if "_aws" in entry]
+        return [entry for entry in self._entries() if "_aws" in entry]
 
-    def _json_lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log_lines() if line.startswith("{")]
+    def _entries(self) -> list[dict[str, Any]]:
+        return [entry for log in self._logs for entry in log.entries()]
 
 
 def _where_it_was(kept: Kept, port: int) -> dict[str, int]:

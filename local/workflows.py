@@ -107,20 +107,22 @@ class Execution(NamedTuple):
 
     Parameters
     ----------
-    stack : LocalStack
-        Where it runs.
+    states
+        boto3's client of Step Functions.
     arn : str
         Its ARN.
     """
 
-    stack: LocalStack
+    states: Any
     arn: str
 
     @classmethod
     def start(cls, stack: LocalStack, state_machine: str, data: Mapping[str, Any]) -> Execution:
         """Start one."""
         states = stack.aws.client("stepfunctions")
-        return cls(stack, states.start_execution(stateMachineArn=state_machine, input=json.dumps(data))["executionArn"])
+        return cls(
+            states, states.start_execution(stateMachineArn=state_machine, input=json.dumps(data))["executionArn"]
+        )
 
     @property
     def name(self) -> str:
@@ -129,7 +131,7 @@ class Execution(NamedTuple):
 
     def ended(self) -> dict[str, Any] | None:
         """Return what Step Functions says of it, its output parsed; None while it runs."""
-        found: dict[str, Any] = self.stack.aws.client("stepfunctions").describe_execution(executionArn=self.arn)
+        found: dict[str, Any] = self.states.describe_execution(executionArn=self.arn)
         if found["status"] == "RUNNING":
             return None
         return {**found, "output": json.loads(found.get("output") or "null")}

@@ -1,12 +1,18 @@
-"""What CloudFormation makes of a transformed template once it knows the parameters.
+"""Templates as they are written, and what CloudFormation makes of a transformed one once it knows the parameters.
 
 Conditions are decided, what they leave out is gone, and of the functions those remain that are about resources.
 """
 
 from __future__ import annotations
 
+import pickle
 import re
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
+from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +28,24 @@ PSEUDO_PARAMETERS = {
 
 _NO_VALUE = object()
 _REFERENCE = re.compile(r"\$\{([^!}][^}]*)\}")
+
+
+class _Loader(yaml.CSafeLoader):
+    """SAM's, with the parser that is written in C: every worker reads the template for a dozen of modules."""
+
+
+_Loader.add_multi_constructor("!", intrinsics_multi_constructor)
+
+
+def written(path: str) -> dict[str, Any]:
+    """Return a template of this project as it is written; each caller has one of its own."""
+    template: dict[str, Any] = pickle.loads(_pickled(path))
+    return template
+
+
+@cache
+def _pickled(path: str) -> bytes:
+    return pickle.dumps(yaml.load((Path(__file__).parents[1] / path).read_text("utf-8"), _Loader))
 
 
 def resolve(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""For all tests: the order of files, and what pytest's first lines tell of a run.
+"""For all tests: their order, which of them one worker runs, and what pytest's first lines tell of a run.
 
 They tell the seed of what is left to chance, so that a run can be repeated, and how the real runtime interface runs.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING
+from typing import Any
+
+import boto3
+import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from local.lambda_runtime import why_no_mounts
-
-if TYPE_CHECKING:
-    import pytest
 
 # Set before any test module is imported, so that what is printed is what they take.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
@@ -26,6 +27,7 @@ LONGEST = (
     "e2e/test_pacing.py",
     "e2e/test_workflows.py",
     "e2e/test_commands.py",
+    "e2e/test_permissions.py",
     "e2e/test_outcome_events.py",
     "e2e/test_reproducible.py",
     "test_checks.py",
@@ -36,6 +38,19 @@ LONGEST = (
 )
 FOLDERS = ("e2e", "integration", "unit")
 
+# Files that share a stack of tests/e2e/conftest.py. Those whose tests name it in their parameters need not be here.
+SHARED = {
+    "open_stack": ("package", "releases", "runtime"),
+    "guarded_stack": ("permissions", "rotation", "api_access"),
+    "proxied": ("concurrency", "cost", "deleted_records", "lost_writes"),
+}
+
+
+@pytest.fixture(scope="session")
+def boto3_session() -> boto3.Session:
+    """Return the session of all tests with a simulated AWS: a new one reads the services' models anew."""
+    return boto3.Session()
+
 
 def pytest_report_header() -> list[str]:
     runtime = "in place, without mounts" if why_no_mounts() else "in a root folder of its own, as on Lambda"
@@ -44,6 +59,21 @@ def pytest_report_header() -> list[str]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    return _ByStackOrFile(config, log)
+
+
+class _ByStackOrFile(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
+    """Gives one worker all tests that share a stack, so that there is one of it, and otherwise all tests of a file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        for stack, names in SHARED.items():
+            if f"[{stack}" in nodeid or file.endswith(tuple(f"e2e/test_{name}.py" for name in names)):
+                return stack
+        return file
 
 
 def _turn(item: pytest.Item) -> tuple[int, int]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from samtranslator.yaml_helper import yaml_parse
+from tests.cloudformation import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -94,7 +93,7 @@ def _is(wanted: Any, value: Any) -> bool:
 
 def template_filters() -> list[dict[str, Any]]:
     """Return the filters of the mapping that publishes outcomes, as the template has them."""
-    template = yaml_parse((Path(__file__).parents[1] / "template.yaml").read_text("utf-8"))
+    template = written("template.yaml")
     mapping = template["Resources"]["PublishOutcomesFunction"]["Properties"]["Events"]["Outcomes"]
     filters: list[dict[str, Any]] = mapping["Properties"]["FilterCriteria"]["Filters"]
     return filters

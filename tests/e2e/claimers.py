@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -11,6 +10,7 @@ import boto3
 from cube_sms.delivery.records import RecordStore
 from cube_sms.request.models import SendRequest, parse_send_request
 from local.ministack import REGION
+from tests.e2e.processes import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,11 +60,9 @@ class Claimers:
     """
 
     def __init__(self, stack: LocalStack, processes: int) -> None:
-        # Not forked: a fork of a process with threads may inherit a lock that nobody releases.
-        context = multiprocessing.get_context("spawn")
-        arguments: Any = (stack.aws.url, stack.outputs["MessagesTableName"], context.Barrier(processes))
+        arguments: Any = (stack.aws.url, stack.outputs["MessagesTableName"], CONTEXT.Barrier(processes))
         self._processes = processes
-        self._pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_prepare, initargs=arguments)
+        self._pool = ProcessPoolExecutor(processes, mp_context=CONTEXT, initializer=_prepare, initargs=arguments)
 
     def __enter__(self) -> Self:
         return self

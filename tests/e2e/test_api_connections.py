@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import time
 import uuid
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from random import Random
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from cube_sms.pacing.errors import ConnectionsTakenError
-from cube_sms.pacing.leases import ConnectionLeases
-from local.ministack import REGION, MiniStack
+from local.ministack import MiniStack
 from local.stack import LocalStack
+from tests.e2e.connections import hold_for_ever, leases, open_and_close, prepare
+from tests.e2e.processes import CONTEXT
 from tests.e2e.verdicts import Message, wait_until_the_queue_is_empty
 from tests.support import create_messages_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.queues import SimpleQueue
-    from multiprocessing.synchronize import Barrier
 
 PROCESSES = 6
-SECONDS = 5.0
-
-_barrier: Barrier | None = None
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +43,9 @@ def table(aws: MiniStack) -> str:
 @pytest.mark.parametrize("count", [1, 3])
 def test_no_more_connections_are_open_than_there_are_places(aws: MiniStack, table: str, count: int) -> None:
     # Given more processes than places, that open and close connections as fast as they can
-    context = multiprocessing.get_context("spawn")
-    arguments: Any = (context.Barrier(PROCESSES),)
-    with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=_prepare, initargs=arguments) as pool:
-        runs = [pool.submit(_open_and_close, aws.url, table, count, seed) for seed in range(PROCESSES)]
+    arguments: Any = (CONTEXT.Barrier(PROCESSES),)
+    with ProcessPoolExecutor(PROCESSES, mp_context=CONTEXT, initializer=prepare, initargs=arguments) as pool:
+        runs = [pool.submit(open_and_close, aws.url, table, count, seed) for seed in range(PROCESSES)]
         spans = [span for run in runs for span in run.result(timeout=120)]
 
     # Then there are never more at a time, and there are as many at some time
@@ -64,9 +56,8 @@ def test_no_more_connections_are_open_than_there_are_places(aws: MiniStack, tabl
 
 def test_place_of_a_process_that_was_killed_is_kept_until_its_time_is_over(aws: MiniStack, table: str) -> None:
     # Given a process that is killed while it has the only place, for the rest of its three seconds
-    context = multiprocessing.get_context("spawn")
-    opened: SimpleQueue[float] = context.SimpleQueue()
-    process = context.Process(target=_hold_for_ever, args=(aws.url, table, 3.0, opened))
+    opened: SimpleQueue[float] = CONTEXT.SimpleQueue()
+    process = CONTEXT.Process(target=hold_for_ever, args=(aws.url, table, 3.0, opened))
     process.start()
     cut_off_at = opened.get()
     assert process.pid
@@ -74,9 +65,9 @@ def test_place_of_a_process_that_was_killed_is_kept_until_its_time_is_over(aws: 
     process.join()
 
     # When another one asks until it has it
-    leases = ConnectionLeases(_client(aws.url), table, 1)
+    places = leases(aws.url, table, 1)
     while True:
-        with contextlib.suppress(ConnectionsTakenError), leases.hold(until=time.time() + 3.0):
+        with contextlib.suppress(ConnectionsTakenError), places.hold(until=time.time() + 3.0):
             had_at = time.time()
             break
 
@@ -107,45 +98,6 @@ def test_queue_and_callers_side_by_side_keep_to_the_providers_connections() -> N
         assert set(told) <= {(200, False), (429, True)}
         assert stats["accepted"] == len(queued) + told.count((200, False))
         assert told.count((200, False)) >= 1
-
-
-def _prepare(barrier: Barrier) -> None:
-    global _barrier
-    _barrier = barrier
-
-
-def _client(url: str) -> Any:
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"mode": "standard", "total_max_attempts": 3}),
-    )
-
-
-def _open_and_close(url: str, table: str, count: int, seed: int) -> list[tuple[float, float]]:
-    leases, random = ConnectionLeases(_client(url), table, count), Random(seed)
-    spans: list[tuple[float, float]] = []
-    assert _barrier
-    # All processes meet here, so that none of them takes the task of another one.
-    _barrier.wait(60)
-    deadline = time.time() + SECONDS
-    # Until each has had a place, on however slow a machine.
-    while time.time() < deadline or not spans:
-        with contextlib.suppress(ConnectionsTakenError), leases.hold(until=time.time() + 29.0):
-            opened_at = time.monotonic()
-            time.sleep(random.uniform(0.0, 0.05))
-            spans.append((opened_at, time.monotonic()))
-    return spans
-
-
-def _hold_for_ever(url: str, table: str, seconds: float, opened: SimpleQueue[float]) -> None:
-    cut_off_at = time.time() + seconds
-    with ConnectionLeases(_client(url), table, 1).hold(until=cut_off_at):
-        opened.put(cut_off_at)
-        signal.pause()
 
 
 def _most_at_a_time(spans: list[tuple[float, float]]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import time
 import uuid
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,7 @@ from cube_sms.pacing.lanes import WINDOW
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.provider.base import CubeAnswer
 from local.ministack import REGION, MiniStack
+from tests.e2e.processes import CONTEXT
 from tests.integration.days import avoid_midnight
 from tests.support import create_messages_table
 
@@ -52,10 +52,8 @@ def aws() -> Iterator[MiniStack]:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    # Not forked: a fork of a process with threads may inherit a lock that nobody releases.
-    context = multiprocessing.get_context("spawn")
-    arguments: Any = (context.Barrier(PROCESSES),)
-    with ProcessPoolExecutor(PROCESSES, mp_context=context, initializer=_prepare, initargs=arguments) as pool:
+    arguments: Any = (CONTEXT.Barrier(PROCESSES),)
+    with ProcessPoolExecutor(PROCESSES, mp_context=CONTEXT, initializer=_prepare, initargs=arguments) as pool:
         yield pool
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from samtranslator.yaml_helper import yaml_parse
 
-from local.deploy import BUILD
+from local.paths import BUILD
 
 if TYPE_CHECKING:
     from local.stack import LocalStack

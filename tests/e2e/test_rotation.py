@@ -12,7 +12,7 @@ import pytest
 from cube_sms.delivery.states import State
 from local.stack import ACCESS_CODE, SECRET, wait_until
 from tests.e2e.aws_proxy import change_environment
-from tests.e2e.verdicts import Message, Verdict, verdicts
+from tests.e2e.verdicts import Message, Verdict, verdicts, wait_until_the_queue_is_empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,11 +95,8 @@ def traffic(stack: LocalStack) -> Iterator[Traffic]:
 def outcome_of(stack: LocalStack, flowing: Traffic) -> list[Verdict]:
     """Wait until every message has its final state, and return what became of each."""
 
-    def ended() -> list[Verdict]:
-        found = verdicts(stack, flowing.messages)
-        return found if all(verdict.state and verdict.state.is_final for verdict in found) else []
-
-    return wait_until("every message to end", ended)
+    wait_until_the_queue_is_empty(stack)
+    return verdicts(stack, flowing.messages)
 
 
 def test_two_valid_credentials_in_turn_fail_no_message(stack: LocalStack) -> None:

@@ -15,8 +15,8 @@ from uuid import uuid4
 import pytest
 
 from cube_sms.delivery.states import State
-from local.deploy import BUILD
 from local.lambda_runtime import FunctionError, FunctionTimeoutError, LambdaRuntime, why_no_mounts
+from local.paths import BUILD
 from tests.e2e.aws_proxy import FINISH, AwsCall, AwsProxy, Rule
 from tests.e2e.http_proxy import HangUp
 from tests.e2e.verdicts import (

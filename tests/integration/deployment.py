@@ -10,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from moto.backends import get_backend
+from moto.sqs.models import sqs_backends
 
 from cube_sms.delivery.records import RecordStore
 from functions.send_from_api import app as api_app
@@ -203,7 +203,7 @@ class Deployment:
     def hidden(self) -> list[float]:
         """Return for how many seconds from now each message on the send queue cannot be received."""
         # SQS tells how many messages are hidden, and not for how long: only the simulated one can be asked that.
-        queue = get_backend("sqs")[AWS_ACCOUNT][REGION].queues[self._send_queue_name]
+        queue = sqs_backends[AWS_ACCOUNT][REGION].queues[self._send_queue_name]
         return [message.visible_at / 1000 - time.time() for message in queue._messages]
 
 

@@ -76,6 +76,8 @@ def test_second_holds_the_limit_however_slowly_connections_are_opened(
             CUBE_MAX_QPS="10",
             QUEUE_SEND_CONCURRENCY=str(connections),
             CUBE_CONNECT_TIMEOUT="10",
+            # With it grows the lease, for as long as a message may wait for its slot: a busy machine is slow.
+            CUBE_READ_TIMEOUT="120",
         )
         # When a batch is sent
         event: dict[str, Any] = queue_event(*[MESSAGE] * 24)

@@ -106,9 +106,9 @@ def test_devices_are_sent_to_side_by_side_and_none_to_itself(cube: CubeSimulator
 
 
 def test_slow_device_does_not_hold_up_the_other(cube: CubeSimulator, fifo: Deployment) -> None:
-    # Given a device whose answers are late, and two connections
-    delay = 2
-    fifo.configure(QUEUE_SEND_CONCURRENCY="2")
+    # Given a device whose answers are so late that the others are before it on a busy machine too, and two connections
+    delay = 15
+    fifo.configure(QUEUE_SEND_CONCURRENCY="2", CUBE_READ_TIMEOUT="60")
     cube.configure(device_faults={ONE: f"delay:{delay}"})
     # When
     assert fifo.consume(messages(ONE, *[OTHER] * 9)) == []

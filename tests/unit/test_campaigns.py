@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from cube_sms.campaigns.files import FIELDS
 from cube_sms.campaigns.reports import NOT_TRIED, OUTCOME, REFUSED, UNREADABLE, CampaignReporter
@@ -20,6 +19,7 @@ from cube_sms.campaigns.runs import Campaign, CampaignPreparer
 from cube_sms.delivery.states import State
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.request.models import parse_send_request
+from tests.cloudformation import written
 from tests.unit.records_table import TABLE
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def test_a_task_that_was_answered_is_not_tried_again() -> None:
 
 def test_the_page_names_outputs_samples_and_files_that_there_are() -> None:
     page = (ROOT / "docs" / "workflows.md").read_text("utf-8")
-    outputs = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))["Outputs"]
+    outputs = written("template.yaml")["Outputs"]
     named = set(re.findall(r"\$\(output (\w+)\)", page))
     assert named
     assert named <= outputs.keys()

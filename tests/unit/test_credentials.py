@@ -6,7 +6,6 @@ import json
 import traceback
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
@@ -17,6 +16,7 @@ from cube_sms.provider.csss.credentials import CsssCredentials
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import boto3
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 NAME = "cube-sms/credentials"
@@ -29,10 +29,10 @@ ROTATED = {"access_code": "P002276", "secret": "Zebra-3"}
 class Vault:
     """Secrets Manager with one secret, a clock, and a count of how often it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: boto3.Session) -> None:
         self.now = 1_643_253_530.0
         self.asked = 0
-        self.client: SecretsManagerClient = boto3.client("secretsmanager", region_name="eu-central-1")
+        self.client: SecretsManagerClient = session.client("secretsmanager", region_name="eu-central-1")
         self.client.meta.events.register("provide-client-params.secrets-manager.GetSecretValue", self._count)
         self.store = CredentialStore(self.client, NAME, max_age=MAX_AGE, patience=60.0, clock=lambda: self.now)
 
@@ -54,13 +54,13 @@ class Vault:
 
 
 @pytest.fixture
-def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
+def vault(boto3_session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     with mock_aws():
-        yield Vault()
+        yield Vault(boto3_session)
 
 
 def test_accounts_come_from_one_secret_fetched_once(vault: Vault) -> None:

@@ -6,7 +6,6 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from tests.sqs_limits import MAX_BYTES, REFUSED, refuse_as_sqs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import boto3
     from mypy_boto3_sqs import SQSClient
 
 CONFLICT, INVALID_REQUEST = "Conflict", "InvalidRequest"
@@ -25,13 +25,13 @@ BODY = '{"deviceId": "89314404000939952215", "content": "温度 😀\\n"}'
 
 
 @pytest.fixture
-def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[SQSClient]:
+def sqs(boto3_session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[SQSClient]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     with mock_aws():
-        client = boto3.client("sqs", region_name="eu-central-1")
+        client = boto3_session.client("sqs", region_name="eu-central-1")
         client.meta.events.register("provide-client-params.sqs.SendMessage", refuse_as_sqs)
         yield client
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator
-from samtranslator.yaml_helper import yaml_parse
 
 from cube_sms.delivery.records import Record
 from cube_sms.delivery.states import State
@@ -21,14 +20,15 @@ from cube_sms.outcomes.events import SOURCE, detail_of
 from cube_sms.request.envelopes import DETAIL_TYPE, unwrap
 from cube_sms.request.models import parse_send_request
 from scripts.schemas import OUTCOMES, files, open_api, schema_name
+from tests.cloudformation import written
 from tests.support import DEVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))
-REGISTRY: dict[str, Any] = yaml_parse((ROOT / "schemas" / "registry.yaml").read_text("utf-8"))
+TEMPLATE = written("template.yaml")
+REGISTRY = written("schemas/registry.yaml")
 SCHEMAS = {
     name: each["Properties"]
     for name, each in REGISTRY["Resources"].items()

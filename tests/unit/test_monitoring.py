@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import botocore
 import botocore.session
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from local.cloudwatch import Line, Metric, Query, calculate, emitted, lines, metric, statistic
+from tests.cloudformation import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))
+TEMPLATE = written("template.yaml")
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
-DASHBOARD: dict[str, Any] = yaml_parse((ROOT / "monitoring" / "dashboard.yaml").read_text("utf-8"))
+DASHBOARD = written("monitoring/dashboard.yaml")
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
 
 ALARMS = {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == "AWS::CloudWatch::Alarm"}

@@ -12,12 +12,11 @@ import boto3
 import pytest
 import yaml
 from botocore.stub import Stubber
-from samtranslator.yaml_helper import yaml_parse
 
 from cube_sms import __version__
 from local.transform import transform
 from scripts.change_set import execute
-from tests.cloudformation import dangling, resolve
+from tests.cloudformation import dangling, resolve, written
 
 ROOT = Path(__file__).parents[2]
 SAMCONFIG: dict[str, Any] = tomllib.loads((ROOT / "samconfig.toml").read_text("utf-8"))
@@ -45,11 +44,6 @@ QUEUE_IS_REPLACED_FOR = "FifoQueue"
 def _region(monkeypatch: pytest.MonkeyPatch) -> None:
     # The transform asks botocore for the region it is for.
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-
-
-def template() -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))
-    return parsed
 
 
 def transformed(source: dict[str, Any], **parameters: str) -> dict[str, Any]:
@@ -91,7 +85,7 @@ def parameters_in(node: Any, source: dict[str, Any]) -> set[str]:
 def test_an_environment_sets_parameters_that_the_template_has(environment: str) -> None:
     # Given an environment of samconfig.toml, and the template's parameters
     settings = SAMCONFIG[environment]["deploy"]["parameters"]
-    declared = template()["Parameters"]
+    declared = written("template.yaml")["Parameters"]
 
     # When its parameters are read
     overrides = dict(override.split("=", 1) for override in settings["parameter_overrides"])
@@ -200,7 +194,7 @@ def test_the_version_is_the_codes() -> None:
 
 def test_everything_calls_the_alias() -> None:
     # Given what SAM makes of the template
-    resources = transformed(template())
+    resources = transformed(written("template.yaml"))
     functions, aliases = of_type(resources, "AWS::Lambda::Function"), of_type(resources, "AWS::Lambda::Alias")
 
     # Then each function has one, and queue, stream and API know no other name
@@ -217,22 +211,22 @@ def test_everything_calls_the_alias() -> None:
 
 def test_a_change_in_a_layer_is_a_new_version() -> None:
     # Given the template, and one with other code in a layer
-    changed = template()
+    changed = written("template.yaml")
     changed["Resources"]["CubeLayer"]["Properties"]["ContentUri"] = "s3://bucket/other"
 
     # When SAM transforms both
-    before, after = transformed(template()), transformed(changed)
+    before, after = transformed(written("template.yaml")), transformed(changed)
 
     # Then every function has a version of its own
     versions = of_type(before, "AWS::Lambda::Version").keys(), of_type(after, "AWS::Lambda::Version").keys()
-    functions = of_type(template()["Resources"], "AWS::Serverless::Function")
+    functions = of_type(written("template.yaml")["Resources"], "AWS::Serverless::Function")
     assert [len(names) for names in versions] == [len(functions)] * 2
     assert not versions[0] & versions[1]
 
 
 def test_a_parameter_of_a_function_is_in_the_description_of_its_version() -> None:
     # Given the functions, with what they have in common
-    source = template()
+    source = written("template.yaml")
     for name, function in of_type(source["Resources"], "AWS::Serverless::Function").items():
         common, own = source["Globals"]["Function"], function["Properties"]
         properties = {**common, **own, "Environment": [common["Environment"], own.get("Environment")]}
@@ -246,10 +240,10 @@ def test_a_parameter_of_a_function_is_in_the_description_of_its_version() -> Non
         assert used, name
 
 
-@pytest.mark.parametrize("function", of_type(template()["Resources"], "AWS::Serverless::Function"))
+@pytest.mark.parametrize("function", of_type(written("template.yaml")["Resources"], "AWS::Serverless::Function"))
 def test_the_description_of_a_version_is_short_enough_whatever_is_chosen(function: str) -> None:
     # Given the longest value that each parameter takes, and the choices that a description tells
-    source = template()
+    source = written("template.yaml")
     widest = {name: "x" * longest(declared) for name, declared in source["Parameters"].items()}
     widest |= {
         "VpcSubnetIds": ",".join(["subnet-0123456789abcdef0"] * 3),
@@ -281,7 +275,7 @@ def longest(declared: dict[str, Any]) -> int:
 
 
 def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen() -> None:
-    source = template()
+    source = written("template.yaml")
     longest = {
         "KeepProviderMessages": "false",
         "CubeAnswerCodes": "x" * source["Parameters"]["CubeAnswerCodes"]["MaxLength"],
@@ -293,8 +287,8 @@ def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen() -> None
 
 def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
     # When SAM transforms the template for releases at once, and for gradual ones, with campaigns and without
-    at_once = transformed(template())
-    made = transform(template(), {"DeploymentType": "Canary10Percent5Minutes"})
+    at_once = transformed(written("template.yaml"))
+    made = transform(written("template.yaml"), {"DeploymentType": "Canary10Percent5Minutes"})
     gradual = made["Resources"]
     chosen = {"DeploymentType": "Canary10Percent5Minutes"}
     without, with_campaigns = (resolve(made, chosen | {"Campaigns": campaigns}) for campaigns in ("false", "true"))
@@ -304,7 +298,7 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
     assert all("UpdatePolicy" not in alias for alias in of_type(at_once, "AWS::Lambda::Alias").values())
     groups = of_type(gradual, "AWS::CodeDeploy::DeploymentGroup").values()
     alarms = [group["Properties"]["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups]
-    functions = of_type(template()["Resources"], "AWS::Serverless::Function")
+    functions = of_type(written("template.yaml")["Resources"], "AWS::Serverless::Function")
     assert sorted(alarms) == sorted(name.replace("Function", "ErrorsAlarm") for name in functions)
     # A function that is not made has no group that looks at its alarm, which is not made either
     assert len(of_type(with_campaigns["Resources"], "AWS::CodeDeploy::DeploymentGroup")) == len(functions)
@@ -318,7 +312,7 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
 
 def test_every_gradual_type_is_known_to_be_one() -> None:
     # Then what the parameter allows is what the mapping knows
-    source = template()
+    source = written("template.yaml")
     types = source["Mappings"]["DeploymentTypes"]
     assert types.keys() == set(source["Parameters"]["DeploymentType"]["AllowedValues"])
     assert {name for name, facts in types.items() if facts["IsGradual"] == "false"} == {"AllAtOnce"}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from local.parameters import broken_rules
 from local.transform import transform
-from tests.cloudformation import resolve
+from tests.cloudformation import resolve, written
 
-TEMPLATE: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
+TEMPLATE = written("template.yaml")
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
 RULES: dict[str, dict[str, Any]] = TEMPLATE["Rules"]
 
@@ -163,7 +161,7 @@ def test_rule_is_one_that_cloudformation_takes(name: str) -> None:
 def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given the template as it is deployed
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    template: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
+    template = written("template.yaml")
 
     # When it is transformed
     transformed = transform(template)

@@ -10,11 +10,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from cfnlint.api import ManualArgs, lint
-from samtranslator.yaml_helper import yaml_parse
 
 from local.transform import transform
-from tests.cloudformation import dangling, references, resolve
+from tests.cloudformation import dangling, references, resolve, written
 
 ROOT = Path(__file__).parents[2]
 SUBNETS = [f"subnet-0123456789abcdef{number}" for number in range(3)]
@@ -82,19 +80,17 @@ MATRIX = pairwise()
 each_set = pytest.mark.parametrize("parameters", MATRIX, ids=[f"set{index}" for index in range(len(MATRIX))])
 
 
-def source(path: str) -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml_parse((ROOT / path).read_text("utf-8"))
-    return parsed
-
-
 @cache
 def deployed(index: int) -> dict[str, Any]:
     """Return what CloudFormation makes of the template with a set of parameters."""
-    return resolve(transform(source("template.yaml"), MATRIX[index]), MATRIX[index])
+    return resolve(transform(written("template.yaml"), MATRIX[index]), MATRIX[index])
 
 
 def faults(document: dict[str, Any], *passed: str) -> list[str]:
     """Return what cfn-lint has against a template, its warnings too."""
+    # Not at the top: it takes a second, and each worker imports this module to see what tests there are.
+    from cfnlint.api import ManualArgs, lint
+
     # Code is not uploaded yet; and template.yaml says at its functions why what SAM makes of them goes with the stack.
     passed = (*passed, "W3002", "W3011")
     found = lint(json.dumps(document), config=ManualArgs(regions=["eu-central-1"], ignore_checks=list(passed)))
@@ -132,7 +128,7 @@ def test_nested_templates_are_given_what_they_ask_for(parameters: dict[str, str]
     }
 
     # Then each has the parameters that it is given and no other, and nothing in it refers to what is not made
-    nested = {name: source(stack["TemplateURL"]) for name, stack in stacks.items()}
+    nested = {name: written(stack["TemplateURL"]) for name, stack in stacks.items()}
     for name, stack in stacks.items():
         assert stack["Parameters"].keys() == nested[name]["Parameters"].keys()
         assert dangling(resolve(nested[name], dict.fromkeys(stack["Parameters"], "1"))) == []
@@ -152,7 +148,7 @@ def test_linter_has_nothing_against_what_is_deployed(parameters: dict[str, str])
 
 def test_linter_has_nothing_against_what_the_transform_makes_of_a_gradual_release() -> None:
     # Given what SAM makes where it makes the most, which hangs on this parameter alone
-    template = transform(source("template.yaml"), {"DeploymentType": "Canary10Percent5Minutes"})
+    template = transform(written("template.yaml"), {"DeploymentType": "Canary10Percent5Minutes"})
     template["Resources"] = _met("ReleaseIsGradual", template["Resources"])
 
     # Then with all other conditions open, W1001 tells of a reference to what may not be made
@@ -162,7 +158,7 @@ def test_linter_has_nothing_against_what_the_transform_makes_of_a_gradual_releas
 
 def test_matrix_decides_every_condition_both_ways() -> None:
     # Given the conditions of the template
-    template = transform(source("template.yaml"))
+    template = transform(written("template.yaml"))
     probes = {
         **template,
         "Outputs": {name: {"Condition": name, "Value": "met"} for name in template["Conditions"]},

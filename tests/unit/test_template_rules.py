@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from local.transform import template_as_deployed
+from tests.cloudformation import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOURCE: dict[str, Any] = yaml_parse((Path(__file__).parents[2] / "template.yaml").read_text("utf-8"))
+SOURCE = written("template.yaml")
 RESOURCES: dict[str, dict[str, Any]] = SOURCE["Resources"]
 # What may stand between a parameter's declaration and its use.
 LIVE_SECTIONS = ("Globals", "Conditions", "Resources", "Outputs")

@@ -7,7 +7,7 @@ from importlib.metadata import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.deploy import BUILD
+from local.paths import BUILD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,7 @@
+"""Where `sam build` puts what it made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BUILD = Path(__file__).parents[1] / ".aws-sam" / "build"
