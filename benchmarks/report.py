@@ -26,7 +26,7 @@ run to run, so where the CPU's verdict does, theirs holds. A missed target says 
 
 Everything ours runs from `.aws-sam/build`, in the interpreter below the virtual environment, with nothing on its import
 path but the function, the layers and the standard library. The peers have the same interpreter and packages of their
-own (`requirements/bench.txt`, in `.venv-bench`), those that they share with ours in the same versions.
+own (group `bench` of the lock, in `.venv-bench`), those that they share with ours in the same versions.
 """
 
 
