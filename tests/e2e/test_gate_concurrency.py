@@ -14,11 +14,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from benchmarks.gate_model import busiest_window
 from cube_sms.client import CubeAnswer
 from cube_sms.errors import GateClosedError, NotNowError, RecordsUnavailableError
 from cube_sms.lanes import WINDOW
 from cube_sms.pacing import Gate
+from local.gate_model import busiest_window
 from local.ministack import REGION, MiniStack
 from tests.integration.days import avoid_midnight
 from tests.support import create_messages_table

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.gate_model import busiest_window
 from cube_sms.connection import default_ssl_context
 from cube_sms.states import State
+from local.gate_model import busiest_window
 from tests.integration.deployment import LEASE
 from tests.integration.wire import Wire, answer, self_signed
 from tests.integration.worker import Worker
