@@ -7,6 +7,7 @@ query really left.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -153,15 +154,15 @@ class Queue:
 
     waiting: int
     unsent: int = field(init=False)
-    # When the invisible ones come back, in true time.
-    invisible: list[float] = field(default_factory=list)
+    # When the invisible ones come back, in true time, and how many at a time.
+    invisible: Counter[float] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.unsent = self.waiting
 
     def pause(self, now: float) -> float:
         """Return for how many seconds there is surely nothing to do."""
-        return max(0.05, min(self.invisible) - now) if len(self.invisible) == self.unsent else 0.05
+        return max(0.05, min(self.invisible) - now) if self.invisible.total() == self.unsent else 0.05
 
 
 @dataclass
@@ -397,12 +398,13 @@ class ModelWorker:
         def show() -> Pause:
             yield delay
             queue.waiting += messages
-            for _ in range(messages):
-                queue.invisible.remove(back_at)
+            queue.invisible[back_at] -= messages
+            if not queue.invisible[back_at]:
+                del queue.invisible[back_at]
 
         if messages:
             self._in_hand -= messages
-            queue.invisible += [back_at] * messages
+            queue.invisible[back_at] += messages
             self.world.start(show())
 
 

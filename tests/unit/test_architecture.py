@@ -126,6 +126,12 @@ def test_module_of_the_layer_imports_no_handler_and_no_test_code(name: str) -> N
     assert not roots & {"functions", "local", "tests", "benchmarks", "pydantic", "requests", "moto"}
 
 
+@pytest.mark.parametrize(("folder", "other"), [("tests", "benchmarks"), ("benchmarks", "tests"), ("local", "tests")])
+def test_folder_does_without_another(folder: str, other: str) -> None:
+    roots = {name.partition(".")[0] for path in (ROOT / folder).rglob("*.py") for name in imports(path)}
+    assert other not in roots
+
+
 @each_handler
 def test_handler_is_wiring(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 100
