@@ -6,13 +6,13 @@ import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from shutil import copy, copytree
+from shutil import copy, copytree, ignore_patterns
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.pacing import events, reach
 from benchmarks.pacing.drain import CASES, Case, Run, drain
 from benchmarks.plots import COLORS, DPI, panels
-from benchmarks.processes import PEERS_PACKAGES, copy_peers, require_build
+from benchmarks.processes import OURS, PEERS_PACKAGES, copy_peers, require_build
 from benchmarks.report import machine, options, publish, table
 from local.stack import LocalStack
 
@@ -82,7 +82,10 @@ def _measure(case: Case, quick: bool) -> _Result:
         # Of the form that `sam build` leaves.
         folder = Path(scratch)
         copy(Path(__file__).with_name("naive.yaml"), folder / "template.yaml")
-        copytree(PEERS_PACKAGES, folder / "layer" / "python")
+        # What is not in our layer, without what this peer has no use for.
+        ignored = ignore_patterns("boto*", "aiohttp*", "aws*", "pip*", "*stubs*")
+        copytree(PEERS_PACKAGES, folder / "layer" / "python", ignore=ignored)
+        copytree(OURS.path[-1], folder / "layer" / "python", dirs_exist_ok=True)
         copy_peers(folder / "function")
         with LocalStack(build=folder, **case.simulator) as stack:
             return _Result(ours, drain(stack, peer, limit))
