@@ -106,7 +106,7 @@ unit: $(DEV)/.done ## Run the tests that need neither a build nor a stack (a min
 bench: build $(BENCH)/.done $(RUNTIME)/.done ## Measure speed, memory, size and cost beside peers in the same run (a quarter of an hour)
 	@$(DEV)/bin/python -m benchmarks
 
-bench-pacing: build ## Drain bursts under the provider's limits, ours and a naive peer (about half an hour)
+bench-pacing: build $(BENCH)/.done ## Drain bursts under the provider's limits, ours and a naive peer (about half an hour)
 	@$(DEV)/bin/python -m benchmarks.pacing
 
 dashboard: build ## Draw docs/dashboard.png from a run on this machine (five minutes)

@@ -116,7 +116,7 @@ def _parse(template: str) -> Any:
 
 def _numbers(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, int]:
     declared = template["Parameters"].items()
-    values = {name: str(parameters.get(name, each["Default"])) for name, each in declared}
+    values = {name: str(parameters.get(name, each.get("Default", ""))) for name, each in declared}
     return {name: int(value) for name, value in values.items() if value.isdecimal()}
 
 
