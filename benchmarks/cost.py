@@ -329,8 +329,8 @@ a simpler peer.
 {durations}
 
 Where a message waits for its turn, neither a faster Cube nor less CPU makes it cheaper: an invocation is paid while it
-sleeps. Fewer invocations with more threads do (`QueueSendConcurrency`), as far as `QueueMaximumConcurrency` goes down;
-AWS allows no less than 2.
+sleeps. Fewer invocations with more threads do, as the template has them for more connections; AWS allows no less than 2
+invocations.
 
 Cube is taken to answer after {CUBE_SECONDS * 1000:g} ms and DynamoDB after {AWS_SECONDS * 1000:g} ms, and what is sent
 at the same time to overlap as well as it can. A function of {MEMORY_MB} MB has {share} of a processor, which is taken
@@ -376,6 +376,5 @@ def _duration_sentence(contract: Contract, usages: dict[Subject, Usage]) -> str:
 
 
 def _alarms() -> int:
-    resources = yaml_parse((BUILD / "template.yaml").read_text("utf-8"))["Resources"]
-    # Those with a condition come with an option.
-    return sum(each["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in each for each in resources.values())
+    resources = yaml_parse((BUILD / "Alarms" / "template.yaml").read_text("utf-8"))["Resources"]
+    return sum(each["Type"] == "AWS::CloudWatch::Alarm" for each in resources.values())

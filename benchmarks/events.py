@@ -32,8 +32,6 @@ STEADY_PER_SECOND = 10
 BURST_MESSAGES = 2000
 BATCH_SIZES = (1, 10, 100)
 
-# What this machine can do: more workers than the default would have.
-PARAMETERS = {"QueueMaximumConcurrency": "4", "QueueSendConcurrency": "4"}
 REPEATS = 30
 
 # Messages of one call of SQS.
@@ -222,7 +220,7 @@ def cost_row(size: int, measured: Sequence[Invocation]) -> tuple[str, ...]:
 
 def main() -> None:
     """Measure, and print the tables."""
-    with LocalStack(PARAMETERS, is_limited=False) as stack:
+    with LocalStack(is_limited=False) as stack:
         steady(stack, 20, STEADY_PER_SECOND)
         slow = steady(stack, STEADY_MESSAGES, STEADY_PER_SECOND)
         fast = burst(stack, BURST_MESSAGES)
