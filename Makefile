@@ -57,6 +57,8 @@ demo: build ## Deploy the stack locally, send real messages, show every outcome
 
 CHECK := $(addprefix check-,checkov mypy sam-lint sam cfn-lint imports ruff format bandit bandit-tools)
 .PHONY: $(CHECK)
+# Those that SAM transforms.
+TEMPLATES := template.yaml campaigns.yaml
 
 # One line for each check that passes. They run beside one another, and all of them whatever the first says. Each of them
 # is also a test: tests/test_checks.py.
@@ -72,13 +74,13 @@ check-imports:
 check-mypy:
 	scripts/quietly mypy $(DEV)/bin/mypy
 check-cfn-lint:
-	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint template.yaml monitoring/dashboard.yaml schemas/registry.yaml
+	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint $(TEMPLATES) monitoring/alarms.yaml monitoring/dashboard.yaml schemas/registry.yaml
 # Any region will do.
 check-sam check-sam-lint: export AWS_DEFAULT_REGION ?= eu-central-1
 check-sam:
-	scripts/quietly "sam validate" $(SAM)/bin/sam validate
+	for template in $(TEMPLATES); do scripts/quietly "sam validate $$template" $(SAM)/bin/sam validate -t $$template || exit 1; done
 check-sam-lint:
-	scripts/quietly "sam validate lint" $(SAM)/bin/sam validate --lint
+	for template in $(TEMPLATES); do scripts/quietly "sam validate lint $$template" $(SAM)/bin/sam validate --lint -t $$template || exit 1; done
 # What runs on Lambda is held to everything that bandit knows; tools on a developer's machine to what is grave.
 check-bandit:
 	scripts/quietly bandit $(DEV)/bin/bandit --quiet --configfile pyproject.toml --recursive layers functions
@@ -86,8 +88,8 @@ check-bandit-tools:
 	scripts/quietly "bandit, tools" $(DEV)/bin/bandit --quiet --configfile pyproject.toml -ll --recursive local scripts benchmarks
 # Without the key of a service that it would send its findings to.
 check-checkov:
-	mkdir -p .aws-sam && scripts/quietly transform $(DEV)/bin/python -m local.transform .aws-sam/transformed.json
-	scripts/quietly checkov env -u BC_API_KEY $(CHECKOV)/bin/checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
+	scripts/quietly transform $(DEV)/bin/python -m local.transform .aws-sam/transformed
+	scripts/quietly checkov env -u BC_API_KEY $(CHECKOV)/bin/checkov --config-file .checkov.yaml --directory .aws-sam/transformed
 
 # Tests wait more than they work, so that there are more workers than processors. tests/conftest.py has the order, and
 # which tests are one worker's.

@@ -249,9 +249,8 @@ def _measured(usages: Mapping[Subject, Usage], publishing: Usage, gate_writes: f
 
 
 def _month() -> str:
-    resources = yaml_parse((BUILD / "template.yaml").read_text("utf-8"))["Resources"]
-    # Those with a condition come with an option.
-    alarms = sum(each["Type"] == "AWS::CloudWatch::Alarm" and "Condition" not in each for each in resources.values())
+    resources = yaml_parse((BUILD / "Alarms" / "template.yaml").read_text("utf-8"))["Resources"]
+    alarms = sum(each["Type"] == "AWS::CloudWatch::Alarm" for each in resources.values())
     polling = _price("a request to a standard queue", 30 * 86400 / POLL_SECONDS * POLLERS)
     return (
         f"{alarms} alarms ${_price('an alarm a month', alarms):.2f}, the secret ${_price('a secret a month', 1):.2f}, "

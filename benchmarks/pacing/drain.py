@@ -61,10 +61,6 @@ class Case:
             "CubeMaxQps": str(self.qps),
             "CubeDailyQuota": "0",
             "CubeMaxConnections": str(self.connections),
-            "ApiConnections": str(self.api_invocations),
-            "QueueBatchSize": str(BATCH_SIZE),
-            "QueueMaximumConcurrency": str(self.invocations),
-            "QueueSendConcurrency": str(self.threads),
         }
 
     def optimum(self, api_rate: float = 0.0) -> float:

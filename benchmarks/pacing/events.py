@@ -35,9 +35,7 @@ def measure(quick: bool) -> Section:
     evenly, at_once = (50, 200) if quick else (200, 2000)
     case = replace(CASES[0], messages=evenly, api_every=0)
     paced = _load(case, LocalStack(case.parameters, **case.simulator))
-    # What this machine can do: more workers than the default would have.
-    parameters = {"QueueMaximumConcurrency": "4", "QueueSendConcurrency": "4"}
-    burst = _load(replace(case, messages=at_once, invocations=4), LocalStack(parameters, is_limited=False))
+    burst = _load(replace(case, messages=at_once, invocations=4), LocalStack(is_limited=False))
     rows = _rows(f"{evenly} messages, {case.qps} a second", paced)
     rows += _rows(f"{at_once:,} messages at once, limits off", burst)
     sizes = [len(lags) for _, lags in burst.invocations]

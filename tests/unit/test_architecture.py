@@ -97,12 +97,6 @@ def test_long_module_has_a_reason(path: Path) -> None:
 
 @pytest.mark.parametrize(("folder", "other"), [("tests", "benchmarks"), ("benchmarks", "tests"), ("local", "tests")])
 def test_folder_does_without_another(folder: str, other: str) -> None:
-    roots = {name.partition(".")[0] for path in (ROOT / folder).rglob("*.py") for name in imports(path)}
-    assert other not in roots
-
-
-@pytest.mark.parametrize(("folder", "other"), [("tests", "benchmarks"), ("benchmarks", "tests"), ("local", "tests")])
-def test_folder_does_without_another(folder: str, other: str) -> None:
     roots = {module.partition(".")[0] for path in (ROOT / folder).rglob("*.py") for module in imports(path)}
     assert other not in roots
 
