@@ -32,13 +32,22 @@ REASONS = {
         "The claim before the POST and the outcome after it keep a message from being lost or sent twice. Each is one"
         " signed HTTP request; nothing is read.",
     ),
-    "cube_sms/platform/aws.py": (
+    "cube_sms/platform/updates.py": (
         "the condition of a write",
         "A write that is refused brings the record as it is, and is no error.",
     ),
-    "cube_sms/delivery/records.py": (
-        "what is written of a message, and what DynamoDB returns of it",
+    "cube_sms/delivery/records/store.py": (
+        "the claim, and what came of it",
         "The claim has to say whose it is and until when, and the answer whether it was granted.",
+    ),
+    "cube_sms/delivery/records/table.py": ("the write of a record", "DynamoDB takes names and values in its own form."),
+    "cube_sms/delivery/records/items.py": (
+        "what DynamoDB returns of a message",
+        "Somebody may have changed a record by hand: nothing is posted on what cannot be read.",
+    ),
+    "cube_sms/delivery/records/record.py": (
+        "what tells a request from another one",
+        "Under one id there is one request: what is kept of it is a hash.",
     ),
     "cube_sms/provider/http.py": (
         "the POST to Cube",

@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from cube_sms.campaigns.files import FIELDS
-from cube_sms.outcomes.events import read_change
+from cube_sms.outcomes.events import read_end
 from cube_sms.request.envelopes import unwrap
 from cube_sms.request.models import parse_send_request
 from tests.support import EVENTS, load_event
@@ -80,7 +80,7 @@ def test_stream_event_tells_of_an_event_and_of_tasks() -> None:
         assert (change["eventName"] == "MODIFY") is ("OldImage" in change["dynamodb"])
     numbers = [change["dynamodb"]["SequenceNumber"] for change in changes]
     assert sorted(set(numbers)) == numbers
-    told = [ended for change in changes if (ended := read_change(change))]
+    told = [ended for change in changes if (ended := read_end(change))]
     assert [(ended.outcome, ended.is_news) for ended in told] == [
         ("Sent", True),
         ("Rejected", True),
