@@ -24,8 +24,7 @@ import boto3
 sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "cube"))
 
 from cube_sms.delivery.errors import SpoiledRecordError
-from cube_sms.delivery.records import Record, Refusal, read_item
-from cube_sms.platform.updates import key_of, key_to
+from cube_sms.delivery.records import Record, Refusal, change_to, read_item
 from scripts.deployment import OperatorError, run, stack_outputs
 from scripts.queue_look import Look
 
@@ -211,10 +210,7 @@ def changes_in_table(table: str, since: datetime) -> tuple[list[dict[str, Any]],
             if updated_at is not None and (not updated_at or datetime.fromisoformat(updated_at) >= since):
                 ended.append((updated_at, dict(item)))
     ended.sort(key=lambda each: each[0])
-    changes = [
-        {"dynamodb": {"SequenceNumber": str(n), "Keys": key_to(key_of(item)), "NewImage": item}}
-        for n, (_, item) in enumerate(ended, 1)
-    ]
+    changes = [change_to(item, number) for number, (_, item) in enumerate(ended, 1)]
     return changes, spoiled
 
 

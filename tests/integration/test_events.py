@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from cube_sms.campaigns.files import FIELDS
+from cube_sms.campaigns.files import COLUMNS
 from cube_sms.outcomes.events import read_end
 from cube_sms.request.envelopes import unwrap
 from cube_sms.request.models import parse_send_request
@@ -101,8 +101,8 @@ def test_campaign_has_a_file_with_rows_of_every_kind() -> None:
     assert data.keys() == {"key", "campaign", "content"}
     with (EVENTS / "campaign.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {"deviceId", "content"} <= rows[0].keys() & set(FIELDS)
-    assert rows[0].keys() - set(FIELDS)
+    assert {"deviceId", "content"} <= rows[0].keys() & set(COLUMNS)
+    assert rows[0].keys() - set(COLUMNS)
     assert {bool(row["content"]) for row in rows} == {True, False}
     assert [row["deviceId"].isalnum() for row in rows].count(False) == 1
 

@@ -15,6 +15,7 @@ from cube_sms.delivery.records import RecordStore
 from cube_sms.delivery.states import State
 from cube_sms.outcomes.events import Ended, read_end
 from cube_sms.pacing.gate import Gate
+from cube_sms.pacing.gate_item import GATE_KEY
 from tests.streams import passes, template_filters
 from tests.support import DEVICE, Clock
 from tests.unit.changes import Changes
@@ -198,7 +199,7 @@ class TestNoEvent:
         gate.take(latest=math.inf)
         gate.take(latest=math.inf)
         written = changes.new()
-        assert {change["dynamodb"]["Keys"]["messageId"]["S"] for change in written} == {"#gate"}
+        assert {change["dynamodb"]["Keys"]["messageId"]["S"] for change in written} == {GATE_KEY}
         assert told(written) == []
 
     def test_of_what_else_is_written_to_a_record_that_has_ended(

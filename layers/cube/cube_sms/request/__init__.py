@@ -8,6 +8,7 @@ from .errors import InvalidRequestError
 from .models import (
     DEFAULT_ACCOUNT,
     DEFAULT_MAX_CONTENT_LENGTH,
+    FIELDS,
     SendRequest,
     is_identity,
     mask_device_id,
@@ -19,6 +20,7 @@ __all__ = [
     "CONTENT_FIELD",
     "DEFAULT_ACCOUNT",
     "DEFAULT_MAX_CONTENT_LENGTH",
+    "FIELDS",
     "InvalidRequestError",
     "SendRequest",
     "is_identity",

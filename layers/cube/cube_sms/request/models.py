@@ -158,6 +158,9 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 _FIELDS = {field.encode_name: field for field in msgspec.structs.fields(SendRequest)}
 
+FIELDS = tuple(_FIELDS)
+"""The names of a send request's fields."""
+
 
 def parse_send_request(
     body: bytes,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .items import REFUSED_KEY, Change, read_change, read_item, read_record
+from .changes import Change, change_to, read_change
+from .items import REFUSED_KEY, read_item, read_record
 from .record import Record, Refusal, hash_of
 from .store import Claim, RecordStore
 from .table import BATCH_GET_SIZE, RecordTable
@@ -16,6 +17,7 @@ __all__ = [
     "RecordStore",
     "RecordTable",
     "Refusal",
+    "change_to",
     "hash_of",
     "read_change",
     "read_item",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery.errors import SpoiledRecordError
 from cube_sms.delivery.states import State
@@ -24,21 +24,6 @@ TEXT_LENGTH = 2048
 
 # What `rfc3339` writes.
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
-
-
-class Change(NamedTuple):
-    """What the stream of the table tells of one write.
-
-    Parameters
-    ----------
-    now : Record, Refusal or None
-        What the write left; None where the item is neither, or has been deleted.
-    before : Record or None
-        The record that there was; None for none, and for one that could not be read.
-    """
-
-    now: Record | Refusal | None
-    before: Record | None = None
 
 
 def attribute(value: object) -> dict[str, Any]:
@@ -150,36 +135,6 @@ def read_item(item: Mapping[str, Any]) -> Record | Refusal | None:
     if key.startswith(REFUSED_KEY):
         return read_refusal(item)
     return None if key.startswith("#") else read_record(item)
-
-
-def read_change(change: Mapping[str, Any]) -> Change:
-    """Return what a record of the table's stream tells.
-
-    Parameters
-    ----------
-    change : Mapping[str, Any]
-        The record as Lambda gives it, with the new image and the old one.
-
-    Returns
-    -------
-    Change
-        What it tells.
-
-    Raises
-    ------
-    SpoiledRecordError
-        If what was written cannot be read.
-    """
-    item, before = (change["dynamodb"].get(image, {}) for image in ("NewImage", "OldImage"))
-    now = read_item(item) if item else None
-    return Change(now, _read_old(before) if isinstance(now, Record) else None)
-
-
-def _read_old(item: Mapping[str, Any]) -> Record | None:
-    try:
-        return read_record(item) if item else None
-    except SpoiledRecordError:
-        return None
 
 
 _REQUIRED = object()
