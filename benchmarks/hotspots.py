@@ -75,10 +75,11 @@ REASONS = {
         "the batch, and settling each message with the queue",
         "SQS gives records and wants to know which of them failed.",
     ),
-    "cube_sms/request/models.py": (
+    "cube_sms/request/parsing.py": (
         "reading and checking the request",
         "A fault found here costs microseconds, at Cube a query.",
     ),
+    "cube_sms/request/models.py": ("the request", "It says by what its record is found."),
     "cube_sms/request/envelopes.py": (
         "taking a request out of EventBridge's event",
         "The queue takes requests bare and in events, and has to tell which it is.",

@@ -15,12 +15,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 import cube_sms
 from cube_sms.platform.errors import Obstacle
 from cube_sms.provider.csss.credentials import CsssCredentials
-from cube_sms.request.models import SendRequest, parse_send_request
+from cube_sms.request.parsing import parse_send_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from cube_sms.request.models import SendRequest
 
 EVENTS = Path(__file__).parents[1] / "events"
 

@@ -14,7 +14,7 @@ import pytest
 from cube_sms.campaigns.files import COLUMNS
 from cube_sms.outcomes.events import read_end
 from cube_sms.request.envelopes import unwrap
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 from tests.support import EVENTS, load_event
 
 NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))

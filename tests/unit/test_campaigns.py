@@ -18,7 +18,7 @@ from cube_sms.campaigns.reports import NOT_TRIED, OUTCOME, REFUSED, UNREADABLE, 
 from cube_sms.campaigns.runs import Campaign, CampaignPreparer
 from cube_sms.delivery.states import State
 from cube_sms.platform.errors import RecordsUnavailableError
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 from tests.cloudformation import written
 from tests.support import letters
 from tests.unit.records_table import TABLE

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from cube_sms.request.errors import InvalidRequestError
-from cube_sms.request.models import FIELDS, parse_send_request, send_request_schema
+from cube_sms.request.models import FIELDS
+from cube_sms.request.parsing import parse_send_request
+from cube_sms.request.schema import send_request_schema
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "send-request.schema.json"
 VALIDATOR = Draft202012Validator(

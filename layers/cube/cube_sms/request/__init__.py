@@ -12,8 +12,8 @@ from .models import (
     SendRequest,
     is_identity,
     mask_device_id,
-    parse_send_request,
 )
+from .parsing import parse_send_request
 from .size import refuse_too_large
 
 __all__ = [
