@@ -24,12 +24,13 @@ REMEMBERED_SECONDS = 10.0
 
 FIRST_WRITE_SECONDS = 0.2
 
-# The share of the newest write in what one is expected to take.
+# The share of the newest write, or query, in what one is expected to take.
 NEWEST_SHARE = 0.2
 
 # No worker holds a lane for longer than an invocation lasts, and no clock is a day ahead.
 MOST_LANE_SECONDS = 3600.0
 
+_LANE = "l"
 _REASONS = frozenset(get_args(GateReason.__value__))
 
 
@@ -153,8 +154,13 @@ def _is_legible(name: str, typed: Mapping[str, Any], now: float) -> bool:
     return not _is_lane(name) or (kind == "S" and _is_legible_lane(value, now))
 
 
+def lane_name(index: int) -> str:
+    """Return which attribute a lane is in."""
+    return f"{_LANE}{index}"
+
+
 def _is_lane(name: str) -> bool:
-    return name.startswith("l") and name[1:].isdecimal()
+    return name.startswith(_LANE) and name[len(_LANE) :].isdecimal()
 
 
 def _is_legible_lane(text: str, now: float) -> bool:
