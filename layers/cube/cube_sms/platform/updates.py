@@ -107,9 +107,10 @@ class ConditionalUpdate:
 
     def set(self, name: str, value: str | float) -> None:
         """Set an attribute."""
-        typed = {"S": value} if isinstance(value, str) else {"N": _number(value)}
-        self._values[f":{name}"] = self._set[name] = typed
-        self._assignments.append(f"{self._name(name)} = :{name}")
+        text = value if isinstance(value, str) else _number(value)
+        is_number = not isinstance(value, str)
+        self._assignments.append(f"{self._name(name)} = {self._value(name, text, is_number=is_number)}")
+        self._set[name] = {"N" if is_number else "S": text}
 
     def add(self, name: str, number: int) -> None:
         """Add to a number that there is."""
