@@ -1,14 +1,16 @@
-# `make demo` and `make test` set up everything they need. Each environment is locked and made anew when its lock changes.
+# `make demo` and `make test` set up everything they need, by uv.lock: an environment of each group that is used.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build local demo test unit check bench bench-pacing dashboard dlq replay schemas lock clean
 
 DEV := .venv
 SAM := .venv-sam
-CHECKS := .venv-checks
+CHECKOV := .venv-checkov
 MINISTACK := .venv-ministack
 BENCH := .venv-bench
-RUNTIME := .runtime
+RUNTIME := .venv-runtime
+UV := .venv-uv
+LAYER := layers/dependencies/layer.txt layers/dependencies/layer-build.txt
 
 # `sam build` wants a python3.13 on PATH.
 export PATH := $(CURDIR)/$(DEV)/bin:$(PATH)
@@ -19,28 +21,32 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Make the environments (every other target does so too)
-	@$(MAKE) --silent --no-print-directory -j4 $(DEV)/.done $(SAM)/.done $(MINISTACK)/.done $(CHECKS)/.done
+setup: $(DEV)/.done $(SAM)/.done $(MINISTACK)/.done $(CHECKOV)/.done $(LAYER) ## Make the environments (every other target does so too)
 
-$(DEV)/.done: requirements/dev.txt layers/dependencies/requirements.txt
-$(SAM)/.done: requirements/sam.txt
-$(CHECKS)/.done: requirements/checks.txt
-$(MINISTACK)/.done: requirements/ministack.txt
-$(BENCH)/.done: requirements/bench.txt
-%/.done:
-	python=$$(scripts/find-python) && echo "Installing $< into $*" && rm -rf $* && "$$python" -m venv $*
-	$*/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	touch $@
+# In an environment that pip makes. The others have its Python.
+$(UV)/.done: uv.lock
+	@python=$$(scripts/find-python) && echo "Installing uv" && rm -rf $(UV) && "$$python" -m venv $(UV)
+	@$(UV)/bin/python scripts/locked_uv.py >$(UV)/uv.txt
+	@$(UV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(UV)/uv.txt
+	@touch $@
 
-$(RUNTIME)/.done: requirements/runtime.txt | setup
-	echo "Installing $< into $(RUNTIME)" && rm -rf $(RUNTIME)
-	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --target $(RUNTIME) -r $<
-	touch $@
+%/.done: uv.lock pyproject.toml $(UV)/.done
+	@echo "Installing into $*"
+	@UV_PROJECT_ENVIRONMENT=$* $(UV)/bin/uv sync --quiet --locked --python $(UV)/bin/python \
+		--only-group $(patsubst .venv,dev,$(*:.venv-%=%))
+	@touch $@
+
+# Elsewhere a module is compiled when it is first imported. These are measured, and copied to where nothing can be written.
+$(BENCH)/.done $(RUNTIME)/.done: export UV_COMPILE_BYTECODE := 1
+
+# `sam build` sees this folder alone.
+$(LAYER): layers/dependencies/%.txt: uv.lock pyproject.toml $(UV)/.done
+	@$(UV)/bin/uv export --quiet --locked --python $(UV)/bin/python --only-group $* --no-annotate --no-header --output-file $@
 
 build: setup ## Build functions and layers for both architectures (sam build)
 	@mkdir -p .aws-sam && echo "sam build" && if ! $(SAM)/bin/sam build --cached --parallel >.aws-sam/build.log 2>&1; \
 	then cat .aws-sam/build.log; exit 1; fi
-	@$(CHECKS)/bin/python scripts/sbom.py .aws-sam/build .aws-sam/sbom.cdx.json
+	@$(DEV)/bin/python scripts/sbom.py .aws-sam/build .aws-sam/sbom.cdx.json
 
 local: build ## Start the whole stack on this machine (PARAMS="Campaigns=true", PORT=4567, KEEP=DIR, CUBE="--qps 5")
 	@exec $(DEV)/bin/python -m local.up $(if $(PORT),--port "$(PORT)") $(if $(KEEP),--keep "$(KEEP)") \
@@ -49,8 +55,10 @@ local: build ## Start the whole stack on this machine (PARAMS="Campaigns=true", 
 demo: build ## Deploy the stack locally, send real messages, show every outcome
 	@$(DEV)/bin/python -m local.demo
 
-CHECK := $(addprefix check-,checkov mypy sam-lint sam cfn-lint ruff format bandit bandit-tools)
+CHECK := $(addprefix check-,checkov mypy sam-lint sam cfn-lint imports ruff format bandit bandit-tools)
 .PHONY: $(CHECK)
+# Those that SAM transforms.
+TEMPLATES := template.yaml campaigns.yaml
 
 # One line for each check that passes. They run beside one another, and all of them whatever the first says. Each of them
 # is also a test: tests/test_checks.py.
@@ -61,25 +69,27 @@ check-ruff:
 	scripts/quietly "ruff check" $(DEV)/bin/ruff check .
 check-format:
 	scripts/quietly "ruff format" $(DEV)/bin/ruff format --check .
+check-imports:
+	scripts/quietly import-linter env PYTHONPATH=layers/cube $(DEV)/bin/lint-imports --no-logo
 check-mypy:
 	scripts/quietly mypy $(DEV)/bin/mypy
 check-cfn-lint:
-	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint template.yaml monitoring/dashboard.yaml schemas/registry.yaml
+	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint $(TEMPLATES) monitoring/alarms.yaml monitoring/dashboard.yaml schemas/registry.yaml
 # Any region will do.
 check-sam check-sam-lint: export AWS_DEFAULT_REGION ?= eu-central-1
 check-sam:
-	scripts/quietly "sam validate" $(SAM)/bin/sam validate
+	for template in $(TEMPLATES); do scripts/quietly "sam validate $$template" $(SAM)/bin/sam validate -t $$template || exit 1; done
 check-sam-lint:
-	scripts/quietly "sam validate lint" $(SAM)/bin/sam validate --lint
+	for template in $(TEMPLATES); do scripts/quietly "sam validate lint $$template" $(SAM)/bin/sam validate --lint -t $$template || exit 1; done
 # What runs on Lambda is held to everything that bandit knows; tools on a developer's machine to what is grave.
 check-bandit:
-	scripts/quietly bandit $(CHECKS)/bin/bandit --quiet --configfile pyproject.toml --recursive layers functions
+	scripts/quietly bandit $(DEV)/bin/bandit --quiet --configfile pyproject.toml --recursive layers functions
 check-bandit-tools:
-	scripts/quietly "bandit, tools" $(CHECKS)/bin/bandit --quiet --configfile pyproject.toml -ll --recursive local scripts benchmarks
+	scripts/quietly "bandit, tools" $(DEV)/bin/bandit --quiet --configfile pyproject.toml -ll --recursive local scripts benchmarks
 # Without the key of a service that it would send its findings to.
 check-checkov:
-	mkdir -p .aws-sam && scripts/quietly transform $(DEV)/bin/python -m local.transform .aws-sam/transformed.json
-	scripts/quietly checkov env -u BC_API_KEY $(CHECKS)/bin/checkov --config-file .checkov.yaml --file .aws-sam/transformed.json
+	scripts/quietly transform $(DEV)/bin/python -m local.transform .aws-sam/transformed
+	scripts/quietly checkov env -u BC_API_KEY $(CHECKOV)/bin/checkov --config-file .checkov.yaml --directory .aws-sam/transformed
 
 # Tests wait more than they work, so that there are more workers than processors. tests/conftest.py has the order, and
 # which tests are one worker's.
@@ -90,7 +100,7 @@ PYTEST = $(DEV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile -
 test: build $(RUNTIME)/.done ## Run every check and test, or some of them (FILE=tests/e2e/test_send.py)
 	$(PYTEST) $(FILE)
 
-# Without SAM, MiniStack and the tools of `make check`.
+# Without SAM, MiniStack and checkov.
 unit: WORKERS = logical
 unit: $(DEV)/.done ## Run the tests that need neither a build nor a stack (a minute)
 	$(PYTEST) tests/unit
@@ -98,7 +108,7 @@ unit: $(DEV)/.done ## Run the tests that need neither a build nor a stack (a min
 bench: build $(BENCH)/.done $(RUNTIME)/.done ## Measure speed, memory, size and cost beside peers in the same run (a quarter of an hour)
 	@$(DEV)/bin/python -m benchmarks
 
-bench-pacing: build ## Drain bursts under the provider's limits, ours and a naive peer (about half an hour)
+bench-pacing: build $(BENCH)/.done ## Drain bursts under the provider's limits, ours and a naive peer (about half an hour)
 	@$(DEV)/bin/python -m benchmarks.pacing
 
 dashboard: build ## Draw docs/dashboard.png from a run on this machine (five minutes)
@@ -115,8 +125,8 @@ schemas: setup ## Write anew what is made of code and template: docs/*.schema.js
 	@PYTHONPATH=layers/cube $(DEV)/bin/python scripts/schemas.py
 	@$(DEV)/bin/python -m scripts.reference
 
-lock: ## Lock the newest versions of all packages, with hashes
-	@scripts/lock
+lock: $(UV)/.done ## Lock newer versions of all packages, with hashes
+	@$(UV)/bin/uv lock --upgrade --python $(UV)/bin/python
 
 clean: ## Remove everything that was made
-	rm -rf $(DEV) $(SAM) $(CHECKS) $(MINISTACK) $(BENCH) $(RUNTIME) .aws-sam .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(DEV) $(SAM) $(CHECKOV) $(MINISTACK) $(BENCH) $(RUNTIME) $(UV) $(LAYER) .aws-sam .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -4,58 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
+import sys
 import tempfile
+import time
+from collections import defaultdict
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-from benchmarks.functions import NAIVE, OUR_API, OURS, PYTHON, ROOT, VALGRIND, environment, settings
-from benchmarks.import_times import Module, by_importer, fastest, parse
-from benchmarks.processes import cpu_seconds, instructions, worker_command, worker_environment
-from benchmarks.report import Row, Section, Spread, compare, table
-from benchmarks.runtime import TRUSTED, deployed
-from benchmarks.server import BUNDLE, Certificate, Server
+from benchmarks.processes import NAIVE, OUR_API, OURS, PEERS_PACKAGES, copy_peers, in_turns, settings, working
+from benchmarks.report import ROOT, Row, Section, compare, spread, table
+from benchmarks.server import serving
+from layers.dependencies.build import write_authorities
+from local.lambda_runtime import LambdaRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from benchmarks.functions import Subject
+    from benchmarks.processes import Command, Subject
+    from benchmarks.server import Server
 
-TITLE = "Cold start"
-MOST_QUEUE_INIT = 1.4
-MOST_API_INIT = 1.7
-MOST_FIRST_MESSAGE = 0.5
-
-_ROUNDS = 8
-_RUNTIME_ROUNDS = 4
-_EVICTED_ROUNDS = 3
-_ROUNDS_OF_TIMES = 5
-_LISTED = 20
-_LEAST_LISTED = 0.5
-
-_METHOD = """
-"Init" is the import of a handler under Lambda's environment, where ours makes its clients and its TLS context;
-"first" is that and one message. All of it is compared less what the same process costs that does nothing.
-
-- **CPU** and **instructions** are those of plain processes that import the handler, or handle a message, and end. The
-  instructions are of user mode alone.
-- **Wall time** is that of the first invocation in Lambda's own runtime interface (aws-lambda-rie and awslambdaric, the
-  folders of Lambda), as its caller sees it: the interpreter starts, imports and answers. The layers are on disk, in the
-  page cache, or ("evicted") thrown out of it with `posix_fadvise(POSIX_FADV_DONTNEED)`, as on a machine that has never
-  run the function. The interpreter's own library stays cached.
-
-Our layers are compiled, as they are built. So is the naive peer where it is compared. As `sam build` leaves packages
-they are not, and since Lambda's folders are read-only they are compiled again at each start. Cube and AWS are a server
-on loopback that talks TLS; its certificate stands among the authorities that ours and the peers trust anyway.
-"""
-
-# Of each column, what it is compared with, and the target.
+# Of each row, what is compared, with what, and the target.
 _PAIRS = (
-    ("queue handler's init / import boto3", "queue", "boto3", MOST_QUEUE_INIT),
-    ("API handler's init / import boto3", "API", "boto3", MOST_API_INIT),
-    ("queue handler's init and first message / naive", "first", "naive", MOST_FIRST_MESSAGE),
+    ("queue handler's init / import boto3", "queue", "boto3", 1.4),
+    ("API handler's init / import boto3", "API", "boto3", 1.7),
+    ("queue handler's init and first message / naive", "first", "naive", 0.5),
 )
 
 # What is started in Lambda's runtime interface.
@@ -66,163 +45,194 @@ _NAMES = {
     "API": "API handler, a path that does not exist",
     "first": "queue handler, one message",
     "naive": "naive, one message, compiled",
-    "naive, as SAM builds it": "naive, one message, as SAM builds it",
+    "uncompiled": "naive, one message, as SAM builds it",
 }
 
-type _Command = tuple[list[str], dict[str, str]]
-type _Samples = dict[str, list[float]]
+_NOTHING = "def handler(event, context):\n    return {}\n"
+
+# Where functions find the authorities to trust: each in a file of this folder, and all of them in one.
+_TRUSTED = Path("/opt/trusted")
+_BUNDLE = "all.pem"
+
+_IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+\d+ \| ( *)(\S+)")
+_IMPORT_RUNS, _LISTED, _LEAST_LISTED = 5, 20, 0.5
+
+type _Samples = Mapping[str, Sequence[float]]
 
 
-def measure(*, quick: bool = False) -> Section:
+def measure(quick: bool) -> Section:
     """Return what a cold start costs, and where."""
     with _server() as (server, trusted):
-        rows = _rows("CPU", "ms", _cpu_milliseconds(_commands(server, trusted), 3 if quick else _ROUNDS))
-        cached, evicted = _walls(server, trusted, (2, 2) if quick else (_RUNTIME_ROUNDS, _EVICTED_ROUNDS))
-    rows += _rows("wall", "ms", cached) + _rows("wall, evicted", "ms", evicted)
-    starts = {name: [Spread.of(samples[key]) for samples in (cached, evicted)] for key, name in _NAMES.items()}
-    medians = {name: [spread.median for spread in spreads] for name, spreads in starts.items()}
-    details = [_table(starts), *([] if quick else _breakdown())]
-    return Section(TITLE, _METHOD, rows, details, series={"cold": medians})
-
-
-def measure_instructions(*, quick: bool = False) -> Section:
-    """Return the instructions of a cold start."""
-    del quick
-    title = f"{TITLE}, in instructions"
-    if not VALGRIND:
-        return Section(title, "Not measured: valgrind was not found.", [])
-    with _server() as (server, trusted):
         commands = _commands(server, trusted)
-        samples = {key: [instructions(*command) / 1e6] for key, command in commands.items()}
-    return Section(title, "The plain processes of above, counted by valgrind.", _rows("instructions", "M", samples))
+        cpu = in_turns({key: command.cpu_milliseconds for key, command in commands.items()}, 3 if quick else 8)
+        with _deployed(server, trusted) as starts:
+            cached = in_turns({key: start.milliseconds for key, start in starts.items()}, 2 if quick else 4, skipped=0)
+            cold = {key: partial(start.milliseconds, is_cached=False) for key, start in starts.items()}
+            evicted = in_turns(cold, 2 if quick else 3, skipped=0)
+    rows = [*_rows("CPU", "ms", cpu), *_rows("wall", "ms", cached), *_rows("wall, evicted", "ms", evicted)]
+    listed = [(name, spread(cached[key]), spread(evicted[key])) for key, name in _NAMES.items()]
+    blocks = {"cold": table(("function", "cached", "evicted"), listed), **_imports()}
+    series = {name: [median(cached[key]), median(evicted[key])] for key, name in _NAMES.items()}
+    return Section(rows, blocks, {"cold": series})
+
+
+def measure_instructions(_quick: bool) -> Section:
+    """Return the instructions of a cold start."""
+    with _server() as (server, trusted):
+        counts = {key: [command.instructions() / 1e6] for key, command in _commands(server, trusted).items()}
+    return Section(_rows("instructions", "M", counts))
 
 
 @contextmanager
 def _server() -> Iterator[tuple[Server, Path]]:
-    """Run a server with TLS, and yield it with the folder of the authorities to trust."""
+    """Run a server with TLS, and yield it with a folder of the layer's authorities and its own certificate."""
     with tempfile.TemporaryDirectory(prefix="cube-sms-tls-") as scratch:
-        certificate = Certificate.make(Path(scratch))
-        with Server(certificate) as server:
-            yield server, certificate.trust(Path(scratch))
+        chain, key, trusted = (Path(scratch, name) for name in ("certificate.pem", "key.pem", "trusted"))
+        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        command = ["openssl", "req", "-x509", *kind, *subject, "-out", str(chain), "-keyout", str(key)]
+        subprocess.run(command, check=True, capture_output=True)
+        bundle = Path(scratch, _BUNDLE)
+        authorities = OURS.path[-1] / "botocore" / "cacert.pem"
+        bundle.write_text(authorities.read_text("utf-8") + chain.read_text("utf-8"), "utf-8")
+        write_authorities(bundle, trusted)
+        bundle.rename(trusted / _BUNDLE)
+        with serving(chain, key) as server:
+            yield server, trusted
+
+
+def _trusting(subject: Subject, trusted: Path) -> dict[str, Any]:
+    # Ours has its authorities in a folder, and so is shown a folder. Peers have theirs in a file.
+    if subject is OURS:
+        return {"SSL_CERT_DIR": str(trusted), "SSL_CERT_FILE": os.devnull}
+    return dict.fromkeys(("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"), str(trusted / _BUNDLE))
 
 
 def _rows(kind: str, unit: str, samples: _Samples) -> list[Row]:
+    """Return the lines of all pairs, less what a process costs that does nothing."""
     net = {
         key: [value - nothing for value, nothing in zip(values, samples["nothing"], strict=True)]
         for key, values in samples.items()
     }
-    return [compare(f"{what}, {kind}", unit, net[ours], net[peer], most=most) for what, ours, peer, most in _PAIRS]
+    return [compare(f"{what}, {kind}", unit, net[ours], net[peer], most) for what, ours, peer, most in _PAIRS]
 
 
-def _trusting(subject: Subject, trusted: Path) -> dict[str, str]:
-    # Ours has its authorities in a folder, and so is shown a folder. Peers have theirs in a file.
-    if subject is OURS:
-        return {"SSL_CERT_DIR": str(trusted), "SSL_CERT_FILE": os.devnull}
-    return dict.fromkeys(("REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"), str(trusted / BUNDLE))
-
-
-def _commands(server: Server, trusted: Path) -> dict[str, _Command]:
-    def run(statement: str, subject: Subject) -> _Command:
-        # As Lambda ends a function: nobody tidies up.
-        return [*PYTHON, "-c", f"{statement}; import os; os._exit(0)"], environment(subject)
-
-    def first(subject: Subject) -> _Command:
-        command = worker_command(subject, os.devnull, ["handle", 1])
-        return command, worker_environment(subject, server, variables=_trusting(subject, trusted))
-
+def _commands(server: Server, trusted: Path) -> dict[str, Command]:
+    statements = {"nothing": ("pass", OURS), "boto3": ("import boto3", OURS)}
+    statements |= {"queue": ("import app", OURS), "API": ("import app", OUR_API)}
+    # As Lambda ends a function: nobody tidies up.
+    ending = "; import os; os._exit(0)"
     return {
-        "nothing": run("pass", OURS),
-        "boto3": run("import boto3", OURS),
-        "queue": run("import app", OURS),
-        "API": run("import app", OUR_API),
-        "first": first(OURS),
-        "naive": first(NAIVE),
+        **{key: subject.command("-c", what + ending) for key, (what, subject) in statements.items()},
+        "first": working(OURS, server, ["handle", 1], **_trusting(OURS, trusted)),
+        "naive": working(NAIVE, server, ["handle", 1], **_trusting(NAIVE, trusted)),
     }
 
 
-def _cpu_milliseconds(commands: Mapping[str, _Command], rounds: int) -> _Samples:
-    samples: _Samples = {key: [] for key in commands}
-    for number in range(rounds + 1):
-        for key, command in commands.items():
-            seconds = cpu_seconds(*command)
-            # The first round reads the files from the disk.
-            if number:
-                samples[key].append(seconds * 1e3)
-    return samples
+class _Start(NamedTuple):
+    """A function as it is deployed, and its first event."""
+
+    code: Path
+    layer: Path
+    variables: Mapping[str, str]
+    event: Callable[[], Any]
+    handler: str = "app.handler"
+
+    def milliseconds(self, *, is_cached: bool = True) -> float:
+        """Return the time until it answers its first invocation, the start of the interpreter included."""
+        for path in filter(Path.is_file, self.layer.rglob("*")):
+            with path.open("rb") as file:
+                if is_cached:
+                    file.read()
+                else:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with LambdaRuntime(self.code, self.variables, 60, handler=self.handler, layers=[self.layer]) as function:
+            start = time.perf_counter()
+            answer = function.invoke(self.event())
+            seconds = time.perf_counter() - start
+        if answer.get("batchItemFailures"):
+            raise AssertionError("the message was not sent")
+        return seconds * 1e3
 
 
-def _walls(server: Server, trusted: Path, rounds: tuple[int, int]) -> tuple[_Samples, _Samples]:
-    template = json.loads((ROOT / "events" / "sqs-text.json").read_text("utf-8"))["Records"][0]
+@contextmanager
+def _deployed(server: Server, trusted: Path) -> Iterator[dict[str, _Start]]:
+    """Put what is started onto the disk, for as long as this context."""
     # None of the functions of the API is asked for anything.
-    nothing = json.loads((ROOT / "events" / "api-post-text.json").read_text("utf-8")) | {"resource": "/nothing"}
+    unknown = json.loads((ROOT / "events" / "api-post-text.json").read_text("utf-8")) | {"resource": "/nothing"}
     init = settings(server.aws_url)
     first = settings(server.aws_url, server.cube_url())
-    ours, naive = (first | _trusting(subject, TRUSTED) for subject in (OURS, NAIVE))
-    with deployed(trusted) as functions:
-        starts: dict[str, tuple[str, dict[str, str], Callable[[], Any]]] = {
-            "nothing": ("nothing", init, dict),
-            "boto3": ("boto3", init, dict),
-            "queue": ("queue", init, lambda: {"Records": []}),
-            "API": ("API", init, lambda: nothing),
-            "first": ("queue", ours, lambda: _message(template)),
-            "naive": ("naive", naive, lambda: _message(template)),
-            "naive, as SAM builds it": ("naive, as SAM builds it", naive, lambda: _message(template)),
+    with tempfile.TemporaryDirectory(prefix="cube-sms-cold-") as scratch:
+        folder = Path(scratch)
+        ours, naive, uncompiled, peers = (folder / name for name in ("ours", "naive", "uncompiled", "peers"))
+        for layer in OURS.path[1:]:
+            shutil.copytree(layer.parent, ours, dirs_exist_ok=True)
+        shutil.copytree(PEERS_PACKAGES, naive / "python")
+        # `sam build` compiles nothing.
+        shutil.copytree(PEERS_PACKAGES, uncompiled / "python", ignore=shutil.ignore_patterns("__pycache__"))
+        copy_peers(peers)
+        for name, source in (("nothing", _NOTHING), ("boto3", f"import boto3\n\n{_NOTHING}")):
+            folder.joinpath(name).mkdir()
+            folder.joinpath(name, "app.py").write_text(source)
+        for opt in (ours, naive, uncompiled):
+            shutil.copytree(trusted, opt / _TRUSTED.name)
+        # What is not written yet could not be evicted.
+        os.sync()
+        handler = f"{NAIVE.module}.handler"
+        as_naive = first | _trusting(NAIVE, _TRUSTED)
+        yield {
+            "nothing": _Start(folder / "nothing", ours, init, dict),
+            "boto3": _Start(folder / "boto3", ours, init, dict),
+            "queue": _Start(OURS.path[0], ours, init, lambda: {"Records": []}),
+            "API": _Start(OUR_API.path[0], ours, init, lambda: unknown),
+            "first": _Start(OURS.path[0], ours, first | _trusting(OURS, _TRUSTED), _message),
+            "naive": _Start(peers, naive, as_naive, _message, handler),
+            "uncompiled": _Start(peers, uncompiled, as_naive, _message, handler),
         }
 
-        def walls(count: int, *, is_cached: bool) -> _Samples:
-            samples: _Samples = {key: [] for key in starts}
-            for _ in range(count):
-                for key, (name, variables, event) in starts.items():
-                    seconds = functions[name].first_answer(variables, event(), is_cached=is_cached)
-                    samples[key].append(seconds * 1e3)
-            return samples
 
-        return walls(rounds[0], is_cached=True), walls(rounds[1], is_cached=False)
-
-
-def _message(template: dict[str, Any]) -> dict[str, Any]:
+def _message() -> dict[str, Any]:
     """Return the event of a message that has never been sent."""
+    template = json.loads((ROOT / "events" / "sqs-text.json").read_text("utf-8"))["Records"][0]
     body = json.loads(template["body"]) | {"requestId": str(uuid4())}
     return {"Records": [template | {"messageId": str(uuid4()), "body": json.dumps(body)}]}
 
 
-def _table(starts: dict[str, list[Spread]]) -> str:
-    rows = [(name, *(spread.text() for spread in spreads)) for name, spreads in starts.items()]
-    return (
-        "Milliseconds until the first invocation is answered, the start of the interpreter included:\n\n"
-        + table(("function", "cached", "evicted"), rows)
-        + "\n\n![Milliseconds until the first answer](benchmarks-cold.png)"
-    )
+def _imports() -> dict[str, str]:
+    """Return where the time of an import goes, by package and by module."""
+    boto3, queue = _modules("import boto3"), _modules("import app")
+    packages: defaultdict[str, list[float]] = defaultdict(list)
+    for name, (own, _) in queue.items():
+        while (package := name.partition(".")[0]) in sys.stdlib_module_names and queue[name][1]:
+            name = queue[name][1]
+        packages[package].append(own)
+    by_package = sorted(packages.items(), key=lambda item: -sum(item[1]))
+    listed = [(f"`{name}`", f"{len(own)}", f"{sum(own):.1f}") for name, own in by_package if sum(own) >= _LEAST_LISTED]
+    dearest = sorted(queue.items(), key=lambda item: -item[1][0])[:_LISTED]
+    modules = [(f"`{name}`", f"{own:.1f}", f"`{importer or 'the start'}`") for name, (own, importer) in dearest]
+    found = {"`import boto3`": boto3, "the queue handler's init": queue}
+    totals = [(name, f"{len(each)}", f"{sum(own for own, _ in each.values()):.0f}") for name, each in found.items()]
+    return {
+        "imports": table(("", "modules", "ms"), totals),
+        "imports-packages": table(("package", "modules", "ms"), listed),
+        "imports-modules": table(("module", "own ms", "imported by"), modules),
+    }
 
 
-def _modules(statement: str, subject: Subject) -> list[Module]:
-    runs = []
-    for _ in range(_ROUNDS_OF_TIMES):
-        command = [*PYTHON, "-X", "importtime", "-c", statement]
-        done = subprocess.run(command, env=environment(subject), stderr=subprocess.PIPE, text=True, check=True)
-        runs.append(parse(done.stderr))
-    return fastest(runs)
-
-
-def _breakdown() -> list[str]:
-    boto3, queue = _modules("import boto3", OURS), _modules("import app", OURS)
-    dearest = sorted(queue, key=lambda module: -module.own)[:_LISTED]
-    return [
-        f"`import boto3` loads {len(boto3)} modules in {_milliseconds(boto3):.0f} ms of wall time (`-X importtime`, "
-        f"the fastest of {_ROUNDS_OF_TIMES} runs for each module), the queue handler's init {len(queue)} in "
-        f"{_milliseconds(queue):.0f} ms. By the package that asked for them, with what it loads of the standard "
-        "library; `app` includes making the clients:\n\n"
-        + table(
-            ("package", "modules", "ms"),
-            [(f"`{name}`", str(count), f"{ms:.1f}") for name, count, ms in by_importer(queue) if ms >= _LEAST_LISTED],
-        ),
-        f"Its {_LISTED} dearest modules, by their own time:\n\n"
-        + table(
-            ("module", "own ms", "imported by"),
-            [(f"`{module.name}`", f"{module.own:.1f}", f"`{module.importer or 'the start'}`") for module in dearest],
-        ),
-    ]
-
-
-def _milliseconds(modules: Sequence[Module]) -> float:
-    return sum(module.own for module in modules)
+def _modules(statement: str) -> dict[str, tuple[float, str]]:
+    """Return what is imported, each module with the least milliseconds that it took, and who asked for it first."""
+    best: dict[str, tuple[float, str]] = {}
+    for _ in range(_IMPORT_RUNS):
+        arguments, variables = OURS.command("-X", "importtime", "-c", statement)
+        done = subprocess.run(arguments, env=variables, stderr=subprocess.PIPE, text=True, check=True)
+        # A line stands after those of what it imports, which are indented deeper. So, going backwards, the importer of
+        # a line is the last one that was indented less.
+        importers: list[tuple[int, str]] = []
+        for line in filter(None, map(_IMPORTED.match, reversed(done.stderr.splitlines()))):
+            depth, name = len(line[2]), line[3]
+            while importers and importers[-1][0] >= depth:
+                importers.pop()
+            module = (int(line[1]) / 1000, importers[-1][1] if importers else "")
+            best[name] = min(module, best.get(name, module))
+            importers.append((depth, name))
+    return best

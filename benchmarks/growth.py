@@ -1,111 +1,122 @@
-"""What a message costs as the batch, the table and the number of accounts grow."""
+"""What a message costs as things grow, the memory of a process, and the size of the layers."""
 
 from __future__ import annotations
 
+import tempfile
+import zipfile
 from contextlib import ExitStack
+from functools import partial
 from itertools import batched
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.functions import OURS
-from benchmarks.processes import Worker
-from benchmarks.report import Row, Section, Spread, compare
-from benchmarks.server import Server, secret_id
+from benchmarks.processes import ASYNC, BUILD, LAYERS, NAIVE, OURS, PEERS_PACKAGES, Worker, in_turns, worker
+from benchmarks.report import Row, Section, compare, medians, spread, table, verdict
+from benchmarks.server import serving
 from local.ministack import MiniStack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-TITLE = "Growth"
+    from benchmarks.processes import Subject
+
 TABLE = "growth"
 
-# A message of the largest, in times of one of the smallest.
+# A message of the largest, in times of one of the smallest; the same where each message of a batch belongs to another
+# account, which has its own metrics.
 MOST_GROWTH = 1.1
-# The same where each message of a batch belongs to another account, which has its own metrics.
 MOST_ACCOUNT_GROWTH = 1.5
+MOST_MEMORY_OF_NAIVE = 0.7
+MOST_LEAK = 1.02
 
-_BATCHES = (1, 10, 100)
-_ACCOUNTS = (1, 10, 100)
+_SIZES = (1, 10, 100)
 _RECORDS = (100, 1000, 10_000)
-_ACCOUNTS_BATCH = 100
-_RECORDS_BATCH = 10
-_ROUNDS = 5
+_LEAK_MESSAGES, _LEAK_STEPS, _LEAK_BATCH = 100_000, 20, 10
 
-# About so many messages of a load have their turn, or a batch where that is more.
-_TURN = 50
-
-_METHOD = f"""
-What one message costs ours, as three things grow:
-
-- **the batch**: {", ".join(map(str, _BATCHES))} messages, one account ("Warm" has a thousand, "Instructions" the same
-  in instructions);
-- **the accounts** that the messages of a batch of {_ACCOUNTS_BATCH} belong to: {", ".join(map(str, _ACCOUNTS))}. Each
-  account has its own metrics, emitted once an invocation, so a batch costs so much for each message and so much for
-  each account;
-- **the records** in the table: {", ".join(f"{count:,}" for count in _RECORDS)} at first, in MiniStack's DynamoDB. What
-  is measured adds {_TURN * (_ROUNDS + 1)} to each, so the smallest ends with {_RECORDS[0] + _TURN * (_ROUNDS + 1)}.
-  Every write is by key, and DynamoDB takes the same for it whatever the table's size; this shows that our own process
-  does not care either. Batches of {_RECORDS_BATCH}.
-
-![What a message costs as things grow](benchmarks-growth.png)
-"""
+# AWS's limit in MB for a function with all its layers, unzipped.
+_LIMIT = 250
 
 
-def measure(*, quick: bool = False) -> Section:
-    """Return what a message costs as things grow."""
-    rounds = 2 if quick else _ROUNDS
-    with Server() as server:
-        batches = _cpu(server, {size: _Load(size) for size in _BATCHES}, rounds)
-        accounts = _cpu(server, {count: _Load(_ACCOUNTS_BATCH, count) for count in _ACCOUNTS}, rounds)
-        with ExitStack() as stack:
-            tables = {count: stack.enter_context(MiniStack()) for count in _RECORDS}
-            for count, aws in tables.items():
-                _fill(aws, count)
-            records = _cpu(server, {count: _Load(_RECORDS_BATCH, aws=aws) for count, aws in tables.items()}, rounds)
+def measure(quick: bool) -> Section:
+    """Return the CPU of a message as batch, accounts and table grow."""
+    rounds = 2 if quick else 5
+    with serving() as server, ExitStack() as stack:
+
+        def start(**variables: str) -> Worker:
+            return stack.enter_context(worker(OURS, server, **variables))
+
+        tables = {count: stack.enter_context(MiniStack()) for count in _RECORDS}
+        for count, aws in tables.items():
+            _fill(aws, count)
+        # About fifty messages have their turn, or a batch where that is more.
+        batches = {size: partial(start().message_cpu, size, max(1, 50 // size)) for size in _SIZES}
+        several = {count: start(CUBE_SECRET_ID=f"accounts-{count}") for count in _SIZES}
+        accounts = {count: partial(each.message_cpu, 100, 1, count) for count, each in several.items()}
+        with_table = {n: start(AWS_ENDPOINT_URL_DYNAMODB=aws.url, MESSAGES_TABLE=TABLE) for n, aws in tables.items()}
+        records = {count: partial(each.message_cpu, 10, 5) for count, each in with_table.items()}
+        found = [in_turns(each, rounds) for each in (batches, accounts, records)]
     rows = [
-        _row(f"a message in a batch of {_BATCHES[-1]} / of {_BATCHES[0]}, CPU", batches),
-        _row(f"a message of {_ACCOUNTS[-1]} accounts / of {_ACCOUNTS[0]}, CPU", accounts, MOST_ACCOUNT_GROWTH),
-        _row(f"a message in a table of {_RECORDS[-1]:,} records at first / of {_RECORDS[0]}, CPU", records),
+        _row("a message in a batch of 100 / of 1, CPU", found[0]),
+        _row("a message of 100 accounts / of 1, CPU", found[1], MOST_ACCOUNT_GROWTH),
+        _row("a message in a table of 10,000 records at first / of 100, CPU", found[2]),
     ]
-    panels = {
-        "messages in a batch": _points(batches),
-        "accounts in a batch of 100": _points(accounts),
-        "records in the table at first": _points(records),
-    }
-    return Section(TITLE, _METHOD, rows, series=panels)
+    names = ("messages in a batch", "accounts in a batch of 100", "records in the table at first")
+    points = [{"x": [*map(float, each)], OURS.name: medians(each)} for each in found]
+    return Section(rows, series=dict(zip(names, points, strict=True)))
 
 
-class _Load(NamedTuple):
-    """Batches of so many messages of so many accounts, with another DynamoDB where one is given."""
+def measure_memory(quick: bool) -> Section:
+    """Return the most memory that a process takes for its first batches."""
+    rows, listed = [], []
+    with serving() as server:
 
-    size: int
-    accounts: int = 1
-    aws: MiniStack | None = None
+        def peak(subject: Subject, size: int) -> float:
+            with worker(subject, server) as function:
+                function.do("handle", size)
+                return float(function.do("memory")["peak"])
 
-    def worker(self, server: Server) -> Worker:
-        variables = {"CUBE_SECRET_ID": secret_id(self.accounts)}
-        if self.aws:
-            variables |= {"AWS_ENDPOINT_URL_DYNAMODB": self.aws.url, "MESSAGES_TABLE": TABLE}
-        return Worker(OURS, server, variables=variables)
-
-    def microseconds(self, worker: Worker) -> float:
-        """Return the CPU of a message in one turn."""
-        batches = max(1, _TURN // self.size)
-        seconds = worker.do("handle", self.size, batches, self.accounts)["cpu"]
-        return float(seconds / self.size / batches * 1e6)
+        for size in (10, 100):
+            peaks = {subject.name: partial(peak, subject, size) for subject in (OURS, NAIVE, ASYNC)}
+            found = in_turns(peaks, 1 if quick else 3, skipped=0)
+            name = f"peak memory / naive, batch of {size}"
+            rows.append(compare(name, "MB", found[OURS.name], found[NAIVE.name], MOST_MEMORY_OF_NAIVE))
+            listed.append((f"{size}", *map(spread, found.values())))
+    return Section(rows, {"memory": table(("batch", OURS.name, NAIVE.name, ASYNC.name), listed)})
 
 
-def _cpu(server: Server, loads: Mapping[int, _Load], rounds: int) -> dict[int, list[float]]:
-    """Return the microseconds of a message under each load; their workers have their turns."""
-    with ExitStack() as stack:
-        workers = {key: stack.enter_context(load.worker(server)) for key, load in loads.items()}
-        samples: dict[int, list[float]] = {key: [] for key in loads}
-        for number in range(rounds + 1):
-            for key, load in loads.items():
-                microseconds = load.microseconds(workers[key])
-                # The first round finds nothing warm.
-                if number:
-                    samples[key].append(microseconds)
-    return samples
+def measure_leak(quick: bool) -> Section:
+    """Return whether memory grows with the messages."""
+    messages = _LEAK_MESSAGES // 20 if quick else _LEAK_MESSAGES
+    resident, objects = [], []
+    with serving(aws_seconds=0.0) as server, worker(OURS, server) as function:
+        for _ in range(_LEAK_STEPS):
+            function.do("handle", _LEAK_BATCH, messages // _LEAK_STEPS // _LEAK_BATCH)
+            resident.append(function.do("memory")["now"])
+            objects.append(float(function.do("objects")))
+    when = f"after {messages:,} messages / after {messages // 10:,}"
+    first = _LEAK_STEPS // 10 - 1
+    rows = [
+        compare(f"{what} {when}", unit, values[-1:], [values[first]], MOST_LEAK, digits=3)
+        for what, unit, values in (("memory", "MB", resident), ("objects", "", objects))
+    ]
+    steps = [float((step + 1) * messages // _LEAK_STEPS) for step in range(_LEAK_STEPS)]
+    return Section(rows, series={"leak": {"x": steps, OURS.name: resident}})
+
+
+def measure_sizes(_quick: bool) -> Section:
+    """Return the size of each layer, of both, and of botocore's data."""
+    sizes = {layer: _megabytes(BUILD / layer) for layer in LAYERS}
+    rows = [Row(f"{layer}, unzipped / zipped", _both(size)) for layer, size in sizes.items()]
+    unzipped, zipped = (sum(column) for column in zip(*sizes.values(), strict=True))
+    beside = (f"{_LIMIT} MB limit", f"{unzipped / _LIMIT:.2f}")
+    for name, size, most, peer in (("unzipped", unzipped, 50, beside), ("zipped", zipped, 12, ("", ""))):
+        rows.append(Row(f"both layers, {name}", f"{size:.2f} MB", *peer, f"<= {most} MB", verdict(size, most)))
+    data = [folder / "botocore" / "data" for folder in (BUILD / "DependenciesLayer" / "python", PEERS_PACKAGES)]
+    services = [sum(path.is_dir() for path in folder.iterdir()) for folder in data]
+    kept, everything = map(_megabytes, data)
+    what = f"botocore's data of {services[0]} services / of {services[1]}, unzipped / zipped"
+    shares = f"{kept[0] / everything[0]:.2f} / {kept[1] / everything[1]:.2f}"
+    return Section([*rows, Row(what, _both(kept), _both(everything), shares)])
 
 
 def _fill(aws: MiniStack, count: int) -> None:
@@ -122,9 +133,18 @@ def _fill(aws: MiniStack, count: int) -> None:
         dynamodb.batch_write_item(RequestItems={TABLE: [{"PutRequest": {"Item": item}} for item in items]})
 
 
-def _row(what: str, found: dict[int, list[float]], limit: float = MOST_GROWTH) -> Row:
-    return compare(what, "us", found[max(found)], found[min(found)], most=limit)
+def _row(what: str, found: Mapping[int, list[float]], limit: float = MOST_GROWTH) -> Row:
+    return compare(what, "us", found[max(found)], found[min(found)], limit)
 
 
-def _points(found: dict[int, list[float]]) -> dict[str, list[float]]:
-    return {"x": [float(key) for key in found], "us": [Spread.of(values).median for values in found.values()]}
+def _both(size: tuple[float, float]) -> str:
+    return f"{size[0]:.2f} / {size[1]:.2f} MB"
+
+
+def _megabytes(folder: Path) -> tuple[float, float]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    with tempfile.TemporaryFile() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in files:
+                archive.write(path, path.relative_to(folder))
+        return sum(path.stat().st_size for path in files) / 1e6, file.tell() / 1e6

@@ -1,23 +1,22 @@
-"""The plots of the page."""
+"""The plots of the pages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from matplotlib.axes import Axes
 
-type Series = Mapping[str, Sequence[float]]
-type Stack = tuple[tuple[str, ...], int]
+    from benchmarks.report import Series
 
-_COLORS = {
+DPI = 110
+COLORS = {
     "cube-sms": "#1f5fa8",
     "naive": "#d9662b",
     "async": "#8f63b8",
@@ -32,85 +31,76 @@ _OTHER = "#9aa5ad"
 _LEAST_BAR, _LEAST_NAME = 0.002, 0.03
 _MOST_DEPTH = 26
 
-
-def plot_warm(warm: Series, concurrency: Series, path: Path) -> None:
-    """Draw the CPU of a message by the size of its batch, and the time of a batch by what is sent at a time."""
-    figure, (left, right) = _panels(2, width=10, height=3.6)
-    _lines(left, warm, "CPU of a message, us", "messages in a batch")
-    _lines(right, concurrency, "a batch of 100, ms", "messages sent at the same time")
-    for panel in (left, right):
-        panel.set_yscale("log")
-        panel.yaxis.set_major_formatter("{x:,.0f}")
-        panel.yaxis.set_minor_formatter("")
-        panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=110)
+type _Stacks = Iterable[tuple[list[str], float]]
 
 
-def plot_cold(starts: Series, path: Path) -> None:
-    """Draw the times to the first answer, with the layers in the page cache and evicted from it."""
-    figure, (axes,) = _panels(1, width=8, height=0.5 * len(starts) + 0.8)
-    names = list(starts)
-    for offset, index, color, label in ((-0.2, 0, "#1f5fa8", "cached"), (0.2, 1, "#a9c4e4", "evicted")):
-        positions = [number + offset for number in range(len(names))]
-        axes.barh(positions, [starts[name][index] for name in names], 0.38, color=color, label=label)
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.set_xlabel("ms to the first answer")
-    axes.legend(fontsize=8, frameon=False)
-    figure.savefig(path, dpi=110)
+def draw(series: Mapping[str, Series], folder: Path) -> None:
+    """Draw what has been measured, each plot for which there is all that it shows."""
+    if {"warm", "concurrency"} <= series.keys():
+        figure, axes = panels(2, (10, 3.6))
+        _lines(axes[0], series["warm"], "CPU of a message, us", "messages in a batch")
+        _lines(axes[1], series["concurrency"], "a batch of 100, ms", "messages sent at the same time")
+        for panel in axes:
+            panel.set_yscale("log")
+            panel.yaxis.set_major_formatter("{x:,.0f}")
+            panel.yaxis.set_minor_formatter("")
+            panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        figure.savefig(folder / "benchmarks-warm.png", dpi=DPI)
+    if starts := series.get("cold"):
+        figure, (panel,) = panels(1, (8, 0.5 * len(starts) + 0.8))
+        for offset, index, color, label in ((-0.2, 0, "#1f5fa8", "cached"), (0.2, 1, "#a9c4e4", "evicted")):
+            positions = [number + offset for number in range(len(starts))]
+            panel.barh(positions, [values[index] for values in starts.values()], 0.38, color=color, label=label)
+        panel.set_yticks(range(len(starts)), list(starts))
+        panel.invert_yaxis()
+        panel.set_xlabel("ms to the first answer")
+        panel.legend(fontsize=8, frameon=False)
+        figure.savefig(folder / "benchmarks-cold.png", dpi=DPI)
+    grown = [name for name in series if name.endswith((" batch", " batch of 100", " at first"))]
+    if grown and "leak" in series:
+        figure, axes = panels(len(grown) + 1, (3.2 * (len(grown) + 1), 3))
+        for panel, name in zip(axes, grown, strict=False):
+            _lines(panel, series[name], "CPU of a message, us", name)
+        _lines(axes[-1], series["leak"], "resident memory, MB", "messages handled", scale="linear")
+        for panel in axes:
+            panel.set_ylim(0, 1.3 * panel.get_ylim()[1])
+        figure.savefig(folder / "benchmarks-growth.png", dpi=DPI)
+    if "stacks" in series:
+        figure, (panel,) = panels(1, (12, 7))
+        stacks = [(name.split("\n"), count[0]) for name, count in series["stacks"].items()]
+        _bars(panel, stacks, 0, 0.0, sum(count for _, count in stacks))
+        panel.set(xlim=(0, 1), ylim=(_MOST_DEPTH, 0), xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+        figure.savefig(folder / "benchmarks-hotspots.png", dpi=DPI)
 
 
-def plot_growth(panels: Mapping[str, Series], leak: Series, path: Path) -> None:
-    """Draw what a message costs as things grow, and the memory of a process over its messages."""
-    figure, axes = _panels(len(panels) + 1, width=3.2 * (len(panels) + 1), height=3)
-    for panel, (name, points) in zip(axes, panels.items(), strict=False):
-        _lines(panel, {"x": points["x"], "cube-sms": points["us"]}, "CPU of a message, us", name)
-        panel.set_ylim(0, 1.3 * max(points["us"]))
-    axes[-1].plot(leak["messages"], leak["MB"], color=_COLORS["cube-sms"])
-    axes[-1].set_ylim(0, 1.3 * max(leak["MB"]))
-    axes[-1].set_xlabel("messages handled")
-    axes[-1].set_ylabel("resident memory, MB")
-    figure.savefig(path, dpi=110)
-
-
-def plot_stacks(stacks: Sequence[Stack], path: Path) -> None:
-    """Draw the stacks as bars, the handler on top, each callee below its caller."""
-    figure, (axes,) = _panels(1, width=12, height=7)
-    total = sum(count for _, count in stacks)
-    _bars(axes, [stack for stack in stacks if stack[0]], 0, 0.0, total)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(_MOST_DEPTH, 0)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    figure.savefig(path, dpi=110)
-
-
-def _panels(count: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = list(figure.subplots(1, count, squeeze=False)[0])
+def panels(count: int, size: tuple[float, float], *, is_column: bool = False) -> tuple[Figure, list[Axes]]:
+    """Return a picture of so many panels, side by side or one below the other."""
+    figure = Figure(figsize=size, layout="constrained")
+    shape = (count, 1) if is_column else (1, count)
+    axes = list(figure.subplots(*shape, squeeze=False).flat)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _lines(axes: Axes, series: Series, ylabel: str, xlabel: str) -> None:
+def _lines(axes: Axes, series: Series, ylabel: str, xlabel: str, scale: str = "log") -> None:
     for name, values in series.items():
         if name != "x":
             style = "--" if name == "ideal" else "-"
-            axes.plot(series["x"], values, style, marker="o", markersize=3, color=_COLORS[name], label=name)
-    axes.set_xscale("log")
-    axes.set_xticks(series["x"], [f"{value:,g}" for value in series["x"]])
-    axes.xaxis.minorticks_off()
+            axes.plot(series["x"], values, style, marker="o", markersize=3, color=COLORS[name], label=name)
+    axes.set_xscale(scale)
+    if scale == "log":
+        axes.set_xticks(series["x"], [f"{value:,g}" for value in series["x"]])
+        axes.xaxis.minorticks_off()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
 
 
-def _bars(axes: Axes, stacks: Sequence[Stack], depth: int, left: float, total: int) -> None:
+def _bars(axes: Axes, stacks: _Stacks, depth: int, left: float, total: float) -> None:
     if depth == _MOST_DEPTH:
         return
-    callees: dict[str, list[Stack]] = {}
+    callees: dict[str, list[tuple[list[str], float]]] = {}
     for stack, count in stacks:
         if len(stack) > depth:
             callees.setdefault(stack[depth], []).append((stack, count))

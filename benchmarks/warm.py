@@ -1,163 +1,196 @@
-"""A message of a warm function: what it costs in CPU, by the size of its batch, beside the peers."""
+"""A message of a warm function: its CPU and instructions, where they go, and the time of a batch."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING
 
-from benchmarks.functions import ASYNC, BARE, FLOOR, NAIVE, OURS, UNTRACED
-from benchmarks.processes import Worker
-from benchmarks.report import Row, Section, Spread, compare, table
-from benchmarks.server import AWS_SECONDS, Server
+from benchmarks.growth import MOST_GROWTH
+from benchmarks.processes import ASYNC, BARE, FLOOR, NAIVE, OURS, UNTRACED, Worker, in_turns, worker, working
+from benchmarks.report import Row, Section, compare, medians, spread, table, verdict
+from benchmarks.server import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
-TITLE = "Warm"
-MOST_OF_NAIVE = 0.35
-MOST_OF_BARE = 6.0
+    from benchmarks.processes import Subject
+    from benchmarks.server import Server
 
+# Targets: the most of a peer's, of an HMAC's and of microseconds that a signature takes, and, by
+# QUEUE_SEND_CONCURRENCY, of the ideal time.
+MOST_OF_NAIVE, MOST_OF_BARE = 0.35, 6.0
+MOST_OF_DIGEST, MOST_MICROSECONDS = 4.0, 6.0
+MOST_OF_IDEAL = {1: 1.3, 3: 1.3, 10: 1.3, 32: 1.6}
+
+# Seconds of a Cube that is slow.
 DELAY = 0.05
 SUBJECTS = (OURS, NAIVE, ASYNC, BARE, FLOOR)
 
-_METHOD = f"""
-CPU that one message takes of a warm function's process, in user and kernel mode and in all its threads. The functions
-talk to one server in a process of its own, which is Cube (it answers at once, or after {DELAY * 1000:g} ms), DynamoDB
-and Secrets Manager (after {AWS_SECONDS * 1000:g} ms). Ours and the peers have their turns with batches of one size;
-where Cube is slow they run at the same time, since all of them mostly wait. Log lines and metrics are written, to
-`/dev/null`. Nothing limits the queries a second, and our connections stay open. What limits cost, the row
-with the gate tells: it is written once a batch, and the connection to Cube is closed behind it.
-
-The peers (`benchmarks/peers/`), each with the same signature:
-
-- **naive**: a `requests.Session`, and Powertools as in its documentation: `BatchProcessor`, `idempotent_function` with
-  `DynamoDBPersistenceLayer` (two writes a message, as ours), `get_secret`, `Tracer`, `Logger`, `Metrics`. `Tracer`
-  makes X-Ray subsegments of each message and of its calls; ours makes no subsegments, so there are rows of naive
-  without `Tracer` (`POWERTOOLS_TRACE_DISABLED`) too;
-- **async**: aiohttp, `AsyncBatchProcessor` and boto3 in threads for two writes a message;
-- **bare**: a loop of urllib3, which neither records nor logs;
-- **floor**: a loop of `send` and `recv` on a socket.
-
-All of it is plain HTTP, and all of them keep their connections.
-
-What has slept comes back to cold caches, and takes longer for the same instructions: see what bare takes where Cube is
-slow, though its loop is the same. A message of ours, and of naive, sleeps for Cube and twice for DynamoDB; bare, where
-Cube answers at once, never does. The rows where DynamoDB too answers at once tell how much of the ratios that is. A
-batch is the work of two threads of ours and more, which costs where they run on two processors; a batch of one has one.
-
-![CPU of a message by batch, time of a batch by concurrency](benchmarks-warm.png)
-"""
-
-
-class _Size(NamedTuple):
-    """How a size of batch is measured: so many batches in each of so many rounds."""
-
-    messages: int
-    batches: int
-    rounds: int
-
-
-_AT_ONCE = (_Size(1, 20, 6), _Size(10, 3, 6), _Size(100, 1, 4), _Size(1000, 1, 2))
-_LATE = (_Size(1, 5, 6), _Size(10, 1, 6), _Size(100, 1, 3), _Size(1000, 1, 1))
-_QUICK = (_Size(1, 20, 5), _Size(10, 3, 5), _Size(100, 1, 3))
-
-_AWAKE = (_Size(1, 20, 6), _Size(10, 3, 6))
+# By the messages of a batch: how many batches there are in each of how many rounds.
+_AT_ONCE = {1: (20, 6), 10: (3, 6), 100: (1, 4), 1000: (1, 2)}
+_LATE = {1: (5, 6), 10: (1, 6), 100: (1, 3), 1000: (1, 1)}
+_AWAKE = {1: (20, 6), 10: (3, 6)}
+_QUICK = {10: (3, 3)}
 
 # Limits such as a deployment has, but so high that nothing waits: the gate is asked once a batch, and no connection to
 # Cube is left open behind it.
 _GATE = {"CUBE_MAX_QPS": "200", "CUBE_DAILY_QUOTA": "5000000", "CUBE_MAX_CONNECTIONS": "3"}
 
-# Of two functions that are compared in turns.
-_PAIR_BATCH = 10
-_PAIR_ROUNDS = 12
+_BATCH = 10
+_CONCURRENT_BATCH = 100
+_CONCURRENT_ROUNDS = {1: 3, 3: 5, 10: 7, 32: 9}
+
+# Messages whose stacks are looked at; functions that are listed; the share that is left out.
+_LOOKED_AT, _LISTED, _LEAST = 1500, 20, 0.005
 
 # Microseconds of a message, by subject, one for each round.
-type Samples = dict[str, list[float]]
+type _Samples = Mapping[str, Sequence[float]]
 
 
-def measure(*, quick: bool = False) -> Section:
-    """Return what a message costs."""
-    found_rows: list[Row] = []
-    details: list[str] = []
-    with Server() as server:
-        for delay, sizes in ((0.0, _QUICK if quick else _AT_ONCE), (DELAY, () if quick else _LATE)):
-            samples = _cpu(server, delay, sizes) if sizes else {}
-            for size, found in samples.items():
-                found_rows += rows(f"CPU, batch of {size:,}, Cube after {delay * 1000:g} ms", "us", found)
-            if samples:
-                details.append(_table(delay, samples))
-            if not delay:
-                series = _medians(samples)
-        pair_rounds = 3 if quick else _PAIR_ROUNDS
-        what = f"a message / {UNTRACED.name}, CPU, batch of {_PAIR_BATCH}, Cube after 0 ms"
-        found_rows.append(_pair_row(what, Worker(OURS, server), Worker(UNTRACED, server), pair_rounds))
-        what = f"a message with the gate / without, CPU, batch of {_PAIR_BATCH}"
-        with_gate = Worker(OURS, server, variables=_GATE)
-        found_rows.append(_pair_row(what, with_gate, Worker(OURS, server), pair_rounds))
-    with Server(aws_seconds=0.0) as server:
-        for size, found in _cpu(server, 0.0, _AWAKE).items():
-            found_rows += rows(f"CPU, batch of {size:,}, Cube and DynamoDB at once", "us", found)
-    return Section(TITLE, _METHOD, found_rows, details, series={"warm": series})
+def measure(quick: bool) -> Section:
+    """Return the CPU of a message."""
+    rounds = 3 if quick else 12
+    with serving() as server:
+        now = _cpu(server, 0.0, _QUICK if quick else _AT_ONCE)
+        late = _cpu(server, DELAY, _QUICK if quick else _LATE)
+        name = f"a message / {UNTRACED.name}, CPU, batch of {_BATCH}, Cube after 0 ms"
+        pairs = [_pair(name, worker(OURS, server), worker(UNTRACED, server), rounds)]
+        name = f"a message with the gate / without, CPU, batch of {_BATCH}"
+        pairs.append(_pair(name, worker(OURS, server, **_GATE), worker(OURS, server), rounds))
+    with serving(aws_seconds=0.0) as server:
+        awake = _cpu(server, 0.0, _QUICK if quick else _AWAKE)
+    rows = [*_rows(now, "Cube after 0 ms"), *_rows(late, f"Cube after {DELAY * 1000:g} ms"), *pairs]
+    rows += _rows(awake, "Cube and DynamoDB at once")
+    series = {name: medians({size: found[name] for size, found in now.items()}) for name in now[10]}
+    blocks = {"warm": _table(now), "warm-late": _table(late)}
+    return Section(rows, blocks, {"warm": {"x": [*map(float, now)], **series}})
 
 
-def _pair_row(what: str, ours: Worker, other: Worker, rounds: int) -> Row:
-    with ours, other:
-        samples: dict[Worker, list[float]] = {ours: [], other: []}
-        for number in range(rounds + 1):
-            for worker, found in samples.items():
-                microseconds = worker.do("handle", _PAIR_BATCH)["cpu"] / _PAIR_BATCH * 1e6
-                # The first round connects.
-                if number:
-                    found.append(microseconds)
-    return compare(what, "us", samples[ours], samples[other])
-
-
-def _cpu(server: Server, delay: float, sizes: Sequence[_Size]) -> dict[int, Samples]:
-    with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(subject, server, delay=delay)) for subject in SUBJECTS]
-        for worker in workers:
-            worker.begin("handle", 10, 2)
-        for worker in workers:
-            worker.end()
-        return {size.messages: _rounds(workers, size, at_once=delay > 0) for size in sizes}
-
-
-def _rounds(workers: Sequence[Worker], size: _Size, *, at_once: bool) -> Samples:
-    samples: Samples = {worker.subject.name: [] for worker in workers}
-    order = list(workers)
-    for number in range(size.rounds):
-        for group in [order] if at_once else [[worker] for worker in order]:
-            for worker in group:
-                worker.begin("handle", size.messages, size.batches)
-            for worker in group:
-                seconds = worker.end()["cpu"]
-                samples[worker.subject.name].append(seconds / size.messages / size.batches * 1e6)
-        # Nobody always comes after the same neighbour.
-        order = [*order[1:], order[0]] if number % 2 else order[::-1]
-    return samples
-
-
-def rows(kind: str, unit: str, samples: Samples) -> list[Row]:
-    """Return ours beside naive and bare."""
-    ours = samples[OURS.name]
-    return [
-        compare(f"a message / naive, {kind}", unit, ours, samples[NAIVE.name], most=MOST_OF_NAIVE),
-        compare(f"a message / bare, {kind}", unit, ours, samples[BARE.name], most=MOST_OF_BARE),
-    ]
-
-
-def _table(delay: float, samples: dict[int, Samples]) -> str:
+def measure_concurrency(quick: bool) -> Section:
+    """Return how long a batch takes, by the number of messages that are sent at the same time."""
+    with serving() as server:
+        ours = {
+            count: _walls(server, OURS, 1 if quick else rounds, QUEUE_SEND_CONCURRENCY=str(count))
+            for count, rounds in _CONCURRENT_ROUNDS.items()
+        }
+        peers = {subject.name: _walls(server, subject, 1 if quick else 2) for subject in (NAIVE, ASYNC)}
+    ideal = {count: math.ceil(_CONCURRENT_BATCH / count) * DELAY * 1e3 for count in ours}
+    what = f"a batch of {_CONCURRENT_BATCH} by {{}} at a time / waiting for Cube, wall time"
     rows = [
-        (f"{size:,}", *(Spread.of(found[subject.name]).text() for subject in SUBJECTS))
-        for size, found in samples.items()
+        compare(what.format(count), "ms", walls, [ideal[count]] * len(walls), MOST_OF_IDEAL[count])
+        for count, walls in ours.items()
     ]
-    return f"Microseconds of CPU of a message where Cube answers after {delay * 1000:g} ms:\n\n" + table(
-        ("batch", *(subject.name for subject in SUBJECTS)), rows
-    )
+    series = {"x": [*map(float, ours)], OURS.name: medians(ours), "ideal": [*ideal.values()]}
+    series |= {name: medians({0: walls}) * len(ours) for name, walls in peers.items()}
+    listed = table(("peer", "ms"), [(name, spread(walls)) for name, walls in peers.items()])
+    return Section(rows, {"concurrency": listed}, {"concurrency": series})
 
 
-def _medians(samples: dict[int, Samples]) -> dict[str, list[float]]:
-    found = {"x": [float(size) for size in samples]}
-    for subject in SUBJECTS:
-        found[subject.name] = [Spread.of(by_subject[subject.name]).median for by_subject in samples.values()]
+def measure_instructions(quick: bool) -> Section:
+    """Return the instructions of a message, which hardly differ from run to run."""
+    kind = f"instructions, batch of {_BATCH}"
+    with serving() as server:
+        count = partial(_instructions, server)
+        found = {each.name: [count(each, _BATCH, 5)] for each in (OURS, NAIVE, UNTRACED, BARE)}
+        rows = [*_beside_peers(found, kind, "k")]
+        rows.append(compare(f"a message / {UNTRACED.name}, {kind}", "k", found[OURS.name], found[UNTRACED.name]))
+        if not quick:
+            large, small = [count(OURS, 100, 1)], [count(OURS, 1, 20)]
+            rows.append(compare("a message in a batch of 100 / of 1, instructions", "k", large, small, MOST_GROWTH))
+    return Section(rows)
+
+
+def measure_hotspots(quick: bool) -> Section:
+    """Return how much of a message's CPU each module and each function takes."""
+    messages = _LOOKED_AT // 4 if quick else _LOOKED_AT
+    with serving() as server, worker(OURS, server) as function:
+        found = function.do("stacks", messages)
+    stacks = [(_from_handler(stack), count) for stack, count in found["stacks"]]
+    total = sum(count for _, count in stacks)
+    microseconds = found["seconds"] / messages * 1e6
+
+    def listed(key: Callable[[tuple[str, ...]], str], most: int | None = None) -> Iterable[tuple[str, str, str]]:
+        counts: Counter[str] = Counter()
+        for stack, count in stacks:
+            counts[key(stack)] += count
+        for name, count in counts.most_common(most):
+            if count / total >= _LEAST:
+                yield f"`{name}`", f"{count / total * microseconds:,.0f}", f"{count / total:.1%}"
+
+    modules = table(("module", "us", "share"), listed(_module))
+    own = table(("function", "us", "share"), listed(lambda stack: stack[-1].replace(":", " ", 1), _LISTED))
+    blocks = {"hotspots": f"{microseconds:,.0f} us of CPU, {total:,} looks:\n\n{modules}", "hotspots-functions": own}
+    # What is plotted are stacks, their frames joined, and how often each was seen.
+    return Section([], blocks, {"stacks": {"\n".join(stack): [float(count)] for stack, count in stacks}})
+
+
+def measure_signing(quick: bool) -> Section:
+    """Return what a signature costs, beside a bare HMAC of the same bytes."""
+    with serving() as server, worker(OURS, server) as function:
+        found = function.do("signatures", 10 if quick else 80)
+    ours, most = found["sign"], MOST_MICROSECONDS
+    text = f"{spread(ours, 'us')}, least {min(ours):.2f}"
+    alone = Row("sign, CPU", text, target=f"<= {most:g} us", verdict=verdict(median(ours), most))
+    return Section([alone, compare("sign / hmac.digest, CPU", "us", ours, found["digest"], MOST_OF_DIGEST)])
+
+
+def _pair(what: str, ours: AbstractContextManager[Worker], other: AbstractContextManager[Worker], rounds: int) -> Row:
+    with ours as one, other as two:
+        found = in_turns({each: partial(each.message_cpu, _BATCH) for each in (one, two)}, rounds)
+        return compare(what, "us", found[one], found[two])
+
+
+def _cpu(server: Server, delay: float, sizes: Mapping[int, tuple[int, int]]) -> dict[int, _Samples]:
+    found: dict[int, _Samples] = {}
+    with ExitStack() as stack:
+        workers = [stack.enter_context(worker(subject, server, delay=delay)) for subject in SUBJECTS]
+        in_turns({each.subject: partial(each.message_cpu, 10, 2) for each in workers}, 1, skipped=0, at_once=True)
+        for size, (batches, rounds) in sizes.items():
+            turns = {each.subject.name: partial(each.message_cpu, size, batches) for each in workers}
+            found[size] = in_turns(turns, rounds, skipped=0, at_once=delay > 0)
     return found
+
+
+def _rows(found: Mapping[int, _Samples], where: str) -> Iterable[Row]:
+    for size, samples in found.items():
+        yield from _beside_peers(samples, f"CPU, batch of {size:,}, {where}", "us")
+
+
+def _beside_peers(samples: _Samples, kind: str, unit: str) -> Iterable[Row]:
+    ours = samples[OURS.name]
+    yield compare(f"a message / naive, {kind}", unit, ours, samples[NAIVE.name], MOST_OF_NAIVE)
+    yield compare(f"a message / bare, {kind}", unit, ours, samples[BARE.name], MOST_OF_BARE)
+
+
+def _table(found: Mapping[int, _Samples]) -> str:
+    rows = [(f"{size:,}", *map(spread, samples.values())) for size, samples in found.items()]
+    return table(("batch", *(subject.name for subject in SUBJECTS)), rows)
+
+
+def _walls(server: Server, subject: Subject, rounds: int, **variables: str) -> list[float]:
+    with worker(subject, server, delay=DELAY, **variables) as function:
+        function.do("handle", 10)
+        return [function.do("handle", _CONCURRENT_BATCH)["wall"] * 1e3 for _ in range(rounds)]
+
+
+def _instructions(server: Server, subject: Subject, size: int, batches: int) -> float:
+    """Return thousands of a message: what a process takes that handles more batches, less one that does not."""
+    runs = [working(subject, server, ["handle", size], ["handle", size, count]) for count in (1, 1 + batches)]
+    less, more = (run.instructions() for run in runs)
+    return (more - less) / size / batches / 1e3
+
+
+def _from_handler(stack: list[str]) -> tuple[str, ...]:
+    start = next((index for index, frame in enumerate(stack) if frame.endswith(":Function.handle_events")), -1)
+    return tuple(stack[start + 1 :]) or ("the measurement",)
+
+
+def _module(stack: tuple[str, ...]) -> str:
+    """Return the innermost module of ours."""
+    ours = [frame.partition(":")[0] for frame in stack if frame.startswith(("cube_sms/", "app.py"))]
+    return ours[-1] if ours else "libraries that call us, and the interpreter"

@@ -59,7 +59,7 @@ def deploy(aws: MiniStack, stack_name: str, parameters: Mapping[str, str], *, bu
     CommandError
         If a parameter is refused, or a resource cannot be made.
     """
-    template = copy.deepcopy(_parse((build / "template.yaml").read_text("utf-8")))
+    template = _parse((build / "template.yaml").read_text("utf-8"))
     cloudformation = aws.client("cloudformation")
     stack = _stack(cloudformation, stack_name)
     if stack and stack["StackStatus"] not in _SOUND:
@@ -70,20 +70,13 @@ def deploy(aws: MiniStack, stack_name: str, parameters: Mapping[str, str], *, bu
     parameters = {**{name: value for name, value in former.items() if name in template["Parameters"]}, **parameters}
     if faults := refusals(template, parameters):
         raise CommandError("\n".join(faults))
-    _upload(aws, template, build)
-    transformed = transform(template, parameters)
-    numbers = _numbers(transformed, parameters)
-    transformed["Resources"] = {
-        name: _with_numbers(resource, numbers)
-        for name, resource in transformed["Resources"].items()
-        if not _is_metric_math(resource)
-    }
+    url = _put_template(aws, stack_name, build / "template.yaml", parameters)
     waiter = cloudformation.get_waiter("stack_update_complete" if stack else "stack_create_complete")
     try:
         (cloudformation.update_stack if stack else cloudformation.create_stack)(
             StackName=stack_name,
             # Longer than a template may be that is not in a bucket.
-            TemplateURL=_put_template(aws, stack_name, json.dumps(transformed)),
+            TemplateURL=url,
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
@@ -114,53 +107,78 @@ def _parse(template: str) -> Any:
     return yaml_parse(template)
 
 
-def _numbers(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[str, int]:
-    declared = template["Parameters"].items()
-    values = {name: str(parameters.get(name, each["Default"])) for name, each in declared}
-    return {name: int(value) for name, value in values.items() if value.isdecimal()}
+def _put_template(aws: MiniStack, name: str, path: Path, parameters: Mapping[str, str]) -> str:
+    """Upload a built template with all that it names, as CloudFormation takes it, and return its address."""
+    s3 = aws.client("s3")
+    if BUCKET not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+    template = copy.deepcopy(_parse(path.read_text("utf-8")))
+    known = _Known(template, parameters)
+    for logical_id, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        if code := _CODE.get(resource["Type"]):
+            archive = _zipped(path.parent / properties[code])
+            # Other code has another name: the transform tells by it that there is a new version.
+            key = f"{hashlib.sha256(archive).hexdigest()}.zip"
+            s3.put_object(Bucket=BUCKET, Key=key, Body=archive)
+            properties[code] = f"s3://{BUCKET}/{key}"
+        elif resource["Type"] == "AWS::Serverless::StateMachine":
+            definition = path.parent / properties["DefinitionUri"]
+            s3.put_object(Bucket=BUCKET, Key=definition.name, Body=definition.read_bytes())
+            properties["DefinitionUri"] = f"s3://{BUCKET}/{definition.name}"
+        elif resource["Type"] == "AWS::CloudFormation::Stack":
+            texts = {key: known.text(value) for key, value in properties["Parameters"].items()}
+            passed = {key: text for key, text in texts.items() if text is not None}
+            properties["TemplateURL"] = _put_template(aws, logical_id, path.parent / properties["TemplateURL"], passed)
+    if "Transform" in template:
+        template = transform(template, parameters)
+    template["Resources"] = {
+        logical_id: known.with_numbers(resource)
+        for logical_id, resource in template["Resources"].items()
+        if not _is_metric_math(resource)
+    }
+    key = f"{name}.template"
+    s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(template).encode())
+    return f"{aws.url}/{BUCKET}/{key}"
 
 
-def _with_numbers(value: Any, numbers: Mapping[str, int]) -> Any:
-    # CloudFormation hands a parameter that is a number to a resource as the number that the resource's schema asks for,
-    # MiniStack as a string, at which its event source mappings trip. Environment variables are strings on both.
-    if isinstance(value, list):
-        return [_with_numbers(item, numbers) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.keys() == {"Ref"} and value["Ref"] in numbers:
-        return numbers[value["Ref"]]
-    return {key: item if key == "Environment" else _with_numbers(item, numbers) for key, item in value.items()}
+class _Known:
+    """What a template says before there are resources: its parameters, and what its mappings have for them."""
+
+    def __init__(self, template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+        defaults = {name: each["Default"] for name, each in template["Parameters"].items() if "Default" in each}
+        self._values = {**defaults, **parameters}
+        self._mappings = template.get("Mappings", {})
+
+    def text(self, node: Any) -> str | None:
+        """Return what a value comes to; None for one that hangs on resources."""
+        match node:
+            case {"Ref": name}:
+                return self._values.get(name)
+            case {"Fn::FindInMap": [mapping, key, attribute]}:
+                return str(self._mappings[mapping][self.text(key)][attribute])
+            case str():
+                return node
+        return None
+
+    def with_numbers(self, node: Any) -> Any:
+        """Return a part of the template in which what comes to a number is one.
+
+        CloudFormation hands it to a resource as the number that the resource's schema asks for, MiniStack as a string,
+        at which its event source mappings trip. Environment variables are strings on both.
+        """
+        if isinstance(node, list):
+            return [self.with_numbers(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if (text := self.text(node)) is not None and text.isdecimal():
+            return int(text)
+        return {key: item if key == "Environment" else self.with_numbers(item) for key, item in node.items()}
 
 
 def _is_metric_math(resource: Mapping[str, Any]) -> bool:
     # MiniStack takes alarms on one metric alone.
     return resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
-
-
-def _upload(aws: MiniStack, template: dict[str, Any], build: Path) -> None:
-    s3 = aws.client("s3")
-    if BUCKET not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
-        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
-    for logical_id, resource in template["Resources"].items():
-        if code := _CODE.get(resource["Type"]):
-            archive = _zipped(build / resource["Properties"][code])
-            # Other code has another name: the transform tells by it that there is a new version.
-            key = f"{hashlib.sha256(archive).hexdigest()}.zip"
-            s3.put_object(Bucket=BUCKET, Key=key, Body=archive)
-            resource["Properties"][code] = f"s3://{BUCKET}/{key}"
-        elif resource["Type"] == "AWS::Serverless::StateMachine":
-            definition = build / resource["Properties"]["DefinitionUri"]
-            s3.put_object(Bucket=BUCKET, Key=definition.name, Body=definition.read_bytes())
-            resource["Properties"]["DefinitionUri"] = f"s3://{BUCKET}/{definition.name}"
-        elif resource["Type"] == "AWS::CloudFormation::Stack":
-            nested = build / resource["Properties"]["TemplateURL"]
-            resource["Properties"]["TemplateURL"] = _put_template(aws, logical_id, nested.read_text("utf-8"))
-
-
-def _put_template(aws: MiniStack, name: str, text: str) -> str:
-    key = f"{name}.template"
-    aws.client("s3").put_object(Bucket=BUCKET, Key=key, Body=text.encode())
-    return f"{aws.url}/{BUCKET}/{key}"
 
 
 @cache

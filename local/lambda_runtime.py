@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (BUILD / "CubeLayer", BUILD / "DependenciesLayer")
-CLIENT = ROOT / ".runtime"
+CLIENT = ROOT / ".venv-runtime" / "lib" / "python3.13" / "site-packages"
 EMULATORS = {"x86_64": "x86_64", "aarch64": "arm64"}
 
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
@@ -193,7 +193,9 @@ class LambdaRuntime(Child):
         in_place: bool = False,
     ) -> None:
         emulator = _emulator()
-        if missing := [str(path) for path in (function, *layers, CLIENT / ".done", emulator) if not path.exists()]:
+        if missing := [
+            str(path) for path in (function, *layers, CLIENT / "awslambdaric", emulator) if not path.exists()
+        ]:
             raise RuntimeError(f"nothing there: {', '.join(missing)}; `make test` installs and builds it")
         if in_place:
             start, script = _IN_PLACE, _BELOW_A_FOLDER

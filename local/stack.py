@@ -34,7 +34,7 @@ ACCESS_CODE = "P002276"
 SECRET = "local-test-secret"  # noqa: S105 - the simulator's, on this machine alone
 
 # What a deployment and its provider are told where neither is to know limits.
-UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0", "ApiConnections": "0"}
+UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0"}
 UNLIMITED_PROVIDER = {"qps": 0, "connections": 0, "quota": 0}
 
 # How Cube takes to devices in `events/`: some it does not know, and at one it is down twice.
@@ -154,11 +154,15 @@ class LocalStack(Stoppable):
         return f"{self.aws.url}/restapis/{self.outputs['ApiId']}/v1/_user_request_"
 
     def physical_id(self, logical_id: str) -> str:
-        """Return what a resource of the template is called."""
-        resources = self.aws.client("cloudformation").describe_stack_resources(
-            StackName=STACK_NAME, LogicalResourceId=logical_id
-        )
-        return str(resources["StackResources"][0]["PhysicalResourceId"])
+        """Return what a resource is called, of the template or of one that it nests."""
+        cloudformation, stacks = self.aws.client("cloudformation"), [STACK_NAME]
+        for stack in stacks:
+            for resource in cloudformation.describe_stack_resources(StackName=stack)["StackResources"]:
+                if resource["LogicalResourceId"] == logical_id:
+                    return str(resource["PhysicalResourceId"])
+                if resource["ResourceType"] == "AWS::CloudFormation::Stack":
+                    stacks.append(resource["PhysicalResourceId"])
+        raise KeyError(logical_id)
 
     def put_credentials(self, accounts: Mapping[str, Mapping[str, str]]) -> None:
         """Store the accounts' credentials."""

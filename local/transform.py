@@ -1,6 +1,6 @@
 """The template as CloudFormation sees it: transformed, as `sam deploy` has it done, without an AWS account.
 
-Usage: ``python -m local.transform FILE`` writes what template.yaml becomes.
+Usage: ``python -m local.transform FOLDER`` writes what template.yaml becomes, and each template that it nests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from samtranslator.yaml_helper import yaml_parse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+ROOT = Path(__file__).parents[1]
 
 
 def transform(source: dict[str, Any], parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -46,9 +46,19 @@ def transform(source: dict[str, Any], parameters: Mapping[str, str] | None = Non
     return document
 
 
-def template_as_deployed() -> dict[str, Any]:
-    """Return template.yaml as CloudFormation sees it."""
-    return transform(yaml_parse(TEMPLATE.read_text("utf-8")))
+def template_as_deployed(name: str = "template.yaml") -> dict[str, Any]:
+    """Return a template of the project as CloudFormation sees it."""
+    source: dict[str, Any] = yaml_parse((ROOT / name).read_text("utf-8"))
+    return transform(source) if "Transform" in source else source
+
+
+def nested(template: Mapping[str, Any]) -> dict[str, str]:
+    """Return which templates one nests: of each stack in it, by its logical id, the template's name."""
+    return {
+        logical_id: resource["Properties"]["TemplateURL"]
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::CloudFormation::Stack"
+    }
 
 
 class _NoManagedPolicies:
@@ -57,8 +67,14 @@ class _NoManagedPolicies:
 
 
 def main() -> None:
-    """Write the transformed template."""
-    Path(sys.argv[1]).write_text(json.dumps(template_as_deployed(), indent=2), "utf-8")
+    """Write the transformed templates."""
+    folder, names = Path(sys.argv[1]), ["template.yaml"]
+    for name in names:
+        template = template_as_deployed(name)
+        names += nested(template).values()
+        path = (folder / name).with_suffix(".json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(template, indent=2), "utf-8")
 
 
 if __name__ == "__main__":

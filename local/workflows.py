@@ -40,11 +40,18 @@ class EventConsumer:
 
     def events(self) -> list[dict[str, Any]]:
         """Return all events that have come, in the order in which they were received."""
-        while messages := self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10).get("Messages"):
-            self._events += [json.loads(message["Body"]) for message in messages]
-            for message in messages:
-                self._sqs.delete_message(QueueUrl=self._url, ReceiptHandle=message["ReceiptHandle"])
+        while received := self.receive():
+            self._events += received
         return self._events
+
+    def receive(self, patience: int = 0) -> list[dict[str, Any]]:
+        """Return some events that have come, or wait for some for so many seconds."""
+        answer = self._sqs.receive_message(QueueUrl=self._url, MaxNumberOfMessages=10, WaitTimeSeconds=patience)
+        messages = answer.get("Messages", [])
+        if messages:
+            received: Any = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)]
+            self._sqs.delete_message_batch(QueueUrl=self._url, Entries=received)
+        return [json.loads(message["Body"]) for message in messages]
 
     def details(self, request_id: str) -> list[dict[str, Any]]:
         """Return the details of the events about a message."""

@@ -13,15 +13,15 @@ import sys
 import tomllib
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import LicenseAcknowledgement
 from cyclonedx.output.json import JsonV1Dot6
-from cyclonedx.spdx import fixup_id, is_compound_expression
+from cyclonedx.spdx import fixup_id, is_expression
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -50,8 +50,8 @@ def bill(build: Path) -> Bom:
     application = describe_application(build)
     bom = Bom(components=components.values())
     # What the library would fill in anew each time. Without them it is what CycloneDX calls reproducible.
-    bom.serial_number = None
-    bom.metadata.timestamp = None
+    bom.serial_number = None  # type: ignore[assignment]
+    bom.metadata.timestamp = None  # type: ignore[assignment]
     bom.metadata.properties.add(Property(name="cdx:reproducible", value="true"))
     bom.metadata.component = application
     bom.register_dependency(application, [components[name] for name in direct_requirements()])
@@ -62,15 +62,15 @@ def bill(build: Path) -> Bom:
 
 def describe_application(build: Path) -> Component:
     """Return our own component, with a digest of each layer as it was built."""
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    own = project()["project"]
     return Component(
-        name=project["name"],
-        version=project["version"],
-        description=project["description"],
+        name=own["name"],
+        version=own["version"],
+        description=own["description"],
         type=ComponentType.APPLICATION,
-        bom_ref=project["name"],
-        purl=PackageURL("generic", None, project["name"], project["version"]),
-        licenses=[LicenseFactory().make_with_id(project["license"])],
+        bom_ref=own["name"],
+        purl=PackageURL("generic", None, own["name"], own["version"]),
+        licenses=[LicenseFactory().make_with_id(own["license"])],
         properties=[Property(name=f"cube-sms:{layer}:sha256", value=digest(build / layer)) for layer in LAYERS],
     )
 
@@ -103,7 +103,7 @@ def describe(package: Distribution, wheels: list[tuple[str, str]]) -> Component:
 def licences(package: Distribution) -> list[str]:
     """Return the licences that a package declares: in SPDX's terms, else by its classifiers, else in its own words."""
     declared = package.metadata.get("License-Expression") or package.metadata.get("License") or ""
-    if fixup_id(declared) or is_compound_expression(declared):
+    if fixup_id(declared) or is_expression(declared):
         return [declared]
     classifiers = package.metadata.get_all("Classifier") or []
     return [line.rpartition(" :: ")[2] for line in classifiers if line.startswith("License :: ")] or [declared]
@@ -119,9 +119,13 @@ def requirements(package: Distribution) -> Iterator[NormalizedName]:
 
 def direct_requirements() -> Iterator[NormalizedName]:
     """Yield the names of the packages that the functions import themselves."""
-    for line in (PROJECT / "layers" / "dependencies" / "requirements.in").read_text("utf-8").splitlines():
-        if line and not line.startswith("#"):
-            yield canonicalize_name(Requirement(line).name)
+    for line in project()["dependency-groups"]["layer"]:
+        yield canonicalize_name(Requirement(line).name)
+
+
+def project() -> dict[str, Any]:
+    """Return what `pyproject.toml` says."""
+    return tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
 
 
 def read_wheels(path: Path) -> dict[NormalizedName, list[tuple[str, str]]]:

@@ -15,7 +15,7 @@ import yaml
 from samtranslator.yaml_helper import intrinsics_multi_constructor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": "123456789012",
@@ -56,27 +56,69 @@ def resolve(template: Mapping[str, Any], parameters: Mapping[str, str]) -> dict[
     template : Mapping[str, Any]
         The template, without transforms.
     parameters : Mapping[str, str]
-        Those that have other values than their defaults.
+        Those that have other values than their defaults. Others without a default stay parameters: in a template that
+        is nested they name resources of the one around it.
 
     Returns
     -------
     dict
-        The template's resources and outputs.
+        The template's resources and outputs, and the parameters that are left.
     """
     values: dict[str, Any] = dict(PSEUDO_PARAMETERS)
+    left = {}
     for name, declared in template.get("Parameters", {}).items():
+        if name not in parameters and "Default" not in declared:
+            left[name] = declared
+            continue
         text = str(parameters[name] if name in parameters else declared["Default"])
         values[name] = text.split(",") if declared["Type"] == "CommaDelimitedList" else text
     resolver = _Resolver(template, values)
-    return {section: resolver.section(section) for section in ("Resources", "Outputs")}
+    resolved = {section: resolver.section(section) for section in ("Resources", "Outputs")}
+    return {**({"Parameters": left} if left else {}), **resolved}
+
+
+def application(read: Callable[[str], dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return template.yaml and each template that it nests, by name, as a function reads them."""
+    names = ["template.yaml"]
+    found = {}
+    for name in names:
+        found[name] = read(name)
+        names += [stack["TemplateURL"] for stack in stacks(found[name]).values()]
+    return found
+
+
+def stacks(resolved: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the properties of the stacks that a template nests, by logical id."""
+    return {
+        name: resource["Properties"]
+        for name, resource in resolved["Resources"].items()
+        if resource["Type"] == "AWS::CloudFormation::Stack"
+    }
+
+
+def known(stack: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of a nested stack that are the same whatever resources there are."""
+    return {name: value for name, value in stack["Parameters"].items() if isinstance(value, str)}
+
+
+def attributes(node: Any) -> set[tuple[str, str]]:
+    """Return every resource of which a part of a resolved template asks an attribute, with that."""
+    if isinstance(node, list):
+        return {found for item in node for found in attributes(item)}
+    if not isinstance(node, dict):
+        return set()
+    if "Fn::GetAtt" in node:
+        name, attribute = node["Fn::GetAtt"]
+        return {(name, attribute)}
+    return attributes(list(node.values()))
 
 
 def dangling(resolved: Mapping[str, Any]) -> list[str]:
     """Return every reference of a template to a resource that it has not, with where it stands."""
-    there = resolved["Resources"].keys()
+    there = resolved["Resources"].keys() | resolved.get("Parameters", {}).keys()
     found = [
         f"{section}.{owner}: {name}"
-        for section in resolved
+        for section in ("Resources", "Outputs")
         for owner, body in resolved[section].items()
         for name in references(body)
         if name not in there
@@ -178,7 +220,7 @@ class _Resolver:
             remaining.append(name)
             if name in known:
                 (inner,) = references(known[name])
-                return f"${{{inner}}}"
+                return str(known[name].get("Fn::Sub", f"${{{inner}}}"))
             return match[0]
 
         text = _REFERENCE.sub(replaced, text)

@@ -1,69 +1,128 @@
-"""Run the cases, print the table, write docs/pacing-benchmark.md and docs/pacing.png."""
+"""Run the cases, print the table, and publish it with what there is to tell of gate and events."""
 
 from __future__ import annotations
 
-import argparse
+import math
+import tempfile
+from dataclasses import replace
 from pathlib import Path
+from shutil import copy, copytree, ignore_patterns
+from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.functions import ROOT, require_build
-from benchmarks.pacing.cases import CASES, split_parameters
-from benchmarks.pacing.gate import count_gate_calls
-from benchmarks.pacing.plot import plot
-from benchmarks.pacing.report import gate_sentence, page, rows, text
-from benchmarks.pacing.results import Result, measure_ceiling, measure_ours, measure_peer
+from benchmarks.pacing import events, reach
+from benchmarks.pacing.drain import CASES, Case, Run, drain
+from benchmarks.plots import COLORS, DPI, panels
+from benchmarks.processes import OURS, PEERS_PACKAGES, copy_peers, require_build
+from benchmarks.report import machine, options, publish, table
+from local.stack import LocalStack
 
-_GATE_MESSAGES = 100
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+HEADER = (
+    "case", "who", "optimum /s", "rate /s", "÷ optimum", "target", "", "whole drain ÷ optimum", "drained in",
+    "429", "lost", "doubled", "API median / max", "API failed",
+)  # fmt: skip
+
+_OTHERS = {"reach": reach.measure, "events": events.measure}
+
+# How many batches MiniStack, and Lambda at first, takes from a queue at once where no maximum is given.
+_PEER_INVOCATIONS = 5
 
 # Long enough for a message of the peer to be received five times, 60 s apart, and to be found a dead letter.
 _PEER_SECONDS = 330.0
 
 
+class _Result(NamedTuple):
+    """What one case has come to: ours, and beside it the naive peer, or ours where nothing limits the queries."""
+
+    ours: Run
+    other: Run
+
+
 def main() -> None:
-    """Run the cases that are asked for."""
-    options = _options()
+    """Run what is asked for."""
+    asked = options("benchmarks.pacing", [*(case.name for case in CASES), *_OTHERS])
     require_build()
-    cases = [case for case in CASES if case.name in (options.case or [case.name])]
-    if missing := split_parameters(cases[0])[1]:
-        print(f"the built template has no {', '.join(missing)}: left out", flush=True)
     results = []
-    for case in cases:
-        messages = options.messages or case.messages
-        print(f"{case.name}: {messages} messages, at best {messages / case.optimum():.0f} s", flush=True)
-        ours = measure_ours(case, messages)
-        ceiling = measure_ceiling(case, messages) if case.has_ceiling else None
-        peer = None
-        if case.has_peer and not options.no_naive:
-            peer = measure_peer(case, messages, max(ours.seconds, options.naive_limit))
-        results.append(Result(case, messages, ours, peer, ceiling))
-        print(text(rows(results)), flush=True)
-    calls = "" if options.no_gate else gate_sentence(count_gate_calls(cases[0], _GATE_MESSAGES), cases[0])
-    print(f"\n{calls}")
-    is_whole = not (options.case or options.messages or options.no_naive or options.no_gate)
-    if folder := options.output or (ROOT / "docs" if is_whole else None):
-        folder.mkdir(parents=True, exist_ok=True)
-        plot(results, folder / "pacing.png")
-        (folder / "pacing-benchmark.md").write_text(page(results, calls, options.naive_limit), "utf-8")
-        print(f"\nHow it was measured, and the plot: {folder / 'pacing-benchmark.md'}")
-    else:
-        print("\nNot the whole benchmark, so docs/ is left alone; --output writes page and plot elsewhere.")
+    for case in CASES:
+        if case.name in asked.only:
+            results.append(_measure(case, asked.quick))
+            print(_page(results[-1:]), flush=True)
+    blocks: dict[str, str] = {}
+    for name in _OTHERS:
+        if name in asked.only:
+            blocks |= _OTHERS[name](asked.quick).blocks
+    if results:
+        blocks["pacing"] = _page(results)
+    publish(blocks, asked.output)
+    if asked.output and results:
+        figure, axes = panels(len(results), (10, 2.6 * len(results)), is_column=True)
+        for panel, result in zip(axes, results, strict=True):
+            _draw(panel, result)
+        axes[-1].set_xlabel("seconds since the burst")
+        figure.savefig(asked.output / "pacing.png", dpi=DPI)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pacing", description=__doc__)
-    option = parser.add_argument
-    option("--case", action="append", choices=[case.name for case in CASES], help="this case alone; can be repeated")
-    option("--messages", type=int, metavar="N", help="size of every burst (600; 1,000 and 2,000 in the fast cases)")
-    option("--no-naive", action="store_true", help="without the naive peer")
-    option("--no-gate", action="store_true", help="without the run that counts the calls of the gate")
-    option(
-        "--naive-limit",
-        type=float,
-        default=_PEER_SECONDS,
-        metavar="SECONDS",
-        help=f"when the peer is cut off, if the time of ours is not longer ({_PEER_SECONDS:g})",
-    )
-    option("--output", type=Path, metavar="DIRECTORY", help="where page and plot go (docs/, for the whole benchmark)")
-    return parser.parse_args()
+def _measure(case: Case, quick: bool) -> _Result:
+    case = replace(case, messages=case.messages // 10) if quick else case
+    print(f"{case.name}: {case.messages} messages, at best {case.messages / case.optimum():.0f} s", flush=True)
+    # What has not drained in three times the optimum, and a minute, is cut off.
+    limit = 3 * case.messages / case.optimum() + 60
+    with LocalStack(case.parameters, **case.simulator) as stack:
+        ours = drain(stack, case, limit)
+    if not case.has_peer:
+        with LocalStack(case.parameters | {"CubeMaxQps": "0"}, **case.simulator | {"qps": 0}) as stack:
+            return _Result(ours, drain(stack, case, limit))
+    peer = replace(case, invocations=_PEER_INVOCATIONS, is_peer=True)
+    limit = max(ours.seconds, 30 if quick else _PEER_SECONDS)
+    with tempfile.TemporaryDirectory(prefix="naive-") as scratch:
+        # Of the form that `sam build` leaves.
+        folder = Path(scratch)
+        copy(Path(__file__).with_name("naive.yaml"), folder / "template.yaml")
+        # What is not in our layer, without what this peer has no use for.
+        ignored = ignore_patterns("boto*", "aiohttp*", "aws*", "pip*", "*stubs*")
+        copytree(PEERS_PACKAGES, folder / "layer" / "python", ignore=ignored)
+        copytree(OURS.path[-1], folder / "layer" / "python", dirs_exist_ok=True)
+        copy_peers(folder / "function")
+        with LocalStack(build=folder, **case.simulator) as stack:
+            return _Result(ours, drain(stack, peer, limit))
+
+
+def _page(results: Sequence[_Result]) -> str:
+    rows, notes, deployed = [], [], []
+    for ours, other in results:
+        case = ours.case
+        rows += [ours.row("cube-sms"), other.row("naive" if case.has_peer else "limits off")]
+        queue = f"{case.invocations} x {case.threads} connections of the queue function"
+        deployed.append(f"{queue} and {case.api_invocations} of the API at {case.title}")
+        # The shares of two optima do not tell who is faster.
+        if case.has_peer and other.backlog[0] > ours.backlog[0]:
+            kept = f"since ours keeps {case.api_invocations} of the {case.connections} connections for the API"
+            notes.append(f"At {case.title} the peer is faster, {kept}; each share is of an optimum of its own.")
+    return "\n\n".join([table(HEADER, rows), *notes, f"Ours is deployed with {'; '.join(deployed)}.", machine()])
+
+
+def _draw(axes: Axes, result: _Result) -> None:
+    """Draw what was accepted and what was refused in each second."""
+    case = result.ours.case
+    runs = {"naive": result.other} if case.has_peer else {}
+    for name, run in {**runs, "cube-sms": result.ours}.items():
+        accepted, refused = ([at for _, at in found] for found in (run.accepted, run.refused))
+        edges = range(math.ceil(max([run.seconds, *accepted, *refused])) + 1)
+        color = COLORS[name]
+        axes.hist(accepted, edges, histtype="step", color=color, linewidth=1.4, label=f"{name}: accepted")
+        if refused:
+            label = f"{name}: refused (429)"
+            axes.hist(refused, edges, histtype="stepfilled", color=color, alpha=0.35, label=label)
+    optimum = case.optimum()
+    axes.axhline(optimum, color="black", linewidth=0.8, linestyle="--", label="optimum of the queue")
+    title = f"{case.title}, {case.connections} connections: {len(result.ours.devices):,} messages"
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set(ylabel="a second", xlim=(0, None), ylim=(0, None))
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
 
 if __name__ == "__main__":

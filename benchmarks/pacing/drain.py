@@ -1,149 +1,213 @@
-"""One run: a burst on the queue, API calls while it drains, and what is known afterwards."""
+"""A burst on the queue under the provider's limits, API calls while it drains, and what came of it by its books."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import batched
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from local.stack import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from local.stack import LocalStack
 
-_SQS_BATCH = 10
-_WARM_UP_SECONDS = 120.0
-_SECOND = 1.1
+BATCH_SIZE = 10
+
+_LIMITS = frozenset({"connections", "qps", "quota"})
 _DEPTHS = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 
 
-class ApiCall(NamedTuple):
-    """A synchronous call.
-
-    Parameters
-    ----------
-    device : str
-        The device of its message.
-    seconds : float
-        Until the answer.
-    status : int
-        Of the answer.
-    """
-
-    device: str
-    seconds: float
-    status: int
-
-
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """What one run has left.
+class Case:
+    """A burst under the provider's limits, and the connections of ours: of the queue's invocations and of the API's."""
 
-    Parameters
-    ----------
-    start : float
-        When the queue's messages began to be taken, in seconds since the epoch.
-    end : float
-        When the queue was empty, or the run was cut off.
-    devices : sequence of str
-        Those of the burst, a message each.
-    calls : sequence of ApiCall
-        The API calls.
-    posts : sequence of mapping
-        The provider's books.
-    left : int
-        Messages left on the queue.
-    dead : sequence of str
-        The devices of those on its dead-letter queue.
-    """
+    name: str
+    target: float
+    latency: float
+    qps: int = 10
+    connections: int = 3
+    messages: int = 600
+    invocations: int = 2
+    threads: int = 1
+    api_invocations: int = 1
+    api_every: float = 5.0
+    # Beside ours runs the naive peer, or ours where nothing limits the queries: what the machine can do.
+    has_peer: bool = True
+    # The peer divides no connections between queue and API.
+    is_peer: bool = False
 
-    start: float
-    end: float
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        return f"{self.latency * 1000:g} ms, {self.qps} QPS"
+
+    @property
+    def simulator(self) -> dict[str, Any]:
+        """Options of the provider's simulator: its limits without the day's quota."""
+        return {"qps": self.qps, "connections": self.connections, "latency": self.latency, "quota": 0}
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Parameters of our template."""
+        return {
+            "CubeMaxQps": str(self.qps),
+            "CubeDailyQuota": "0",
+            "CubeMaxConnections": str(self.connections),
+        }
+
+    def optimum(self, api_rate: float = 0.0) -> float:
+        """Return the highest rate that is allowed; API calls come on top of what the queue's connections can carry."""
+        if self.is_peer:
+            return min(self.qps, self.connections / self.latency)
+        return min(self.qps, self.invocations * self.threads / self.latency + api_rate)
+
+
+_SLOW = Case(name="50ms", latency=0.05, target=0.97)
+_FAST = Case(
+    name="100qps", target=0.95, latency=0.1, qps=100, connections=32, messages=1000, invocations=7, threads=4,
+    api_invocations=4, api_every=1.0, has_peer=False,
+)  # fmt: skip
+
+CASES = (
+    _SLOW,
+    replace(_SLOW, name="300ms", latency=0.3),
+    replace(_SLOW, name="1s", latency=1.0, target=0.95),
+    _FAST,
+    replace(_FAST, name="200qps", qps=200, messages=2000),
+)
+
+
+class Run(NamedTuple):
+    """What one run has left: the devices of the burst, the API calls, and, in seconds from the start, the books."""
+
+    case: Case
     devices: Sequence[str]
-    calls: Sequence[ApiCall]
-    posts: Sequence[Mapping[str, Any]]
+    # The device of each, the milliseconds until it was answered, and the status.
+    calls: Sequence[tuple[str, float, int]]
+    # Which device's message was accepted when.
+    accepted: Sequence[tuple[str, float]]
+    # When a request was refused, and for which limit.
+    refused: Sequence[tuple[str, float]]
+    # When the queue was empty, or the run was cut off; the messages on it, and the devices of its dead letters.
+    end: float
     left: int
     dead: Sequence[str]
 
+    @property
+    def first(self) -> dict[str, float]:
+        """When each message was accepted for the first time: it counts once."""
+        return dict(reversed(self.accepted))
 
-def drain(stack: LocalStack, messages: int, *, invocations: int, api_every: float, limit: float) -> Run:
-    """Drain a burst.
+    @property
+    def burst(self) -> list[float]:
+        """When messages of the burst were accepted."""
+        first = self.first
+        return sorted(first[device] for device in self.devices if device in first)
 
-    Parameters
-    ----------
-    stack : LocalStack
-        The gateway.
-    messages : int
-        Size of the burst.
-    invocations : int
-        How many batches are under way at once, so many workers to start beforehand.
-    api_every : float
-        Seconds from one API call to the next, 0 for none.
-    limit : float
-        Seconds after which the run is cut off.
+    @property
+    def seconds(self) -> float:
+        """Until the last message of the burst was accepted, or the run was cut off."""
+        return self.burst[-1] if self.burst and not self.left else self.end
 
-    Returns
-    -------
-    Run
-        What it has left.
-    """
-    sqs = stack.aws.client("sqs")
-    queue = stack.outputs["SendQueueUrl"]
-    devices = [f"8931{number:016d}" for number in range(messages)]
-    calls: list[ApiCall] = []
-    _warm_up(stack, sqs, queue, invocations)
+    @property
+    def backlog(self) -> tuple[float, float]:
+        """The rate while there was more than what the invocations hold, and how much was allowed."""
+        count = max(len(self.devices) - self.case.invocations * BATCH_SIZE, len(self.devices) // 2)
+        burst = self.burst
+        end = burst[count - 1] if len(burst) >= count else self.seconds
+        return self._rate(min(self.first.values(), default=0.0), end)
+
+    def row(self, who: str) -> tuple[str, ...]:
+        """Return its line of the table, and where it is ours a verdict."""
+        rate, optimum = self.backlog
+        whole, whole_optimum = self._rate(0.0, self.seconds)
+        kinds = Counter(reason for reason, _ in self.refused)
+        named = ", ".join(f"{count:,} {reason}" for reason, count in sorted(kinds.items()))
+        # Where the run was cut off, only the dead letters are certain to be off the queue.
+        lost = len({*(self.dead if self.left else self.devices)} - self.first.keys())
+        doubled = len(self.accepted) - len(self.first)
+        latencies = [milliseconds for _, milliseconds, _ in self.calls] or [0.0]
+        is_met = rate / optimum >= self.case.target and not (self.refused or self.left or lost or doubled)
+        is_ours = who == "cube-sms"
+        return (
+            f"{self.case.title}, {len(self.devices):,} messages" if is_ours else "",
+            who,
+            f"{optimum:.2f}",
+            f"{rate:.2f}",
+            f"{rate / optimum:.3f}",
+            f">= {self.case.target:g}, no 429, none lost" if is_ours else "",
+            ("ok" if is_met else "MISSED") if is_ours else "",
+            f"{whole / whole_optimum:.3f}",
+            f"cut off at {self.seconds:.0f} s, {self.left:,} left" if self.left else f"{self.seconds:.0f} s",
+            f"{len(self.refused):,}" + (f" ({named})" if named else ""),
+            f"{lost:,}",
+            f"{doubled:,}",
+            f"{median(latencies):,.0f} / {max(latencies):,.0f} ms",
+            f"{sum(status != 200 for _, _, status in self.calls)} of {len(self.calls)}",
+        )
+
+    def _rate(self, begin: float, end: float) -> tuple[float, float]:
+        # The one that opens the window belongs to the time before it.
+        inside = {device for device, at in self.first.items() if begin < at <= end}
+        by_api = sum(device in inside for device, _, _ in self.calls)
+        seconds = max(end - begin, 1e-9)
+        return len(inside) / seconds, self.case.optimum(by_api / seconds)
+
+
+def drain(stack: LocalStack, case: Case, limit: float) -> Run:
+    """Drain the burst of a case, and cut it off after so many seconds."""
+    devices = [f"8931{number:016d}" for number in range(case.messages)]
+    calls: list[tuple[str, float, int]] = []
+    _warm_up(stack, case.invocations)
     # The burst is there before the first message is taken: what drains it does not compete with what brings it.
     with stack.queue_paused():
-        _enqueue(sqs, queue, devices)
+        _enqueue(stack, devices)
     start = time.time()
-    with _calling(stack, calls, api_every):
-        while (left := _depth(sqs, queue)) and time.time() < start + limit:
+    with _calling(stack, calls, case.api_every):
+        while (left := _depth(stack)) and time.time() < start + limit:
             time.sleep(0.5)
         end = time.time()
-    return Run(
-        start=start,
-        end=end,
-        devices=devices,
-        calls=calls,
-        posts=stack.cube.requests(),
-        left=left,
-        dead=_dead_letters(sqs, stack.outputs["DeadLetterQueueUrl"]),
-    )
+    posts = stack.cube.requests()
+    accepted = [(post["deviceId"], post["at"] - start) for post in posts if post["accepted"]]
+    refused = [(post["reason"], post["at"] - start) for post in posts if post["reason"] in _LIMITS]
+    dead = [json.loads(letter["body"])["deviceId"] for letter in stack.dead_letters()]
+    return Run(case, devices, calls, accepted, refused, end - start, left, dead)
 
 
-def _warm_up(stack: LocalStack, sqs: Any, queue: str, invocations: int) -> None:
+def _warm_up(stack: LocalStack, invocations: int) -> None:
     """Start every worker, under no limit of the provider's, and forget it."""
     limits = {"qps": 0, "connections": 0}
     restored = {name: value for name, value in stack.cube.configure().items() if name in limits}
     stack.cube.configure(**limits)
     with stack.queue_paused():
-        _enqueue(sqs, queue, [f"8930{number:016d}" for number in range(invocations * _SQS_BATCH)])
+        _enqueue(stack, [f"8930{number:016d}" for number in range(invocations * BATCH_SIZE)])
     stack.call_api("POST", "/messages", _body("89309999999999999999"))
-    wait_until("the workers to be warm", lambda: not _depth(sqs, queue), timeout=_WARM_UP_SECONDS)
+    wait_until("the workers to be warm", lambda: not _depth(stack))
     # What was sent in the last second would still count.
-    time.sleep(_SECOND)
+    time.sleep(1.1)
     stack.cube.configure(**restored)
     stack.cube.reset()
 
 
 @contextmanager
-def _calling(stack: LocalStack, calls: list[ApiCall], every: float) -> Iterator[None]:
+def _calling(stack: LocalStack, calls: list[tuple[str, float, int]], every: float) -> Iterator[None]:
     stopped = threading.Event()
 
     def call() -> None:
-        number = 0
         while every and not stopped.is_set():
-            device = f"8932{number:016d}"
+            device = f"8932{len(calls):016d}"
             begin = time.monotonic()
             answer = stack.call_api("POST", "/messages", _body(device))
             seconds = time.monotonic() - begin
-            calls.append(ApiCall(device, seconds, answer.status))
-            number += 1
+            calls.append((device, seconds * 1000, answer.status))
             stopped.wait(every - seconds)
 
     thread = threading.Thread(target=call)
@@ -155,25 +219,17 @@ def _calling(stack: LocalStack, calls: list[ApiCall], every: float) -> Iterator[
         thread.join()
 
 
+def _enqueue(stack: LocalStack, devices: Iterable[str]) -> None:
+    for batch in batched(devices, BATCH_SIZE, strict=False):
+        entries: Any = [{"Id": device, "MessageBody": _body(device)} for device in batch]
+        stack.sqs.send_message_batch(QueueUrl=stack.outputs["SendQueueUrl"], Entries=entries)
+
+
 def _body(device: str) -> str:
     return json.dumps({"deviceId": device, "content": "Report your position"})
 
 
-def _enqueue(sqs: Any, queue: str, devices: Sequence[str]) -> None:
-    for begin in range(0, len(devices), _SQS_BATCH):
-        batch = devices[begin : begin + _SQS_BATCH]
-        sqs.send_message_batch(
-            QueueUrl=queue, Entries=[{"Id": device, "MessageBody": _body(device)} for device in batch]
-        )
-
-
-def _depth(sqs: Any, queue: str) -> int:
-    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=list(_DEPTHS))["Attributes"]
-    return sum(int(attributes[name]) for name in _DEPTHS)
-
-
-def _dead_letters(sqs: Any, queue: str) -> list[str]:
-    devices = []
-    while messages := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=_SQS_BATCH).get("Messages"):
-        devices += [json.loads(message["Body"])["deviceId"] for message in messages]
-    return devices
+def _depth(stack: LocalStack) -> int:
+    sqs: Any = stack.sqs
+    depths = sqs.get_queue_attributes(QueueUrl=stack.outputs["SendQueueUrl"], AttributeNames=list(_DEPTHS))
+    return sum(int(depths["Attributes"][name]) for name in _DEPTHS)

@@ -8,9 +8,8 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from benchmarks.peers.cube import HEADERS, URL, signed_body
+from benchmarks.peers.cube import ACCOUNT, HEADERS, URL, signed_body
 
-ACCOUNT = {"access_code": "P002276", "secret": "test-secret"}
 url = urlsplit(URL)
 pool = urllib3.connection_from_url(URL)
 

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 URL = os.environ["CUBE_BASE_URL"] + "/sms/sendSms"
+ACCOUNT = {"access_code": "P002276", "secret": "test-secret"}
 HEADERS = {"Content-Type": "application/json", "Accept-Language": "zh-CN"}
 
 
@@ -27,11 +28,6 @@ def signed_body(message: dict[str, Any], account: dict[str, str]) -> bytes:
     digest = hmac.new(account["secret"].encode(), _json(parameters), hashlib.sha1).digest()
     parameters["sign"] = base64.b64encode(digest).decode()
     return _json(parameters)
-
-
-def is_accepted(answer: dict[str, Any]) -> bool:
-    """Return whether Cube has taken the message."""
-    return answer["success"] is True and answer["code"] == "0000"
 
 
 def _json(parameters: dict[str, Any]) -> bytes:

@@ -8,9 +8,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.peers.cube import URL, signed_body
+from benchmarks.peers.cube import ACCOUNT, URL, signed_body
 
-ACCOUNT = {"access_code": "P002276", "secret": "test-secret"}
 url = urlsplit(URL)
 
 

@@ -27,8 +27,8 @@ from urllib.parse import unquote, urlsplit
 HERE = Path(__file__).parent
 MACHINES = ("aarch64", "x86_64")
 
-RUN = HERE / "requirements.txt"
-TOOLS = HERE / "tools.txt"
+RUN = HERE / "layer.txt"
+TOOLS = HERE / "layer-build.txt"
 
 # botocore describes 400 services in 25 MB; the functions call these operations. A unit test compares.
 SERVICES = {

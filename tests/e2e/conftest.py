@@ -36,8 +36,7 @@ def guarded_stack() -> Iterator[LocalStack]:
 @pytest.fixture(scope="session")
 def proxied() -> Iterator[Proxied]:
     """Return a stack whose functions talk to DynamoDB through a proxy. Its leases are 2 * (1 + 3) + 10 seconds."""
-    parameters = {"CubeConnectTimeout": "1", "CubeReadTimeout": "3", "QueueMaximumConcurrency": "3"}
-    with AwsProxy() as proxy, LocalStack(parameters, is_limited=False) as stack:
+    with AwsProxy() as proxy, LocalStack(is_limited=False) as stack:
         proxy.upstream = stack.aws.url
-        route(stack, proxy, "DYNAMODB", "SECRETS_MANAGER")
+        route(stack, proxy, "DYNAMODB", "SECRETS_MANAGER", CUBE_CONNECT_TIMEOUT="1", CUBE_READ_TIMEOUT="3")
         yield Proxied(stack, proxy)

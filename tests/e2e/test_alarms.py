@@ -21,9 +21,10 @@ from tests.e2e.aws_proxy import ACCESS_DENIED, INTERNAL_ERROR, AwsProxy, Rule, a
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+TEMPLATE = Path(__file__).parents[2] / "monitoring" / "alarms.yaml"
 
-PARAMETERS = {"MaxAttempts": "2", "SecretMaxAge": "10", "CubeReadTimeout": "2"}
+PARAMETERS = {"MaxAttempts": "2"}
+SETTINGS = {"SECRET_MAX_AGE": "10", "CUBE_READ_TIMEOUT": "2"}
 # All but what takes a gate whose item was changed by hand.
 EVERYTHING = METRICS.keys() - {"GateRepaired"}
 
@@ -48,7 +49,7 @@ def run() -> Iterator[Run]:
     }
     with AwsProxy() as proxy, LocalStack(PARAMETERS) as stack:
         proxy.upstream = stack.aws.url
-        route(stack, proxy, "SECRETS_MANAGER", "EVENTBRIDGE", "SFN")
+        route(stack, proxy, "SECRETS_MANAGER", "EVENTBRIDGE", "SFN", **SETTINGS)
         stack.cube.configure(device_faults={device: fault for fault, device in devices.items()})
         # Used up, refused, invalid, expired, unknown, and sent from the queue, one of them twice
         stack.enqueue(request(deviceId=devices["status:500"]))
@@ -117,7 +118,7 @@ def _watched(alarm: dict[str, Any]) -> list[Metric]:
             frozenset(
                 (
                     dimension["Name"],
-                    STACK_NAME if dimension["Value"] == {"Ref": "AWS::StackName"} else dimension["Value"],
+                    STACK_NAME if dimension["Value"] == {"Ref": "ServiceName"} else dimension["Value"],
                 )
                 for dimension in each["Dimensions"]
             ),

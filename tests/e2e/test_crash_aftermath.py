@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from local.stack import HttpAnswer
 
 # A claim's lease is 2 * (2 + 3) + 10 seconds.
-PARAMETERS = {"CubeConnectTimeout": "2", "CubeReadTimeout": "3", "MaxAttempts": "2"}
+PARAMETERS = {"MaxAttempts": "2"}
+# One at a time, so that the order of a batch is that of its POSTs.
+SETTINGS = {"CUBE_CONNECT_TIMEOUT": "2", "CUBE_READ_TIMEOUT": "3", "QUEUE_SEND_CONCURRENCY": "1"}
 VISIBILITY_TIMEOUT = 21
 
 BATCH = [Message.make(DELIVERIES[n % 2]) for n in range(10)]
@@ -79,7 +81,7 @@ def call_until_settled(stack: LocalStack, message: Message) -> list[HttpAnswer]:
 def found() -> Iterator[Found]:
     with AwsProxy() as proxy, LocalStack(PARAMETERS, is_limited=False) as stack:
         proxy.upstream = stack.aws.url
-        route(stack, proxy, "DYNAMODB")
+        route(stack, proxy, "DYNAMODB", **SETTINGS)
         consumer = OutcomeConsumer(stack)
         set_visibility_timeout(stack, VISIBILITY_TIMEOUT)
         # Given workers that die with a message in the middle of a batch, one that has failed, and calls of the API

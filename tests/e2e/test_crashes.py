@@ -21,6 +21,7 @@ from tests.e2e.verdicts import (
     UNKNOWN_SENT,
     Message,
     Verdict,
+    set_mapping,
     set_visibility_timeout,
     verdicts,
     wait_until_the_queue_is_empty,
@@ -31,12 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # A claim's lease is 2 * (2 + 3) + 10 seconds.
-PARAMETERS = {
-    "CubeConnectTimeout": "2",
-    "CubeReadTimeout": "3",
-    "QueueBatchSize": "1",
-    "QueueMaximumConcurrency": "6",
-}
+SETTINGS = {"CUBE_CONNECT_TIMEOUT": "2", "CUBE_READ_TIMEOUT": "3"}
 VISIBILITY_TIMEOUT = 21
 
 
@@ -61,17 +57,19 @@ def found() -> Iterator[dict[Message, Verdict]]:
         Unconnectable() as nowhere,
         Relay() as relay,
         AwsProxy() as proxy,
-        LocalStack(PARAMETERS, is_limited=False) as stack,
+        LocalStack(is_limited=False) as stack,
     ):
         relay.upstream, proxy.upstream = stack.cube.url, stack.aws.url
         consumer = OutcomeConsumer(stack)
         set_visibility_timeout(stack, VISIBILITY_TIMEOUT)
+        # A worker has one message, and its death is no other's.
+        set_mapping(stack, BatchSize=1, ScalingConfig={"MaximumConcurrency": 6})
         reaper = relay.reaper = Reaper(Workers(stack, stack.outputs["SendFromQueueFunctionName"]))
         for (step, _), message in DOOMED.items():
             reaper.plan(message, step)
         with proxy.applying(*reaper.rules()):
             # Given workers that die while they connect to a provider that does not answer
-            route(stack, proxy, "DYNAMODB", **environment(nowhere.url))
+            route(stack, proxy, "DYNAMODB", **environment(nowhere.url), **SETTINGS)
             for delivery in DELIVERIES:
                 stack.enqueue(DOOMED[Step.CONNECTING, delivery].json)
 

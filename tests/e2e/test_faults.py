@@ -33,14 +33,8 @@ SEED = int(os.environ["CUBE_SMS_SEED"])
 MESSAGES = 500
 
 # A claim's lease is 2 * (1 + 1) + 10 seconds. A message that fails four times waits for at most 2 + 4 + 8.
-PARAMETERS = {
-    "CubeConnectTimeout": "1",
-    "CubeReadTimeout": "1",
-    "QueueMaximumConcurrency": "5",
-    "QueueSendConcurrency": "2",
-    "SecretMaxAge": "10",
-    "MaxAttempts": "4",
-}
+PARAMETERS = {"MaxAttempts": "4"}
+SETTINGS = {"CUBE_CONNECT_TIMEOUT": "1", "CUBE_READ_TIMEOUT": "1", "SECRET_MAX_AGE": "10"}
 
 # More than a quarter of all POSTs. The answer that is late comes after the read timeout.
 PROVIDER_FAULTS = {
@@ -94,7 +88,7 @@ class Found(NamedTuple):
 def found() -> Iterator[Found]:
     with AwsProxy() as proxy, LocalStack(PARAMETERS, is_limited=False, seed=SEED) as stack:
         proxy.upstream = stack.aws.url
-        route(stack, proxy, "DYNAMODB", "SECRETS_MANAGER")
+        route(stack, proxy, "DYNAMODB", "SECRETS_MANAGER", **SETTINGS)
         consumer = OutcomeConsumer(stack)
         # Given a provider and an AWS that fail at random
         aws_faults = [

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from local.stack import ACCESS_CODE, SECRET, STACK_NAME, LocalStack, wait_until
+from tests.e2e.aws_proxy import change_environment
 from tests.e2e.scripts import run_script
 from tests.e2e.test_dead_letters import dlq, record_state
 from tests.e2e.test_permissions import NEEDED, NOT_ENFORCED, Permission, actions, statements, wait_for_an_error, without
@@ -23,13 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # A claim's lease is 2 * (1 + 1) + 10 seconds, and a worker's message comes back after that.
-PARAMETERS = {
-    "QueueType": "fifo",
-    "CubeConnectTimeout": "1",
-    "CubeReadTimeout": "1",
-    "QueueSendConcurrency": "2",
-    "MaxAttempts": "20",
-}
+PARAMETERS = {"QueueType": "fifo", "MaxAttempts": "20"}
+SETTINGS = {"CUBE_CONNECT_TIMEOUT": "1", "CUBE_READ_TIMEOUT": "1", "QUEUE_SEND_CONCURRENCY": "2"}
 VISIBILITY_TIMEOUT = 16
 
 # A quarter of all POSTs. The answer that is late comes after the read timeout.
@@ -49,6 +45,7 @@ RULE = "events"
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LocalStack]:
     with LocalStack(PARAMETERS, is_limited=False, seed=int(os.environ["CUBE_SMS_SEED"])) as stack:
+        change_environment(stack, **SETTINGS)
         set_visibility_timeout(stack, VISIBILITY_TIMEOUT)
         yield stack
 

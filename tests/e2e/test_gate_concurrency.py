@@ -13,12 +13,12 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from benchmarks.gate_model import busiest_window
 from cube_sms.pacing.errors import GateClosedError, NotNowError
 from cube_sms.pacing.gate import Gate
 from cube_sms.pacing.lanes import WINDOW
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.provider.base import CubeAnswer
+from local.gate_model import busiest_window
 from local.ministack import REGION, MiniStack
 from tests.e2e.processes import CONTEXT
 from tests.integration.days import avoid_midnight

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import subprocess
 import sys
+import tomllib
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from OpenSSL import crypto
+from packaging.version import Version
 
-BUILD = Path(__file__).parents[2] / ".aws-sam" / "build"
+PROJECT = Path(__file__).parents[2]
+BUILD = PROJECT / ".aws-sam" / "build"
 LAYERS = [BUILD / "CubeLayer" / "python", BUILD / "DependenciesLayer" / "python"]
 
 
@@ -22,6 +26,20 @@ def test_every_native_module_is_there_for_both_architectures() -> None:
     for suffix in ("cpython-313-aarch64-linux-gnu.so", "cpython-313-x86_64-linux-gnu.so"):
         assert [name for name in native if name.endswith(suffix)]
     assert len({name.partition(".")[0] for name in native}) * 2 == len(native)
+
+
+def test_packages_are_those_of_the_tests_and_held_back_by_nobody() -> None:
+    # Given the packages in the built layer, and the versions of all that is locked
+    packages = list(importlib.metadata.distributions(path=[str(LAYERS[1])]))
+    locked = tomllib.loads((PROJECT / "uv.lock").read_text("utf-8"))["package"]
+
+    assert len(packages) > 5
+    for package in packages:
+        # Then the tests import each in the same version
+        assert package.version == importlib.metadata.version(package.name), package.name
+        # And no other environment has a newer one: the SAM CLI and checkov hold back what they need themselves
+        versions = [Version(other["version"]) for other in locked if other["name"] == package.name.replace("_", "-")]
+        assert Version(package.version) == max(versions), package.name
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.parent.name)

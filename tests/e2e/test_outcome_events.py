@@ -200,8 +200,7 @@ class Stormy(NamedTuple):
 
 @pytest.fixture(scope="module")
 def stormy() -> Iterator[Stormy]:
-    parameters = {"MaxAttempts": "1", "QueueSendConcurrency": "4"}
-    with EventsProxy() as proxy, LocalStack(parameters, is_limited=False, seed=SEED) as stack:
+    with EventsProxy() as proxy, LocalStack({"MaxAttempts": "1"}, is_limited=False, seed=SEED) as stack:
         proxy.upstream = stack.aws.url
         route(stack, proxy, "EVENTBRIDGE", "SFN")
         with StreamPoller(stack) as poller:

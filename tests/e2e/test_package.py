@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -50,32 +52,65 @@ def uploaded(stack: LocalStack, url: str) -> bytes:
     return content
 
 
+CODE = ("CodeUri", "ContentUri", "DefinitionUri")
+STACK = "AWS::CloudFormation::Stack"
+
+
 def properties(template: dict[str, Any]) -> dict[str, Any]:
-    """Return what the resources of a template are made of, without what SAM notes beside it."""
-    return {name: resource["Properties"] for name, resource in template["Resources"].items()}
+    """Return what the resources of a template are made of, without their code and what SAM notes beside it."""
+    return {
+        name: {key: value for key, value in resource["Properties"].items() if key not in CODE}
+        for name, resource in template["Resources"].items()
+    }
+
+
+def code(template: dict[str, Any]) -> dict[str, str]:
+    """Return where the code of each resource is that has some."""
+    found = {
+        name: resource["Properties"][key]
+        for name, resource in template["Resources"].items()
+        for key in CODE
+        if key in resource["Properties"]
+    }
+    return {name: url if isinstance(url, str) else f"s3://{url['Bucket']}/{url['Key']}" for name, url in found.items()}
 
 
 def test_everything_a_release_needs_is_uploaded(stack: LocalStack, tmp_path: Path) -> None:
-    # When the build is packaged
-    packaged = package(stack, tmp_path / "packaged.yaml")
+    # When the build is packaged, with every template that it nests
+    templates = [("template.yaml", BUILD, package(stack, tmp_path / "packaged.yaml"))]
+    for path, build, packaged in templates:
+        source = yaml_parse((ROOT / path).read_text("utf-8"))
+        for name, resource in source["Resources"].items():
+            if resource["Type"] == STACK:
+                key = packaged["Resources"][name]["Properties"]["TemplateURL"].rpartition("/")[2]
+                text = uploaded(stack, f"s3://{BUCKET}/{key}").decode()
+                # CloudFormation takes no aliases of YAML
+                assert not re.search(r"^\s*[\w-]+: [&*]\w", text, re.MULTILINE)
+                nested = yaml_parse(text)
+                templates.append((resource["Properties"]["TemplateURL"], build / name, nested))
+                if "Transform" not in nested:
+                    assert properties(nested) == properties(yaml_parse((ROOT / templates[-1][0]).read_text("utf-8")))
+    assert [path for path, *_ in templates] == [
+        "template.yaml",
+        "schemas/registry.yaml",
+        "campaigns.yaml",
+        "monitoring/alarms.yaml",
+        "monitoring/dashboard.yaml",
+    ]
 
     # Then the code of every function and layer is there, as it was built
-    code = {
-        name: resource["Properties"].get("CodeUri") or resource["Properties"]["ContentUri"]
-        for name, resource in packaged["Resources"].items()
-        if resource["Type"] in ("AWS::Serverless::Function", "AWS::Serverless::LayerVersion")
-    }
-    source = yaml_parse((ROOT / "template.yaml").read_text("utf-8"))["Resources"]
-    functions = {name for name, resource in source.items() if resource["Type"] == "AWS::Serverless::Function"}
-    assert {name for name in code if name.endswith("Function")} == functions
-    for name, url in code.items():
-        with zipfile.ZipFile(io.BytesIO(uploaded(stack, url))) as archive:
-            files = {member.filename for member in archive.infolist() if not member.is_dir()}
-        built = {path.relative_to(BUILD / name).as_posix() for path in (BUILD / name).rglob("*") if path.is_file()}
-        assert files == built, name
-
-    # And so are the nested templates
-    for name, path in (("Dashboard", "monitoring/dashboard.yaml"), ("EventSchemas", "schemas/registry.yaml")):
-        key = packaged["Resources"][name]["Properties"]["TemplateURL"].rpartition("/")[2]
-        nested = yaml_parse(uploaded(stack, f"s3://{BUCKET}/{key}").decode())
-        assert properties(nested) == properties(yaml_parse((ROOT / path).read_text("utf-8")))
+    uploads = 0
+    for path, build, packaged in templates:
+        urls = code(packaged)
+        assert urls.keys() == code(yaml_parse((ROOT / path).read_text("utf-8"))).keys()
+        for name, url in urls.items():
+            uploads += 1
+            content = uploaded(stack, url)
+            if "Machine" in name:
+                assert json.loads(content)["StartAt"]
+                continue
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                files = {member.filename for member in archive.infolist() if not member.is_dir()}
+            built = {path.relative_to(build / name).as_posix() for path in (build / name).rglob("*") if path.is_file()}
+            assert files == built, name
+    assert uploads == 9

@@ -27,18 +27,22 @@ if TYPE_CHECKING:
 LOCAL_MD = Path(__file__).parents[2] / "docs" / "local.md"
 
 ROLES = ("SendFromQueueRole", "SendFromApiRole", "ShowMessageRole", "PublishOutcomesRole")
+# What all of them may, beside their own.
+SHARED = "FunctionPolicy"
 
 # How long the queue hides a message here whose worker could not say when to try again; six minutes as deployed.
 VISIBILITY_TIMEOUT = 3
 
 
 class Permission(NamedTuple):
-    """An action that a statement of a role allows."""
+    """An action that a statement of a role allows, or of the policy that all share."""
 
     role: str
     sid: str
     action: str
 
+
+NOTHING_IS_ALLOWED = {"Effect": "Deny", "Action": "*", "Resource": "arn:aws:s3:::none"}
 
 # Statements about more than the stack has: X-Ray and ListStreams know no resources, and workflows are anybody's.
 BEYOND_THE_STACK = {"WriteTraces", "ListStreams", "AnswerTasks"}
@@ -51,11 +55,7 @@ NOT_ENFORCED = {
         for role in ROLES
         for action in ("CreateLogStream", "PutLogEvents")
     ),
-    *(
-        Permission(role, "WriteTraces", f"xray:{action}")
-        for role in ROLES
-        for action in ("PutTraceSegments", "PutTelemetryRecords")
-    ),
+    *(Permission(SHARED, "WriteTraces", f"xray:{action}") for action in ("PutTraceSegments", "PutTelemetryRecords")),
     *(
         Permission("SendFromQueueRole", "ConsumeSendQueue", f"sqs:{action}")
         for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
@@ -78,12 +78,18 @@ def stack(guarded_stack: LocalStack) -> Iterator[LocalStack]:
     change_environment(guarded_stack, RESTARTED_AFTER=__name__)
 
 
-def statements(stack: LocalStack, role: str) -> list[dict[str, Any]]:
-    """Return the statements of a role as deployed, in the one policy it has."""
-    iam, name = stack.aws.client("iam"), stack.physical_id(role)
+def statements(stack: LocalStack, owner: str) -> list[dict[str, Any]]:
+    """Return the statements as deployed: of a role, in the one policy of its own, or of the one that all share."""
+    iam, name = stack.aws.client("iam"), stack.physical_id(owner)
+    found: list[dict[str, Any]]
+    if owner == SHARED:
+        version = iam.get_policy(PolicyArn=name)["Policy"]["DefaultVersionId"]
+        found = iam.get_policy_version(PolicyArn=name, VersionId=version)["PolicyVersion"]["Document"]["Statement"]
+        return found
     (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
-    assert iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] == []
-    found: list[dict[str, Any]] = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]["Statement"]
+    (attached,) = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+    assert attached["PolicyArn"] == stack.physical_id(SHARED)
+    found = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]["Statement"]
     return found
 
 
@@ -109,10 +115,16 @@ def without(stack: LocalStack, *permissions: Permission) -> Iterator[None]:
             put_statements(stack, role, found)
 
 
-def put_statements(stack: LocalStack, role: str, kept: list[dict[str, Any]]) -> None:
-    iam, name = stack.aws.client("iam"), stack.physical_id(role)
+def put_statements(stack: LocalStack, owner: str, kept: list[dict[str, Any]]) -> None:
+    iam, name = stack.aws.client("iam"), stack.physical_id(owner)
+    # IAM takes no policy that says nothing.
+    document = json.dumps({"Version": "2012-10-17", "Statement": kept or [NOTHING_IS_ALLOWED]})
+    if owner == SHARED:
+        former = iam.get_policy(PolicyArn=name)["Policy"]["DefaultVersionId"]
+        iam.create_policy_version(PolicyArn=name, PolicyDocument=document, SetAsDefault=True)
+        iam.delete_policy_version(PolicyArn=name, VersionId=former)
+        return
     (policy,) = iam.list_role_policies(RoleName=name)["PolicyNames"]
-    document = json.dumps({"Version": "2012-10-17", "Statement": kept})
     iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=document)
 
 
@@ -298,7 +310,7 @@ def test_without_this_permission(stack: LocalStack, permission: Permission) -> N
 def test_every_permission_is_needed_or_not_enforced_here(stack: LocalStack) -> None:
     deployed = {
         Permission(role, statement["Sid"], action)
-        for role in ROLES
+        for role in (*ROLES, SHARED)
         for statement in statements(stack, role)
         for action in actions(statement)
     }

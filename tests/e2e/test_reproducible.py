@@ -11,8 +11,9 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 BUILD = PROJECT / ".aws-sam" / "build"
-# Not the Python that `make build` uses, though of the same release.
-PYTHON = PROJECT / ".venv-sam" / "bin" / "python3.13"
+# Not the Python and the pip that `make build` uses, though a Python of the same release.
+PYTHON = PROJECT / ".venv-uv" / "bin" / "python3.13"
+SAM_PYTHON = PROJECT / ".venv-sam" / "bin" / "python3.13"
 
 
 def build(layer: str, source: Path, target: Path) -> None:
@@ -41,15 +42,15 @@ def tree(root: Path) -> dict[str, tuple[int, bytes]]:
 def checksum_of_upload(layer: Path) -> str:
     """Return what `sam package` calls a folder when it uploads it: another name is another version of the layer."""
     code = "import sys; from samcli.lib.utils.hash import dir_checksum; print(dir_checksum(sys.argv[1]))"
-    return subprocess.run([PYTHON, "-c", code, str(layer)], capture_output=True, text=True, check=True).stdout
+    return subprocess.run([SAM_PYTHON, "-c", code, str(layer)], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(("layer", "source"), [("CubeLayer", "cube"), ("DependenciesLayer", "dependencies")])
 def test_layer_is_the_same_whoever_builds_it(layer: str, source: str, tmp_path: Path) -> None:
     # Given the layer that `make build` made
 
-    # When it is built again: later, in another folder, with another installation of Python and another seed of its
-    # hashes, by a user whose files are private
+    # When it is built again: later, in another folder, with another installation of Python and of pip and
+    # another seed of hashes, by a user whose files are private
     again = tmp_path / layer
     build(layer, PROJECT / "layers" / source, again)
 

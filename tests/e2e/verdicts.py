@@ -205,3 +205,11 @@ def set_visibility_timeout(stack: LocalStack, seconds: int) -> None:
     stack.sqs.set_queue_attributes(
         QueueUrl=stack.outputs["SendQueueUrl"], Attributes={"VisibilityTimeout": str(seconds)}
     )
+
+
+def set_mapping(stack: LocalStack, **properties: Any) -> None:
+    """Change how the queue function is given its messages."""
+    functions = stack.aws.client("lambda")
+    name = stack.outputs["SendFromQueueFunctionName"]
+    (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=mapping["UUID"], **properties)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from benchmarks.gate_model import busiest_window
 from cube_sms.delivery.states import State
 from cube_sms.platform.tls import default_ssl_context
+from local.gate_model import busiest_window
 from tests.integration.deployment import LEASE
 from tests.integration.wire import Wire, answer, self_signed
 from tests.integration.worker import Worker

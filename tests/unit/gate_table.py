@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.gate_model import OneItemTable
 from cube_sms.pacing.gate import Gate
 from cube_sms.pacing.gate_item import GATE_KEY
 from cube_sms.provider.base import (
@@ -15,6 +14,7 @@ from cube_sms.provider.base import (
     CubeThrottled,
     CubeUnavailable,
 )
+from local.gate_model import OneItemTable
 from tests.support import START
 from tests.unit.records_table import TABLE
 

@@ -95,6 +95,12 @@ def test_long_module_has_a_reason(path: Path) -> None:
     assert is_long == (name(path) in LONGER)
 
 
+@pytest.mark.parametrize(("folder", "other"), [("tests", "benchmarks"), ("benchmarks", "tests"), ("local", "tests")])
+def test_folder_does_without_another(folder: str, other: str) -> None:
+    roots = {module.partition(".")[0] for path in (ROOT / folder).rglob("*.py") for module in imports(path)}
+    assert other not in roots
+
+
 @each_handler
 def test_handler_is_wiring(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 100

@@ -90,3 +90,12 @@ def test_steps_of_the_first_deployment_are_numbered_and_say_what_is_expected() -
     assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
     assert all(len(re.split(r" \| ", row)) == 3 for _, row in rows)
     assert len(rows) >= 30
+
+
+def test_each_part_of_a_message_that_is_explained_is_there() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    explained = page.partition("What each does for a message")[2].partition("<!--")[0]
+    modules = re.findall(r"^\| `(.+?)` \|", explained, re.MULTILINE)
+    folders = (ROOT / "layers" / "cube", ROOT / "functions" / "send_from_queue")
+    assert modules
+    assert [module for module in modules if not any((folder / module).is_file() for folder in folders)] == []

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.gate_model import ModelWorker, OneItemTable, Queue, World, busiest_window
 from cube_sms.pacing.errors import GateClosedError, NotNowError
 from cube_sms.pacing.lanes import WINDOW
+from local.gate_model import ModelWorker, OneItemTable, Queue, World, busiest_window
 from tests.support import Clock
 from tests.unit.gate_table import accepted, gate, item_of, post, take, throttled
 
 if TYPE_CHECKING:
-    from benchmarks.gate_model import Pause
+    from local.gate_model import Pause
 
 # What no gate writes.
 SPOILED: list[tuple[str, dict[str, Any]]] = [

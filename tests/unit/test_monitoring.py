@@ -16,18 +16,40 @@ import botocore.session
 import pytest
 
 from local.cloudwatch import Line, Metric, Query, calculate, emitted, lines, metric, statistic
-from tests.cloudformation import written
+from tests.cloudformation import application, stacks, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = written("template.yaml")
-RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
-DASHBOARD = written("monitoring/dashboard.yaml")
+TEMPLATES = application(written)
+TEMPLATE = TEMPLATES["template.yaml"]
+DASHBOARD = TEMPLATES["monitoring/dashboard.yaml"]
+RESOURCES: dict[str, dict[str, Any]] = {
+    name: resource for template in TEMPLATES.values() for name, resource in template["Resources"].items()
+}
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
 
-ALARMS = {name: each["Properties"] for name, each in RESOURCES.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+
+def _given(node: Any, passed: dict[str, Any]) -> Any:
+    """Return a part of a nested template in the words of the one around it."""
+    if isinstance(node, list):
+        return [_given(item, passed) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if node.keys() == {"Ref"}:
+        return passed.get(node["Ref"], node)
+    return {key: _given(item, passed) for key, item in node.items()}
+
+
+# What each nested template is given, by the name of its parameter.
+PASSED = {stack["TemplateURL"]: stack["Parameters"] for stack in stacks(TEMPLATE).values()}
+ALARMS = {
+    name: _given(each["Properties"], PASSED[path])
+    for path, template in TEMPLATES.items()
+    for name, each in template["Resources"].items()
+    if each["Type"] == "AWS::CloudWatch::Alarm"
+}
 FAILURES = ("rejected", "failed", "expired", "unknown")
 
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
@@ -112,7 +134,7 @@ def test_alarm_says_what_no_data_means_whom_to_tell_and_where_to_read_on(name: s
     assert alarm["TreatMissingData"] in ("notBreaching", "ignore")
     assert alarm["AlarmActions"] == alarm["OKActions"]
     assert alarm["AlarmActions"]["Fn::If"] == ["AlarmsNotify", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]
-    assert re.fullmatch(r"\$\{AWS::StackName\}-[a-z-]+", alarm["AlarmName"]["Fn::Sub"])
+    assert re.fullmatch(r"\$\{ServiceName\}-[a-z-]+", alarm["AlarmName"]["Fn::Sub"])
     # And the runbook says what it means, how to look, what to do, with something to copy
     page = section(anchor_of(alarm))
     assert [word for word in ("**Means:**", "**Look:**", "**Do", "```bash") if word not in page] == []
@@ -134,7 +156,7 @@ def test_alarm_on_a_metric_of_aws_watches_one_there_is(name: str) -> None:
 
 
 def test_dashboard_shows_metrics_of_aws_that_there_are() -> None:
-    parameters = RESOURCES["Dashboard"]["Properties"]["Parameters"]
+    parameters = PASSED["monitoring/dashboard.yaml"]
     assert parameters.keys() == DASHBOARD["Parameters"].keys()
     shown = [line.metric for widget in widgets() if widget["type"] == "metric" for line in lines(widget)]
     for each in filter(None, shown):
@@ -189,7 +211,8 @@ def test_runbook_asks_for_outputs_and_parameters_that_the_stack_has() -> None:
     }
     others |= {"ConnectTimeoutError", "EndpointConnectionError"}
     assert named - others <= TEMPLATE["Parameters"].keys()
-    groups = [each["Properties"]["LogGroupName"]["Fn::Sub"] for each in RESOURCES.values() if "Logs" in each["Type"]]
+    resources = TEMPLATE["Resources"].values()
+    groups = [each["Properties"]["LogGroupName"]["Fn::Sub"] for each in resources if "Logs" in each["Type"]]
     for function in ("send-from-queue", "send-from-api", "publish-outcomes"):
         assert f"/aws/lambda/${{AWS::StackName}}-{function}" in groups
 
@@ -247,10 +270,15 @@ def test_failure_ratio_is_the_percentage_of_messages_that_were_not_sent(
     assert [id_ for id_, query in queries.items() if query.get("ReturnData", True)] == ["ratio"]
 
 
-def test_a_template_of_its_own_keeps_the_dashboard_out_of_the_application() -> None:
-    assert RESOURCES["Dashboard"]["Type"] == "AWS::CloudFormation::Stack"
-    assert (ROOT / RESOURCES["Dashboard"]["Properties"]["TemplateURL"]).exists()
-    assert not [name for name, each in RESOURCES.items() if each["Type"] == "AWS::CloudWatch::Dashboard"]
+def test_templates_of_their_own_keep_alarms_and_dashboard_out_of_the_application() -> None:
+    kinds = {each["Type"] for each in TEMPLATE["Resources"].values()}
+    assert kinds & {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard"} == set()
+
+
+def test_all_that_is_nested_is_named_after_the_application() -> None:
+    names = {path: passed["ServiceName"] for path, passed in PASSED.items() if "ServiceName" in passed}
+    assert names.keys() == {"monitoring/alarms.yaml", "monitoring/dashboard.yaml", "campaigns.yaml"}
+    assert [name for name in names.values() if name != {"Ref": "AWS::StackName"}] == []
 
 
 class TestCloudWatch:

@@ -10,12 +10,12 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from benchmarks.gate_model import OneItemTable
 from cube_sms.pacing.errors import GateClosedError, NoSlotError, NotNowError
 from cube_sms.pacing.gate import FIRST_READY_SECONDS
 from cube_sms.pacing.gate_item import FIRST_WRITE_SECONDS, GATE_KEY, REMEMBERED_SECONDS
 from cube_sms.pacing.lanes import HANDOVER, MIN_SLACK, WINDOW
 from cube_sms.platform.errors import RecordsUnavailableError
+from local.gate_model import OneItemTable
 from tests.unit.gate_table import DAY, NEXT_DAY, accepted, gate, item_of, nothing, post, take
 from tests.unit.records_table import TABLE, answer_lost
 

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.gate_model import DAY, NOON, ModelWorker, OneItemTable, Queue, World, busiest_window
 from cube_sms.pacing.lanes import HANDOVER, UNSEEN_SECONDS, WINDOW
+from local.gate_model import DAY, NOON, ModelWorker, OneItemTable, Queue, World, busiest_window
 
 if TYPE_CHECKING:
-    from benchmarks.gate_model import Pause
+    from local.gate_model import Pause
 
 MIDNIGHT = 20_001 * DAY
 

@@ -49,5 +49,5 @@ def test_each_member_of_a_list_is_looked_at() -> None:
 
 def test_every_fault_is_told_and_then_the_rules() -> None:
     assert len(refusals(TEMPLATE, {"Campaigns": "maybe", "CubeDailyQuota": "many"})) == 2
-    (sentence,) = refusals(TEMPLATE, {"QueueMaximumConcurrency": "9"})
-    assert sentence.startswith("Too many connections to Cube")
+    (sentence,) = refusals(TEMPLATE, {"VpcSubnetIds": "subnet-0a1b2c3d"})
+    assert sentence.startswith("VpcSubnetIds and VpcSecurityGroupIds go together")

@@ -6,7 +6,7 @@ import re
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -16,7 +16,10 @@ from botocore.stub import Stubber
 from cube_sms import __version__
 from local.transform import transform
 from scripts.change_set import execute
-from tests.cloudformation import dangling, resolve, written
+from tests.cloudformation import application, dangling, known, resolve, stacks, written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 SAMCONFIG: dict[str, Any] = tomllib.loads((ROOT / "samconfig.toml").read_text("utf-8"))
@@ -36,6 +39,8 @@ NOT_VERSIONED = {
     "VersionDescription",
 }
 
+STATE_MACHINE = "AWS::Serverless::StateMachine"
+
 # What makes a queue another one, with another URL, wherever a function refers to it.
 QUEUE_IS_REPLACED_FOR = "FifoQueue"
 
@@ -44,6 +49,17 @@ QUEUE_IS_REPLACED_FOR = "FifoQueue"
 def _region(monkeypatch: pytest.MonkeyPatch) -> None:
     # The transform asks botocore for the region it is for.
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+
+def template(name: str = "template.yaml") -> dict[str, Any]:
+    parsed: dict[str, Any] = written(name)
+    return parsed
+
+
+def of_all(kind: str) -> list[tuple[str, str]]:
+    """Return the resources of a type, each with the name of its template."""
+    found = {path: of_type(source["Resources"], kind) for path, source in application(template).items()}
+    return [(path, name) for path, names in found.items() for name in names]
 
 
 def transformed(source: dict[str, Any], **parameters: str) -> dict[str, Any]:
@@ -56,36 +72,58 @@ def of_type(resources: dict[str, Any], kind: str) -> dict[str, Any]:
     return {name: resource for name, resource in resources.items() if resource["Type"] == kind}
 
 
-def parameters_in(node: Any, source: dict[str, Any]) -> set[str]:
-    """Return the parameters whose values go into a part of a template, those of its conditions too."""
+def parameters_in(node: Any, source: dict[str, Any], passed: Mapping[str, set[str]] | None = None) -> set[str]:
+    """Return the parameters whose values go into a part of a template, those of its conditions too.
+
+    Of a nested template they are those of the one around it: `passed` has them, by the nested template's own.
+    """
+
     found: set[str] = set()
     if isinstance(node, list):
-        return found.union(*(parameters_in(item, source) for item in node))
+        return found.union(*(parameters_in(item, source, passed) for item in node))
     if not isinstance(node, dict):
         return found
     for key, value in node.items():
-        if key == "Ref" and value in source["Parameters"]:
-            found.add(value)
-        elif key == "Ref" and source["Resources"].get(value, {}).get("Type") == "AWS::SQS::Queue":
-            found |= parameters_in(source["Resources"][value]["Properties"].get(QUEUE_IS_REPLACED_FOR), source)
-        elif key == "Ref" and source["Resources"].get(value, {}).get("Type") == "AWS::Serverless::LayerVersion":
-            found |= parameters_in(source["Resources"][value]["Properties"], source)
+        if key == "Ref":
+            found |= parameters_of(value, source, passed)
         elif key == "Fn::Sub":
             text, variables = (value, {}) if isinstance(value, str) else value
-            found |= set(re.findall(r"\$\{(\w+)\}", text)) & source["Parameters"].keys()
-            found |= parameters_in(variables, source)
+            names = set(re.findall(r"\$\{(\w+)\}", text)) & source["Parameters"].keys()
+            found = found.union(*(parameters_of(name, source, passed) for name in names))
+            found |= parameters_in(variables, source, passed)
         else:
             if key == "Fn::If":
-                found |= parameters_in(source["Conditions"][value[0]], source)
-            found |= parameters_in(value, source)
+                found |= parameters_in(source["Conditions"][value[0]], source, passed)
+            found |= parameters_in(value, source, passed)
     return found
+
+
+def parameters_of(name: str, source: dict[str, Any], passed: Mapping[str, set[str]] | None) -> set[str]:
+    """Return the parameters that make another thing of a parameter or a resource."""
+    if name in source["Parameters"]:
+        return {name} if passed is None else passed[name]
+    resource = source["Resources"].get(name, {"Type": "a pseudo parameter"})
+    if resource["Type"] == "AWS::SQS::Queue":
+        return parameters_in(resource["Properties"].get(QUEUE_IS_REPLACED_FOR), source, passed)
+    if resource["Type"] == "AWS::Serverless::LayerVersion":
+        return parameters_in(resource["Properties"], source, passed)
+    return set()
+
+
+def passed_to(path: str) -> dict[str, set[str]] | None:
+    """Return of each parameter of a nested template what parameters of the one around it go into it."""
+    whole = template()
+    for stack in stacks(whole).values():
+        if stack["TemplateURL"] == path:
+            return {name: parameters_in(value, whole) for name, value in stack["Parameters"].items()}
+    return None
 
 
 @pytest.mark.parametrize("environment", ["uat", "prod"])
 def test_an_environment_sets_parameters_that_the_template_has(environment: str) -> None:
     # Given an environment of samconfig.toml, and the template's parameters
     settings = SAMCONFIG[environment]["deploy"]["parameters"]
-    declared = written("template.yaml")["Parameters"]
+    declared = template()["Parameters"]
 
     # When its parameters are read
     overrides = dict(override.split("=", 1) for override in settings["parameter_overrides"])
@@ -110,7 +148,9 @@ def test_environments_are_stacks_of_their_own_and_prod_asks_first() -> None:
     # Then no two share a stack, an unchanged stack is no failure, and prod changes after a question
     assert len(set(names.values())) == len(names)
     assert all(deploy["fail_on_empty_changeset"] is False for deploy in deploys.values())
-    assert all(deploy["resolve_s3"] and deploy["capabilities"] == "CAPABILITY_IAM" for deploy in deploys.values())
+    # Templates that are nested are transformed as well
+    capabilities = "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND"
+    assert all(deploy["resolve_s3"] and deploy["capabilities"] == capabilities for deploy in deploys.values())
     assert deploys["prod"]["confirm_changeset"] is True
     assert all(f"environment={name}" in deploys[name]["tags"] for name in ("uat", "prod"))
 
@@ -188,13 +228,25 @@ def test_a_release_that_is_rolled_back_leaves_no_version_behind() -> None:
         aws.assert_no_pending_responses()
 
 
+def test_what_a_build_names_outside_of_it_is_packed() -> None:
+    # Given what a release is packed of, and the definitions that `sam build` leaves where they are
+    (pack,) = [step["run"] for _, step in STEPS if step.get("name") == "Pack"]
+    templates = application(template).values()
+    machines = [machine for each in templates for machine in of_type(each["Resources"], STATE_MACHINE).values()]
+    definitions = [machine["Properties"]["DefinitionUri"] for machine in machines]
+
+    # Then each is in it
+    assert definitions
+    assert {definition.partition("/")[0] for definition in definitions} <= set(pack.split())
+
+
 def test_the_version_is_the_codes() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == __version__
 
 
 def test_everything_calls_the_alias() -> None:
-    # Given what SAM makes of the template
-    resources = transformed(written("template.yaml"))
+    # Given what SAM makes of the templates
+    resources, campaigns = transformed(template()), transformed(template("campaigns.yaml"))
     functions, aliases = of_type(resources, "AWS::Lambda::Function"), of_type(resources, "AWS::Lambda::Alias")
 
     # Then each function has one, and queue, stream and API know no other name
@@ -207,62 +259,95 @@ def test_everything_calls_the_alias() -> None:
     called = re.findall(r"functions/\$\{([^}]+)\}/invocations", str(resources["Api"]))
     assert set(called) <= aliases.keys()
     assert len(called) == 2
+    # And neither does the state machine
+    (machine,) = of_type(campaigns, "AWS::StepFunctions::StateMachine").values()
+    invoked = [value for name, value in machine["Properties"]["DefinitionSubstitutions"].items() if "Function" in name]
+    assert {each["Ref"] for each in invoked} == of_type(campaigns, "AWS::Lambda::Alias").keys()
 
 
 def test_a_change_in_a_layer_is_a_new_version() -> None:
     # Given the template, and one with other code in a layer
-    changed = written("template.yaml")
+    changed = template()
     changed["Resources"]["CubeLayer"]["Properties"]["ContentUri"] = "s3://bucket/other"
 
     # When SAM transforms both
-    before, after = transformed(written("template.yaml")), transformed(changed)
+    before, after = transformed(template()), transformed(changed)
 
     # Then every function has a version of its own
     versions = of_type(before, "AWS::Lambda::Version").keys(), of_type(after, "AWS::Lambda::Version").keys()
-    functions = of_type(written("template.yaml")["Resources"], "AWS::Serverless::Function")
+    functions = of_type(template()["Resources"], "AWS::Serverless::Function")
     assert [len(names) for names in versions] == [len(functions)] * 2
     assert not versions[0] & versions[1]
 
 
-def test_a_parameter_of_a_function_is_in_the_description_of_its_version() -> None:
-    # Given the functions, with what they have in common
-    source = written("template.yaml")
-    for name, function in of_type(source["Resources"], "AWS::Serverless::Function").items():
-        common, own = source["Globals"]["Function"], function["Properties"]
-        properties = {**common, **own, "Environment": [common["Environment"], own.get("Environment")]}
+@pytest.mark.parametrize("layer", ["CubeLayer", "DependenciesLayer"])
+def test_a_change_in_a_layer_is_a_new_version_in_a_nested_template(layer: str) -> None:
+    # Given versions that SAM makes where it does not see what is in a layer
+    campaigns = template("campaigns.yaml")
+    arn = "arn:aws:lambda:eu-central-1:123456789012:layer:x:{}"
+    numbers = {name: arn.format(1) for name in ("CubeLayer", "DependenciesLayer")}
 
-        # When the parameters are gathered that a version is made of
-        versioned = {key: value for key, value in properties.items() if key not in NOT_VERSIONED}
-        used = parameters_in(versioned, source)
+    # When a layer has another number
+    descriptions = [
+        [
+            function["Properties"]["VersionDescription"]
+            for function in of_type(resolve(campaigns, parameters)["Resources"], "AWS::Serverless::Function").values()
+        ]
+        for parameters in (numbers, numbers | {layer: arn.format(2)})
+    ]
 
-        # Then the description of the version has each, and so changes with it, and has no other
-        assert parameters_in(properties["VersionDescription"], source) == used, name
-        assert used, name
+    # Then so has the description, at which CloudFormation makes another one
+    assert len(descriptions[0]) == 2
+    assert all(before != after for before, after in zip(*descriptions, strict=True))
 
 
-@pytest.mark.parametrize("function", of_type(written("template.yaml")["Resources"], "AWS::Serverless::Function"))
-def test_the_description_of_a_version_is_short_enough_whatever_is_chosen(function: str) -> None:
+@pytest.mark.parametrize(("path", "name"), of_all("AWS::Serverless::Function"))
+def test_a_parameter_of_a_function_is_in_the_description_of_its_version(path: str, name: str) -> None:
+    # Given a function, with what it has in common with others
+    source, passed = template(path), passed_to(path)
+    common, own = source["Globals"]["Function"], source["Resources"][name]["Properties"]
+    properties = {**common, **own, "Environment": [common["Environment"], own.get("Environment")]}
+
+    # When the parameters are gathered that a version is made of
+    versioned = {key: value for key, value in properties.items() if key not in NOT_VERSIONED}
+    used = parameters_in(versioned, source, passed)
+
+    # Then the description of the version has each, and so changes with it, and has no other
+    assert parameters_in(properties["VersionDescription"], source, passed) == used
+    assert used
+
+
+@pytest.mark.parametrize(("path", "name"), of_all("AWS::Serverless::Function"))
+def test_the_description_of_a_version_is_short_enough_whatever_is_chosen(path: str, name: str) -> None:
     # Given the longest value that each parameter takes, and the choices that a description tells
-    source = written("template.yaml")
-    widest = {name: "x" * longest(declared) for name, declared in source["Parameters"].items()}
+    whole = template()
+    widest = {parameter: "x" * longest(declared) for parameter, declared in whole["Parameters"].items()}
     widest |= {
         "VpcSubnetIds": ",".join(["subnet-0123456789abcdef0"] * 3),
         "VpcSecurityGroupIds": ",".join(["sg-0123456789abcdef0"] * 2),
-        "QueueType": "fifo",
+        "CubeMaxConnections": "32",
+        "QueueType": "standard",
+        "Campaigns": "true",
         "ApiSnapStart": "PublishedVersions",
         "DeploymentType": "AllAtOnce",
     }
-    assert all(len(value) == longest(source["Parameters"][name]) for name, value in widest.items() if "Ids" in name)
+    assert all(len(value) == longest(whole["Parameters"][key]) for key, value in widest.items() if "Ids" in key)
+    if path != "template.yaml":
+        # And what a template is given where it is nested
+        (stack,) = [each for each in stacks(resolve(whole, widest)).values() if each["TemplateURL"] == path]
+        widest = known(stack)
 
     # When they are put together
-    resource = {"Type": "AWS::Lambda::Version", "Properties": source["Resources"][function]["Properties"]}
+    source = template(path)
+    resource = {"Type": "AWS::Lambda::Version", "Properties": source["Resources"][name]["Properties"]}
     resolved = resolve({**source, "Resources": {"Version": resource}, "Outputs": {}}, widest)
     text = resolved["Resources"]["Version"]["Properties"]["VersionDescription"]["Fn::Sub"]
-    # The version of the layer, of which there will never be more.
-    description = text.replace("${CubeLayer}", "999999")
+    # The versions of the layers, of which there will never be more.
+    description = re.sub(r"\$\{\w+Layer\}", "999999", text)
 
     # Then Lambda takes it
     assert widest["LogLevel"] in description
+    assert "$" not in description
     assert len(description) <= 256
 
 
@@ -275,7 +360,7 @@ def longest(declared: dict[str, Any]) -> int:
 
 
 def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen() -> None:
-    source = written("template.yaml")
+    source = template()
     longest = {
         "KeepProviderMessages": "false",
         "CubeAnswerCodes": "x" * source["Parameters"]["CubeAnswerCodes"]["MaxLength"],
@@ -286,33 +371,55 @@ def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen() -> None
 
 
 def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
-    # When SAM transforms the template for releases at once, and for gradual ones, with campaigns and without
-    at_once = transformed(written("template.yaml"))
-    made = transform(written("template.yaml"), {"DeploymentType": "Canary10Percent5Minutes"})
-    gradual = made["Resources"]
-    chosen = {"DeploymentType": "Canary10Percent5Minutes"}
-    without, with_campaigns = (resolve(made, chosen | {"Campaigns": campaigns}) for campaigns in ("false", "true"))
+    # Given what a gradual release and one at once give the nested templates
+    chosen = {"Campaigns": "true", "DeploymentType": "Canary10Percent5Minutes"}
+    found, alarms, roles = {}, {}, {}
+    for parameters in ({"Campaigns": "true"}, chosen):
+        whole = resolve(transform(template(), parameters), parameters)
+        given = known(stacks(whole)["CampaignStack"])
+        campaigns = resolve(transform(template("campaigns.yaml"), given), given)
+        for path, resolved in (("template.yaml", whole), ("campaigns.yaml", campaigns)):
+            # When SAM transforms both
+            groups = of_type(resolved["Resources"], "AWS::CodeDeploy::DeploymentGroup").values()
+            functions = of_type(template(path)["Resources"], "AWS::Serverless::Function")
+            aliases = of_type(resolved["Resources"], "AWS::Lambda::Alias").values()
+            assert dangling(resolved) == []
+            # Then CodeDeploy has a part in the gradual one alone, for each function, and has no role of SAM's
+            assert len(groups) == (len(functions) if parameters is chosen else 0)
+            assert all(("UpdatePolicy" in alias) is (parameters is chosen) for alias in aliases)
+            assert "CodeDeployServiceRole" not in resolved["Resources"]
+            assert ("ReleaseRole" in resolved["Resources"]) is (parameters is chosen)
+            found[path] = functions.keys()
+            alarms[path] = [group["Properties"]["AlarmConfiguration"]["Alarms"][0]["Name"] for group in groups]
+            roles[path] = [group["Properties"]["ServiceRoleArn"] for group in groups]
 
-    # Then CodeDeploy has a part in the latter alone, looks at an alarm for each function, and has no role of SAM's
-    assert not [name for name, resource in at_once.items() if "CodeDeploy" in resource["Type"]]
-    assert all("UpdatePolicy" not in alias for alias in of_type(at_once, "AWS::Lambda::Alias").values())
-    groups = of_type(gradual, "AWS::CodeDeploy::DeploymentGroup").values()
-    alarms = [group["Properties"]["AlarmConfiguration"]["Alarms"][0]["Name"]["Ref"] for group in groups]
-    functions = of_type(written("template.yaml")["Resources"], "AWS::Serverless::Function")
-    assert sorted(alarms) == sorted(name.replace("Function", "ErrorsAlarm") for name in functions)
-    # A function that is not made has no group that looks at its alarm, which is not made either
-    assert len(of_type(with_campaigns["Resources"], "AWS::CodeDeploy::DeploymentGroup")) == len(functions)
-    always = [each for each in functions.values() if "Condition" not in each]
-    assert len(of_type(without["Resources"], "AWS::CodeDeploy::DeploymentGroup")) == len(always) < len(functions)
-    assert dangling(without) == dangling(with_campaigns) == []
-    assert all("UpdatePolicy" in alias for alias in of_type(gradual, "AWS::Lambda::Alias").values())
-    assert all("ReleaseRole" in str(group["Properties"]["ServiceRoleArn"]) for group in groups)
-    assert "CodeDeployServiceRole" not in gradual
+    # And each group looks at its function's alarm, one of this template or of the one for alarms
+    ours = [{"Ref": name.replace("Function", "ErrorsAlarm")} for name in found["campaigns.yaml"]]
+    assert sorted(map(str, alarms["campaigns.yaml"])) == sorted(map(str, ours))
+    nested = template("monitoring/alarms.yaml")
+    for name in found["template.yaml"]:
+        output = name.replace("Function", "Errors")
+        assert {"Fn::GetAtt": ["Alarms", f"Outputs.{output}"]} in alarms["template.yaml"]
+        watched = nested["Resources"][nested["Outputs"][output]["Value"]["Ref"]]["Properties"]
+        assert watched["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": f"{name}Name"}}]
+    assert all(role == {"Fn::GetAtt": ["ReleaseRole", "Arn"]} for path in roles for role in roles[path])
+
+
+def test_a_release_role_may_move_the_aliases_of_its_functions_alone() -> None:
+    for path in ("template.yaml", "campaigns.yaml"):
+        resources = template(path)["Resources"]
+        (policy,) = resources["ReleaseRole"]["Properties"]["Policies"]
+        move, watch = policy["PolicyDocument"]["Statement"]
+        functions = of_type(resources, "AWS::Serverless::Function")
+        arns: list[Any] = [{"Fn::GetAtt": [name, "Arn"]} for name in functions]
+        aliases = [{"Fn::Sub": f"${{{name}.Arn}}:live"} for name in functions]
+        assert sorted(map(str, move["Resource"])) == sorted(map(str, arns + aliases))
+        assert watch["Action"] == "cloudwatch:DescribeAlarms"
 
 
 def test_every_gradual_type_is_known_to_be_one() -> None:
     # Then what the parameter allows is what the mapping knows
-    source = written("template.yaml")
+    source = template()
     types = source["Mappings"]["DeploymentTypes"]
     assert types.keys() == set(source["Parameters"]["DeploymentType"]["AllowedValues"])
     assert {name for name, facts in types.items() if facts["IsGradual"] == "false"} == {"AllAtOnce"}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from local.transform import template_as_deployed
-from tests.cloudformation import written
+from tests.cloudformation import application, written
 
 PROJECT = Path(__file__).parents[2]
 CHECKOV = PROJECT / ".checkov.yaml"
@@ -30,18 +30,19 @@ def suppressed(resources: dict[str, dict[str, Any]]) -> dict[str, list[dict[str,
     }
 
 
-SUPPRESSED = suppressed(written("template.yaml")["Resources"])
+SUPPRESSED = {path: suppressed(template["Resources"]) for path, template in application(written).items()}
 
 
-@pytest.mark.parametrize("name", SUPPRESSED)
-def test_check_of_a_resource_is_suppressed_for_a_reason(name: str) -> None:
-    for skip in SUPPRESSED[name]:
+@pytest.mark.parametrize(("path", "name"), [(path, name) for path, found in SUPPRESSED.items() for name in found])
+def test_check_of_a_resource_is_suppressed_for_a_reason(path: str, name: str) -> None:
+    for skip in SUPPRESSED[path][name]:
         assert re.fullmatch(r"CKV2?_AWS_\d+", skip["id"])
         assert len(skip["comment"].split()) >= FEWEST_WORDS, skip
 
 
-def test_suppressions_are_there_where_checkov_looks() -> None:
-    assert suppressed(template_as_deployed()["Resources"]) == SUPPRESSED
+@pytest.mark.parametrize("path", SUPPRESSED)
+def test_suppressions_are_there_where_checkov_looks(path: str) -> None:
+    assert suppressed(template_as_deployed(path)["Resources"]) == SUPPRESSED[path]
 
 
 def test_check_of_all_is_suppressed_for_a_reason() -> None:

@@ -1,8 +1,10 @@
-"""The template's rules: which connections to Cube they let a deployment open, tried with every combination there is."""
+"""The template's limits: how connections to Cube are shared out, its rules, and what its functions may in a VPC."""
 
 from __future__ import annotations
 
-from itertools import product
+import re
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,18 +13,13 @@ from local.parameters import broken_rules
 from local.transform import transform
 from tests.cloudformation import resolve, written
 
-TEMPLATE = written("template.yaml")
+ROOT = Path(__file__).parents[2]
+TEMPLATE: dict[str, Any] = written("template.yaml")
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
 RULES: dict[str, dict[str, Any]] = TEMPLATE["Rules"]
 
-QUEUE, SEND, API, MAX = (
-    "QueueMaximumConcurrency",
-    "QueueSendConcurrency",
-    "ApiConnections",
-    "CubeMaxConnections",
-)
+CONNECTIONS: dict[str, dict[str, str]] = TEMPLATE["Mappings"]["Connections"]
 SUBNETS, GROUPS = "VpcSubnetIds", "VpcSecurityGroupIds"
-DEFAULTS = {name: str(parameter["Default"]) for name, parameter in PARAMETERS.items()}
 
 SOME_SUBNETS, SOME_GROUPS = "subnet-0a1b2c3d,subnet-4e5f6a7b", "sg-8c9d0e1f"
 
@@ -32,15 +29,6 @@ def refusals(parameters: dict[str, str]) -> list[str]:
     return broken_rules(TEMPLATE, parameters)
 
 
-def connections(queue: object, send: object, api: object, most: object) -> dict[str, str]:
-    return {QUEUE: str(queue), SEND: str(send), API: str(api), MAX: str(most)}
-
-
-def fit(queue: int, send: int, api: int, most: int) -> bool:
-    """Return what the rule has to decide. No reserved concurrency (0) is no limit, which fits into none."""
-    return most == 0 or (api > 0 and queue * send + api <= most)
-
-
 def functions(node: Any) -> list[tuple[str, Any]]:
     """Return every function in an expression, with its operands."""
     if isinstance(node, list):
@@ -48,6 +36,11 @@ def functions(node: Any) -> list[tuple[str, Any]]:
     if isinstance(node, dict):
         return [(name, operands) for name, operands in node.items()] + functions(list(node.values()))
     return []
+
+
+def share(name: str) -> dict[str, list[Any]]:
+    """Return how the template asks for a share of the connections."""
+    return {"Fn::FindInMap": ["Connections", {"Ref": "CubeMaxConnections"}, name]}
 
 
 def outside_of_vpc(node: Any) -> Any:
@@ -63,68 +56,40 @@ def outside_of_vpc(node: Any) -> Any:
 
 def test_defaults_are_accepted() -> None:
     assert refusals({}) == []
-    assert fit(*(int(DEFAULTS[name]) for name in (QUEUE, SEND, API, MAX)))
 
 
-def test_every_combination_is_decided_as_arithmetic_would() -> None:
-    # Given every value there is to choose, and of the queue's concurrency those beyond all that the rule names
-    send, api, most = ([int(value) for value in PARAMETERS[name]["AllowedValues"]] for name in (SEND, API, MAX))
-    queue = [*range(2, 2 * max(most) + 2), 1000]
+@pytest.mark.parametrize("most", CONNECTIONS)
+def test_connections_are_shared_out_and_none_is_left_over(most: str) -> None:
+    # Given the shares of queue and API
+    shares = {share: int(text) for share, text in CONNECTIONS[most].items()}
 
-    # When each of them meets each other
-    wrong = [
-        combination
-        for combination in product(queue, send, api, most)
-        if (refusals(connections(*combination)) == []) is not fit(*combination)
-    ]
-
-    # Then those are refused that could open too many connections, and no others
-    assert wrong == []
-
-
-@pytest.mark.parametrize(
-    "fitting",
-    [
-        (2, 1, 1, 3),
-        (3, 1, 1, 4),
-        (2, 2, 1, 5),
-        (2, 1, 4, 6),
-        (7, 1, 1, 8),
-        (31, 1, 1, 32),
-        (2, 8, 1, 32),
-        (15, 2, 2, 32),
-    ],
-)
-def test_as_many_connections_as_are_allowed_are_accepted(fitting: tuple[int, int, int, int]) -> None:
-    assert refusals(connections(*fitting)) == []
+    # Then they come to what the provider allows, the queue has what AWS asks for, and the API has one
+    assert shares["Invocations"] >= 2
+    assert shares["Threads"] >= 1
+    if most == "0":
+        assert shares["Api"] == 0
+    else:
+        assert shares["Api"] >= 1
+        assert shares["Invocations"] * shares["Threads"] + shares["Api"] == int(most)
 
 
-@pytest.mark.parametrize(
-    "excessive", [(3, 1, 1, 3), (2, 2, 1, 3), (2, 1, 2, 3), (32, 1, 1, 32), (16, 2, 1, 32), (1000, 1, 1, 32)]
-)
-def test_refusal_names_the_parameters(excessive: tuple[int, int, int, int]) -> None:
-    (refusal,) = refusals(connections(*excessive))
-    assert all(name in refusal for name in (QUEUE, SEND, API, MAX))
+def test_more_connections_are_more_for_both() -> None:
+    limits = sorted(int(most) for most in CONNECTIONS if most != "0")
+    for fewer, more in pairwise(CONNECTIONS[str(most)] for most in limits):
+        assert int(fewer["Api"]) <= int(more["Api"])
+        queue = [int(shares["Invocations"]) * int(shares["Threads"]) for shares in (fewer, more)]
+        assert queue == sorted(queue)
 
 
-@pytest.mark.parametrize("unlimited", [(2, 1, 1, 0), (1000, 32, 32, 0), (1000, 32, 0, 0)])
-def test_without_a_limit_everything_is_accepted(unlimited: tuple[int, int, int, int]) -> None:
-    assert refusals(connections(*unlimited)) == []
+def test_the_page_has_the_same_shares() -> None:
+    page = (ROOT / "docs" / "pacing.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    names = ("Invocations", "Threads", "Api")
+    assert {most: dict(zip(names, shares, strict=True)) for most, *shares in rows} == CONNECTIONS
 
 
-def test_function_without_a_limit_of_its_own_is_refused_where_there_is_one() -> None:
-    assert refusals(connections(2, 1, 0, 32))
-
-
-@pytest.mark.parametrize("name", [QUEUE, SEND, API, MAX])
-@pytest.mark.parametrize("spelling", ["0{}", "{}.0", "+{}", "{}e0", " {}"])
-def test_number_in_another_spelling_slips_through_nowhere(name: str, spelling: str) -> None:
-    # Given a combination that does not fit, of which CloudFormation may take a number as it was written
-    excessive = connections(3, 1, 1, 3)
-    excessive[name] = spelling.format(excessive[name])
-
-    # Then it is refused all the same
-    assert refusals(excessive)
+def test_every_limit_that_can_be_chosen_has_its_shares() -> None:
+    assert CONNECTIONS.keys() == set(PARAMETERS["CubeMaxConnections"]["AllowedValues"])
 
 
 def test_subnets_and_security_groups_go_together() -> None:
@@ -161,7 +126,7 @@ def test_rule_is_one_that_cloudformation_takes(name: str) -> None:
 def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given the template as it is deployed
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    template = written("template.yaml")
+    template: dict[str, Any] = written("template.yaml")
 
     # When it is transformed
     transformed = transform(template)
@@ -171,7 +136,7 @@ def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.Monk
     # (AWS bounds the queue's share, and the API's workers keep to theirs: a new account has no concurrency to reserve)
     assert "ReservedConcurrentExecutions" not in str(transformed)
     mapping = transformed["Resources"]["SendFromQueueFunctionMessages"]["Properties"]
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": {"Ref": QUEUE}}
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": share("Invocations")}
     resources = transformed["Resources"].values()
     deployed = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::Lambda::Function"]
     assert len(deployed) == str(TEMPLATE["Resources"]).count("AWS::Serverless::Function'")
@@ -181,7 +146,8 @@ def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.Monk
             assert variables["CUBE_MAX_QPS"] == {"Ref": "CubeMaxQps"}
             assert variables["CUBE_DAILY_QUOTA"] == {"Ref": "CubeDailyQuota"}
             assert variables["CUBE_MAX_CONNECTIONS"] == {"Ref": "CubeMaxConnections"}
-            assert variables["API_CONNECTIONS"] == {"Ref": "ApiConnections"}
+            assert variables["API_CONNECTIONS"] == share("Api")
+            assert variables["QUEUE_SEND_CONCURRENCY"] == share("Threads")
         # And is in the VPC where there is one
         assert "VpcConfig" in function
         assert outside_of_vpc(function)["VpcConfig"] == {"Ref": "AWS::NoValue"}
@@ -200,46 +166,52 @@ def test_lambda_may_do_in_a_vpc_what_it_looks_for_and_the_code_nothing(network: 
     subnets, groups = NETWORKS[network]
     chosen = {SUBNETS: ",".join(subnets), GROUPS: ",".join(groups), "Campaigns": "true"}
     resources = resolve({**TEMPLATE, "Outputs": {}}, chosen)["Resources"]
-    policies = [
-        policy["PolicyDocument"]["Statement"]
-        for resource in resources.values()
-        if resource["Type"] == "AWS::IAM::Role"
-        for policy in resource["Properties"]["Policies"]
-        if policy["PolicyName"] == "NetworkInterfaces"
-    ]
-    assert len(policies) == str(TEMPLATE["Resources"]).count("AWS::Serverless::Function'")
-    for create, manage, deny in policies:
-        # Then interfaces are made in these subnets and groups alone, with no condition that Lambda's check would fail
-        assert create["Action"] == "ec2:CreateNetworkInterface"
-        prefix = "arn:aws:ec2:eu-central-1"
-        assert set(create["Resource"]) == {
-            f"{prefix}:123456789012:network-interface/*",
-            *(f"{prefix}:*:subnet/{subnet}" for subnet in subnets),
-            *(f"{prefix}:*:security-group/{group}" for group in groups),
-        }
-        assert "Condition" not in create
-        # And what Lambda asks for with every resource is given for every one
-        assert manage["Resource"] == "*"
-        assert {action.removeprefix("ec2:") for action in manage["Action"]} == {
-            "DescribeNetworkInterfaces",
-            "DescribeSubnets",
-            "DeleteNetworkInterface",
-            "AssignPrivateIpAddresses",
-            "UnassignPrivateIpAddresses",
-        }
-        assert "Condition" not in manage
-        # And none of it to the function's own code
-        assert deny["Effect"] == "Deny"
-        assert deny["Resource"] == "*"
-        assert {create["Action"], *manage["Action"]} <= set(deny["Action"])
-        assert deny["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
+    (policy,) = policies_of_all(resources)
+    _, create, manage, deny = policy["PolicyDocument"]["Statement"]
+    # Then interfaces are made in these subnets and groups alone, with no condition that Lambda's check would fail
+    assert create["Action"] == "ec2:CreateNetworkInterface"
+    prefix = "arn:aws:ec2:eu-central-1"
+    assert set(create["Resource"]) == {
+        f"{prefix}:123456789012:network-interface/*",
+        *(f"{prefix}:*:subnet/{subnet}" for subnet in subnets),
+        *(f"{prefix}:*:security-group/{group}" for group in groups),
+    }
+    assert "Condition" not in create
+    # And what Lambda asks for with every resource is given for every one
+    assert manage["Resource"] == "*"
+    assert {action.removeprefix("ec2:") for action in manage["Action"]} == {
+        "DescribeNetworkInterfaces",
+        "DescribeSubnets",
+        "DeleteNetworkInterface",
+        "AssignPrivateIpAddresses",
+        "UnassignPrivateIpAddresses",
+    }
+    assert "Condition" not in manage
+    # And none of it to the function's own code
+    assert deny["Effect"] == "Deny"
+    assert deny["Resource"] == "*"
+    assert {create["Action"], *manage["Action"]} <= set(deny["Action"])
+    assert deny["Condition"] == {"Null": {"lambda:SourceFunctionArn": "false"}}
+
+
+def policies_of_all(resources: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the policies that are for more than one role."""
+    return [each["Properties"] for each in resources.values() if each["Type"] == "AWS::IAM::ManagedPolicy"]
 
 
 def test_network_permissions_are_given_in_a_vpc_alone() -> None:
-    resources = TEMPLATE["Resources"]
-    functions = [function for function in resources.values() if function["Type"] == "AWS::Serverless::Function"]
-    roles = [resources[function["Properties"]["Role"]["Fn::GetAtt"][0]] for function in functions]
+    # Given the roles of all functions
+    attached = []
+    for path in ("template.yaml", "campaigns.yaml"):
+        resources = written(path)["Resources"]
+        functions = [function for function in resources.values() if function["Type"] == "AWS::Serverless::Function"]
+        roles = [resources[function["Properties"]["Role"]["Fn::GetAtt"][0]] for function in functions]
+        assert "ec2:" not in str(roles)
+        attached += [role["Properties"]["ManagedPolicyArns"] for role in roles]
 
-    assert roles
-    assert all("ec2:CreateNetworkInterface" in str(role) for role in roles)
-    assert not any("ec2:" in str(outside_of_vpc(role)) for role in roles)
+    # Then each has the one policy that says what all may in a VPC, which says nothing of it elsewhere
+    assert len(attached) == 6
+    assert all(policies == [{"Ref": "FunctionPolicy"}] for policies in attached)
+    (policy,) = policies_of_all(TEMPLATE["Resources"])
+    assert "ec2:CreateNetworkInterface" in str(policy)
+    assert "ec2:" not in str(outside_of_vpc(policy))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local.transform import transform
-from tests.cloudformation import dangling, references, resolve, written
+from tests.cloudformation import attributes, dangling, known, references, resolve, stacks, written
 
 ROOT = Path(__file__).parents[2]
 SUBNETS = [f"subnet-0123456789abcdef{number}" for number in range(3)]
@@ -34,7 +34,6 @@ CHOICES: dict[str, list[dict[str, str]]] = {
         "KmsKeyArn": ["", "arn:aws:kms:eu-central-1:123456789012:key/1a2b"],
         "EventBusName": ["", "default"],
         "TakeRequestEvents": ["true", "false"],
-        "CreateDashboard": ["true", "false"],
         "RegisterEventSchemas": ["false", "true"],
         "ApiAllowedCidrs": ["", "203.0.113.0/24,2001:db8::/32"],
         "ApiAccessLogs": ["false", "true"],
@@ -80,20 +79,37 @@ MATRIX = pairwise()
 each_set = pytest.mark.parametrize("parameters", MATRIX, ids=[f"set{index}" for index in range(len(MATRIX))])
 
 
+def source(path: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = written(path)
+    return parsed
+
+
+def transformed(path: str, parameters: dict[str, str]) -> dict[str, Any]:
+    """Return what SAM makes of a template with a set of parameters, where it has a part in it."""
+    parsed = source(path)
+    return transform(parsed, parameters) if "Transform" in parsed else parsed
+
+
 @cache
-def deployed(index: int) -> dict[str, Any]:
-    """Return what CloudFormation makes of the template with a set of parameters."""
-    return resolve(transform(written("template.yaml"), MATRIX[index]), MATRIX[index])
+def deployed(index: int) -> dict[str, dict[str, Any]]:
+    """Return what CloudFormation makes of the template with a set of parameters, and of each that it nests, by name."""
+    whole = resolve(transformed("template.yaml", MATRIX[index]), MATRIX[index])
+    inner = {
+        name: resolve(transformed(stack["TemplateURL"], known(stack)), known(stack))
+        for name, stack in stacks(whole).items()
+    }
+    return {"template.yaml": whole, **inner}
 
 
-def faults(document: dict[str, Any], *passed: str) -> list[str]:
+@cache
+def faults(document: str, *passed: str) -> list[str]:
     """Return what cfn-lint has against a template, its warnings too."""
     # Not at the top: it takes a second, and each worker imports this module to see what tests there are.
     from cfnlint.api import ManualArgs, lint
 
-    # Code is not uploaded yet; and template.yaml says at its functions why what SAM makes of them goes with the stack.
+    # Code is not uploaded yet; and the templates say at their functions why what SAM makes of them goes with the stack.
     passed = (*passed, "W3002", "W3011")
-    found = lint(json.dumps(document), config=ManualArgs(regions=["eu-central-1"], ignore_checks=list(passed)))
+    found = lint(document, config=ManualArgs(regions=["eu-central-1"], ignore_checks=list(passed)))
     return [f"{match.rule.id} {match.message}" for match in found]
 
 
@@ -111,61 +127,79 @@ def _met(condition: str, node: Any) -> Any:
 @each_set
 def test_nothing_refers_to_a_resource_that_is_not_made(parameters: dict[str, str]) -> None:
     # When CloudFormation has decided what there is
-    resolved = deployed(MATRIX.index(parameters))
+    templates = deployed(MATRIX.index(parameters))
 
-    # Then everything that is referred to is there
-    assert dangling(resolved) == []
+    # Then everything that is referred to is there, in the nested templates too
+    assert {name: found for name, resolved in templates.items() if (found := dangling(resolved))} == {}
 
 
 @each_set
 def test_nested_templates_are_given_what_they_ask_for(parameters: dict[str, str]) -> None:
     # Given the stacks that a set of parameters nests
-    resolved = deployed(MATRIX.index(parameters))
-    stacks = {
-        name: each["Properties"]
-        for name, each in resolved["Resources"].items()
-        if each["Type"] == "AWS::CloudFormation::Stack"
-    }
+    templates = deployed(MATRIX.index(parameters))
+    whole = templates["template.yaml"]
+    nested = stacks(whole)
+    assert {"Alarms", "Dashboard"} <= nested.keys()
 
-    # Then each has the parameters that it is given and no other, and nothing in it refers to what is not made
-    nested = {name: written(stack["TemplateURL"]) for name, stack in stacks.items()}
-    for name, stack in stacks.items():
-        assert stack["Parameters"].keys() == nested[name]["Parameters"].keys()
-        assert dangling(resolve(nested[name], dict.fromkeys(stack["Parameters"], "1"))) == []
-    # And what is asked of them is among their outputs
-    asked = [each["Value"]["Fn::GetAtt"] for each in resolved["Outputs"].values() if "Fn::GetAtt" in each["Value"]]
-    for name, attribute in asked:
-        if name in nested:
-            assert attribute.removeprefix("Outputs.") in nested[name]["Outputs"]
+    # Then each has the parameters that it is given and no other
+    for name, stack in nested.items():
+        assert stack["Parameters"].keys() == source(stack["TemplateURL"])["Parameters"].keys(), name
+    # And what is asked of them is among their outputs, and nothing is there that nobody asks for
+    asked = {found for found in attributes(whole) if found[0] in nested}
+    offered = {(name, f"Outputs.{output}") for name in nested for output in templates[name]["Outputs"]}
+    if parameters["DeploymentType"] == "AllAtOnce":
+        # Nobody looks at alarms then.
+        offered -= {(name, output) for name, output in offered if name == "Alarms"}
+    assert asked == offered
 
 
 @each_set
 def test_linter_has_nothing_against_what_is_deployed(parameters: dict[str, str]) -> None:
     # With its conditions decided, a reference to what is not made is an error
-    resolved = deployed(MATRIX.index(parameters))
-    assert faults({"AWSTemplateFormatVersion": "2010-09-09", **resolved}) == []
+    for name, resolved in deployed(MATRIX.index(parameters)).items():
+        document = json.dumps({"AWSTemplateFormatVersion": "2010-09-09", **resolved})
+        # What a nested template is given and does not need this time is no fault.
+        assert faults(document, *([] if name == "template.yaml" else ["W2001"])) == [], name
 
 
-def test_linter_has_nothing_against_what_the_transform_makes_of_a_gradual_release() -> None:
+@pytest.mark.parametrize(
+    ("path", "condition", "parameters"),
+    [
+        ("template.yaml", "ReleaseIsGradual", {"DeploymentType": "Canary10Percent5Minutes"}),
+        ("campaigns.yaml", "IsGradual", {"DeploymentType": "Canary10Percent5Minutes", "ReleaseIsGradual": "true"}),
+    ],
+)
+def test_linter_has_nothing_against_what_the_transform_makes_of_a_gradual_release(
+    path: str, condition: str, parameters: dict[str, str]
+) -> None:
     # Given what SAM makes where it makes the most, which hangs on this parameter alone
-    template = transform(written("template.yaml"), {"DeploymentType": "Canary10Percent5Minutes"})
-    template["Resources"] = _met("ReleaseIsGradual", template["Resources"])
+    template = transformed(path, parameters)
+    template["Resources"] = _met(condition, template["Resources"])
 
     # Then with all other conditions open, W1001 tells of a reference to what may not be made
     # Into a layer's description SAM puts what it has for the parameters, and leaves the function.
-    assert faults(template, *UNUSED, "W1020") == []
+    assert faults(json.dumps(template), *UNUSED, "W1020") == []
 
 
-def test_matrix_decides_every_condition_both_ways() -> None:
-    # Given the conditions of the template
-    template = transform(written("template.yaml"))
+@pytest.mark.parametrize("name", ["template.yaml", "Alarms", "CampaignStack"])
+def test_matrix_decides_every_condition_both_ways(name: str) -> None:
+    # Given the conditions of a template, and what it is given where it is nested
+    given = []
+    for index, parameters in enumerate(MATRIX):
+        nested = stacks(deployed(index)["template.yaml"])
+        if name == "template.yaml":
+            given.append(parameters)
+        elif name in nested:
+            given.append(known(nested[name]))
+    path = name if name == "template.yaml" else source("template.yaml")["Resources"][name]["Properties"]["TemplateURL"]
+    template = transformed(path, {})
     probes = {
         **template,
         "Outputs": {name: {"Condition": name, "Value": "met"} for name in template["Conditions"]},
     }
 
     # When each set of parameters decides them
-    met = [resolve(probes, parameters)["Outputs"].keys() for parameters in MATRIX]
+    met = [resolve(probes, parameters)["Outputs"].keys() for parameters in given]
 
     # Then each is met in some sets, and not in others
     assert {name for name in template["Conditions"] if len({name in each for each in met}) != 2} == set()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cube_sms.platform.settings import Settings
-from tests.cloudformation import written
+from tests.cloudformation import resolve, written
 
-TEMPLATE = written("template.yaml")
+TEMPLATE: dict[str, Any] = written("template.yaml")
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
 VARIABLES: dict[str, Any] = TEMPLATE["Resources"]["SendFromQueueFunction"]["Properties"]["Environment"]["Variables"]
 
@@ -39,9 +40,10 @@ def takes(name: str, value: str) -> bool:
 
 def settings(name: str, value: str) -> Settings:
     """Return the settings that a function starts with."""
-    values = {each: str(declared["Default"]) for each, declared in PARAMETERS.items()} | {name: value}
+    template = {**TEMPLATE, "Resources": {"Function": {"Variables": VARIABLES}}, "Outputs": {}}
+    variables = resolve(template, {name: value})["Resources"]["Function"]["Variables"]
     return Settings.from_environment(
-        {variable: values.get(reference["Ref"], reference["Ref"]) for variable, reference in VARIABLES.items()}
+        {variable: text if isinstance(text, str) else text["Ref"] for variable, text in variables.items()}
     )
 
 
@@ -55,7 +57,7 @@ def test_no_number_is_left_to_cloudformation() -> None:
     assert {declared["Type"] for declared in PARAMETERS.values()} == {"String", "CommaDelimitedList"}
     numbers = {name for name, declared in PARAMETERS.items() if str(declared["Default"]).isdecimal()}
     assert numbers == {*NUMBERS, *CHOICES}
-    assert len(numbers) >= 18
+    assert len(numbers) >= 10
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -79,6 +81,30 @@ def test_no_number_beyond_is_taken(number: int) -> None:
 @pytest.mark.parametrize("spelling", ["2.5", "2.0", "02", "+2", "-2", "2e0", " 2", "2 ", "", "two", "0x2", "2\n"])
 def test_nothing_but_a_whole_number_is_taken(name: str, spelling: str) -> None:
     assert not takes(name, spelling)
+
+
+def test_there_are_no_more_parameters_than_deployments_differ_in() -> None:
+    assert len(PARAMETERS) <= 30
+
+
+def test_what_is_no_parameter_is_what_the_code_takes_by_default() -> None:
+    # Given the variables that the template has constants for
+    constants = {variable: value for variable, value in VARIABLES.items() if isinstance(value, str)}
+    assert constants.keys() == {"CUBE_LANGUAGE", "CUBE_CONNECT_TIMEOUT", "CUBE_READ_TIMEOUT", "SECRET_MAX_AGE"}
+
+    # Then the functions would start the same without them
+    deployed = settings("LogLevel", "INFO")
+    defaults = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    assert {name.lower(): getattr(deployed, name.lower()) for name in constants} == {
+        name.lower(): defaults[name.lower()] for name in constants
+    }
+
+
+@pytest.mark.parametrize("most", PARAMETERS["CubeMaxConnections"]["AllowedValues"])
+def test_functions_start_with_every_share_of_the_connections(most: str) -> None:
+    started = settings("CubeMaxConnections", most)
+    assert started.api_connections < max(int(most), 1)
+    assert started.queue_send_concurrency >= 1
 
 
 @pytest.mark.parametrize("name", [name for name in [*NUMBERS, *CHOICES] if {"Ref": name} in VARIABLES.values()])

@@ -1,4 +1,4 @@
-"""The project's own rules for its template: what every function, queue, role, parameter and output has."""
+"""The project's own rules for its templates: what every function, queue, role, parameter and output has."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local.transform import template_as_deployed
-from tests.cloudformation import written
+from tests.cloudformation import application, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOURCE = written("template.yaml")
-RESOURCES: dict[str, dict[str, Any]] = SOURCE["Resources"]
+SOURCES = application(written)
+SOURCE = SOURCES["template.yaml"]
+RESOURCES: dict[str, dict[str, Any]] = {
+    logical_id: resource for source in SOURCES.values() for logical_id, resource in source["Resources"].items()
+}
 # What may stand between a parameter's declaration and its use.
 LIVE_SECTIONS = ("Globals", "Conditions", "Resources", "Outputs")
 
@@ -53,8 +56,11 @@ LONGEST_RETENTION = 1209600
 @pytest.fixture(scope="module")
 def deployed() -> dict[str, dict[str, Any]]:
     """The resources as CloudFormation sees them."""
-    resources: dict[str, dict[str, Any]] = template_as_deployed()["Resources"]
-    return resources
+    return {
+        logical_id: resource
+        for template in application(template_as_deployed).values()
+        for logical_id, resource in template["Resources"].items()
+    }
 
 
 def walk(node: Any) -> Iterator[Any]:
@@ -105,6 +111,11 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def declared(section: str) -> list[tuple[str, str]]:
+    """Return what all templates have in a section, with the name of the template."""
+    return [(path, name) for path, source in SOURCES.items() for name in source.get(section, {})]
+
+
 # ── Functions ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -115,6 +126,7 @@ def test_function_has_what_it_is_run_and_watched_by(name: str, deployed: dict[st
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert 0 < function["Timeout"] <= (900 if is_of_a_workflow(name) else 60)
     assert function["MemorySize"] == {"Ref": "MemorySize"}
+    assert function["VpcConfig"]["Fn::If"][0] == "IsInVpc"
     assert function["Description"]
     assert deployed[target(function["LoggingConfig"]["LogGroup"])]["Type"] == "AWS::Logs::LogGroup"
     assert deployed[target(function["Role"])]["Type"] == "AWS::IAM::Role"
@@ -182,8 +194,8 @@ def test_permission_names_its_actions_and_resources(deployed: dict[str, dict[str
     # Given every statement that allows a role something
     allowed = [
         part
-        for role in of_type(deployed, "AWS::IAM::Role").values()
-        for part in walk(role["Policies"])
+        for policies in policies_of(deployed)
+        for part in walk(policies)
         if isinstance(part, dict) and part.get("Effect") == "Allow"
     ]
 
@@ -196,6 +208,12 @@ def test_permission_names_its_actions_and_resources(deployed: dict[str, dict[str
             assert set(actions) <= ACTIONS_WITHOUT_RESOURCES, statement
 
 
+def policies_of(resources: dict[str, dict[str, Any]]) -> Iterator[Any]:
+    """Yield what the roles may, each for itself and together."""
+    yield from (role["Policies"] for role in of_type(resources, "AWS::IAM::Role").values())
+    yield from (policy["PolicyDocument"] for policy in of_type(resources, "AWS::IAM::ManagedPolicy").values())
+
+
 def test_action_without_resources_is_still_allowed_somewhere(deployed: dict[str, dict[str, Any]]) -> None:
     assert set(walk_strings(deployed)) >= ACTIONS_WITHOUT_RESOURCES
 
@@ -204,15 +222,21 @@ def walk_strings(node: Any) -> Iterator[str]:
     return (part for part in walk(node) if isinstance(part, str))
 
 
-def test_no_role_has_a_managed_policy(deployed: dict[str, dict[str, Any]]) -> None:
-    # AWS changes them, and they allow more than these functions do.
-    assert not [name for name, role in of_type(deployed, "AWS::IAM::Role").items() if "ManagedPolicyArns" in role]
+def test_no_role_has_a_policy_of_awss(deployed: dict[str, dict[str, Any]]) -> None:
+    # AWS changes them, and they allow more than these functions do
+    attached = [
+        arn for role in of_type(deployed, "AWS::IAM::Role").values() for arn in role.get("ManagedPolicyArns", [])
+    ]
+
+    assert attached == [{"Ref": "FunctionPolicy"}] * len(FUNCTIONS)
+    assert of_type(deployed, "AWS::IAM::ManagedPolicy").keys() == {"FunctionPolicy"}
+    assert SOURCE["Resources"]["CampaignStack"]["Properties"]["Parameters"]["FunctionPolicy"] == attached[0]
 
 
 def test_no_partition_is_written_down() -> None:
     # China and GovCloud have others. A parameter's pattern and its example are for people.
-    written = [text for section in LIVE_SECTIONS for text in walk_strings(SOURCE[section]) if "arn:aws" in text]
-    assert written == []
+    live = [source.get(section) for source in SOURCES.values() for section in LIVE_SECTIONS]
+    assert [text for text in walk_strings(live) if "arn:aws" in text] == []
 
 
 # ── Queues ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -311,13 +335,13 @@ def test_role_may_read_the_stream_and_tell_the_queue(name: str) -> None:
 # ── Parameters, conditions, outputs ─────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", SOURCE["Parameters"])
-def test_parameter_is_described_and_used(name: str) -> None:
-    parameter = SOURCE["Parameters"][name]
+@pytest.mark.parametrize(("path", "name"), declared("Parameters"))
+def test_parameter_is_described_and_used(path: str, name: str) -> None:
+    parameter = SOURCES[path]["Parameters"][name]
 
     assert parameter["Description"].endswith(".")
     assert "ConstraintDescription" in parameter or "AllowedPattern" not in parameter
-    assert name in names_used([SOURCE[section] for section in LIVE_SECTIONS])
+    assert name in names_used([SOURCES[path].get(section) for section in LIVE_SECTIONS])
 
 
 def test_parameter_has_a_place_on_the_console() -> None:
@@ -327,14 +351,16 @@ def test_parameter_has_a_place_on_the_console() -> None:
     assert sorted(placed) == sorted(SOURCE["Parameters"])
 
 
-def test_condition_is_used() -> None:
-    parts = [part for part in walk([SOURCE[section] for section in LIVE_SECTIONS]) if isinstance(part, dict)]
+@pytest.mark.parametrize("path", SOURCES)
+def test_condition_is_used(path: str) -> None:
+    live = [SOURCES[path].get(section) for section in LIVE_SECTIONS]
+    parts = [part for part in walk(live) if isinstance(part, dict)]
     used = {part["Fn::If"][0] for part in parts if "Fn::If" in part}
     used |= {part["Condition"] for part in parts if isinstance(part.get("Condition"), str)}
 
-    assert used == SOURCE["Conditions"].keys()
+    assert used == SOURCES[path].get("Conditions", {}).keys()
 
 
-@pytest.mark.parametrize("name", SOURCE["Outputs"])
-def test_output_is_described(name: str) -> None:
-    assert SOURCE["Outputs"][name]["Description"].endswith(".")
+@pytest.mark.parametrize(("path", "name"), declared("Outputs"))
+def test_output_is_described(path: str, name: str) -> None:
+    assert SOURCES[path]["Outputs"][name]["Description"].endswith(".")

@@ -3,39 +3,33 @@
 The table is an item in memory that knows conditional updates. Workers differ by what their clocks show, by what a POST
 and a write take, by how late they wake, by how long they stall, and by when they die. What is returned is when each
 query really left.
-
-``python -m benchmarks.gate_model`` prints what a few deployments come to.
 """
 
 from __future__ import annotations
 
-import random
-import re
-import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
-
-sys.path.append(str(Path(__file__).parents[1] / "layers" / "cube"))
 
 from cube_sms.pacing.errors import NotNowError
 from cube_sms.pacing.gate import Gate
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.provider.base import CubeAnswer
+from local import items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from cube_sms.pacing.gate import Slot
     from cube_sms.provider.base import CubeError
+    from local.items import Item
 
 type Pause = Generator[float]
-type Item = dict[str, dict[str, str]]
 
 DAY = 86_400.0
 
@@ -43,8 +37,6 @@ DAY = 86_400.0
 NOON = 20_000 * DAY + DAY / 2
 
 LONGEST_POST = 13.0
-
-_CONDITION = re.compile(r"(attribute_not_exists\()?(#\w+)\)?(?: (=|<>|<) (:\w+))?")
 
 
 class ConditionalCheckFailedException(Exception):  # noqa: N818 - botocore's name
@@ -103,44 +95,9 @@ class OneItemTable:
         return {"Attributes": dict(self.item)}
 
     def _update(self, call: dict[str, Any]) -> bool:
-        names, values = call["ExpressionAttributeNames"], call.get("ExpressionAttributeValues", {})
-        if not all(self._holds(part, names, values) for part in call["ConditionExpression"].split(" AND ")):
-            return False
-        update, _, removed = call["UpdateExpression"].partition("REMOVE ")
-        for assignment in filter(None, update.removeprefix("SET ").strip().split(", ")):
-            name, _, value = assignment.partition(" = ")
-            self.item[names[name]] = self._value(value, names, values)
-        for name in filter(None, removed.split(", ")):
-            self.item.pop(names[name], None)
-        return True
-
-    def _holds(self, condition: str, names: dict[str, str], values: Item) -> bool:
-        for part in condition.removeprefix("(").removesuffix(")" * condition.startswith("(")).split(" OR "):
-            match = _CONDITION.fullmatch(part)
-            if match is None:
-                raise ValueError(f"not understood: {part}")
-            is_absence, name, operator, value = match.groups()
-            found = self.item.get(names[name])
-            if found is None:
-                holds = bool(is_absence) or operator == "<>"
-            elif is_absence:
-                holds = False
-            elif operator in ("=", "<>"):
-                holds = (found == values[value]) is (operator == "=")
-            else:
-                # Of two types none is less.
-                holds = "N" in found and float(found["N"]) < float(values[value]["N"])
-            if holds:
-                return True
-        return False
-
-    def _value(self, text: str, names: dict[str, str], values: Item) -> dict[str, str]:
-        first, _, second = text.partition(" + ")
-        if not second:
-            return dict(values[first])
-        if "N" not in self.item[names[first]]:
-            raise ValueError(f"ValidationException: {names[first]} is no number")
-        return {"N": f"{float(self.item[names[first]]['N']) + float(values[second]['N']):g}"}
+        if is_met := items.meets(self.item, call):
+            items.apply(self.item, call)
+        return is_met
 
 
 @dataclass
@@ -198,15 +155,15 @@ class Queue:
 
     waiting: int
     unsent: int = field(init=False)
-    # When the invisible ones come back, in true time.
-    invisible: list[float] = field(default_factory=list)
+    # When the invisible ones come back, in true time, and how many at a time.
+    invisible: Counter[float] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.unsent = self.waiting
 
     def pause(self, now: float) -> float:
         """Return for how many seconds there is surely nothing to do."""
-        return max(0.05, min(self.invisible) - now) if len(self.invisible) == self.unsent else 0.05
+        return max(0.05, min(self.invisible) - now) if self.invisible.total() == self.unsent else 0.05
 
 
 @dataclass
@@ -442,12 +399,13 @@ class ModelWorker:
         def show() -> Pause:
             yield delay
             queue.waiting += messages
-            for _ in range(messages):
-                queue.invisible.remove(back_at)
+            queue.invisible[back_at] -= messages
+            if not queue.invisible[back_at]:
+                del queue.invisible[back_at]
 
         if messages:
             self._in_hand -= messages
-            queue.invisible += [back_at] * messages
+            queue.invisible[back_at] += messages
             self.world.start(show())
 
 
@@ -494,87 +452,3 @@ def busiest_window(times: Iterable[float], seconds: float = 1.0) -> int:
             first += 1
         most = max(most, last - first + 1)
     return most
-
-
-class Case(NamedTuple):
-    """A deployment, and what it has to do."""
-
-    qps: int
-    workers: int
-    connections: int
-    post_time: float
-    messages: int
-
-
-CASES = (
-    Case(10, 1, 1, 0.05, 300),
-    Case(10, 2, 1, 0.05, 600),
-    Case(10, 2, 1, 0.2, 600),
-    Case(10, 2, 1, 0.3, 600),
-    Case(10, 2, 1, 1.0, 200),
-    Case(10, 3, 1, 0.05, 600),
-    Case(200, 31, 1, 0.1, 6000),
-    Case(200, 5, 6, 0.1, 6000),
-    Case(1000, 200, 1, 0.1, 20000),
-    Case(1000, 20, 10, 0.1, 20000),
-    Case(1, 2, 1, 0.05, 60),
-)
-
-
-def rate_of(times: Iterable[float], share: float = 0.95) -> float:
-    """Return how many a second there were, until most of them were."""
-    times = sorted(times)
-    times = times[: int(len(times) * share)]
-    return (len(times) - 1) / (times[-1] - times[0])
-
-
-def _run(case: Case, calls: float, skew: float) -> str:
-    world, draw, queue = World(), random.Random(1), Queue(case.messages)
-
-    def worker(skew: float, **options: Any) -> ModelWorker:
-        return ModelWorker(
-            world,
-            case.qps,
-            skew=skew,
-            lateness=lambda: draw.uniform(0, 0.01),
-            write_time=lambda: draw.uniform(0.005, 0.02),
-            post_time=lambda: case.post_time * draw.uniform(1, 1.1),
-            **options,
-        )
-
-    def call_now_and_then(caller: ModelWorker) -> Pause:
-        while queue.unsent > 0:
-            yield calls
-            yield from caller.call()
-
-    for number in range(case.workers):
-        sender = worker(skew * (-1) ** number, connections=case.connections)
-        world.start(sender.drain(queue, batch=10), draw.uniform(0, 0.1))
-    if calls:
-        world.start(call_now_and_then(worker(-skew, is_passing=True)), 0.3)
-    began = world.now
-    world.run()
-    rate = rate_of(world.sent)
-    optimum = min(case.qps, case.workers * case.connections / case.post_time / 1.05)
-    return (
-        f"{case.qps:5} {case.workers:4} x {case.connections:2} {case.post_time:6} {calls or '-':>6} {skew:5}"
-        f" {rate:8.1f} {rate / optimum:8.3f} {busiest_window(world.sent):8} {world.table.writes:7}"
-        f" {world.table.refused:7} {world.invocations:7} {world.now - began:8.0f} {max(world.waits, default=0):8.2f}"
-        f" {world.too_many:5}"
-    )
-
-
-def main() -> None:
-    """Print what a few deployments come to: share is of what is possible, longest and busy are the API's calls."""
-    print(
-        f"{'qps':>5} {'workers':>9} {'POST s':>6} {'calls':>6} {'skew':>5} {'rate':>8} {'share':>8} {'busiest':>8}"
-        f" {'writes':>7} {'refused':>7} {'batches':>7} {'seconds':>8} {'longest':>8} {'busy':>5}"
-    )
-    for case in CASES:
-        for calls in (0.0, 5.0):
-            for skew in (0.0, 0.1):
-                print(_run(case, calls, skew), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,1 +1,0 @@
-"""The naive peer: an SMS gateway as it is often written first."""
