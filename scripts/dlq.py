@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from cube_sms.queue.dead_letters import ATTEMPTS_USED_UP, REQUEST_ID
 from scripts.deployment import run, stack_outputs
 from scripts.letters import EXAMPLES, NONE, Summary, identities, is_cut, printable, reason_of, value_of
 from scripts.queue_look import THREADS, Look
@@ -93,14 +94,16 @@ def add_choice(parser: argparse.ArgumentParser, *, is_required: bool) -> None:
     """Add the options that choose letters."""
     options = parser.add_mutually_exclusive_group(required=is_required)
     options.add_argument("--all", action="store_true", help="every letter")
-    options.add_argument("--reason", help=f"those with this reason, such as AttemptsUsedUp; {NONE} for those without")
+    options.add_argument(
+        "--reason", help=f"those with this reason, such as {ATTEMPTS_USED_UP}; {NONE} for those without"
+    )
     options.add_argument("--request-id", action="append", help="the one with this id; may be repeated")
 
 
 def choice(arguments: argparse.Namespace) -> Choice:
     """Return what tells whether a letter is chosen."""
     if arguments.request_id:
-        return lambda letter: value_of(letter, "requestId") in arguments.request_id
+        return lambda letter: value_of(letter, REQUEST_ID) in arguments.request_id
     if arguments.reason:
         return lambda letter: reason_of(letter) == arguments.reason
     return lambda _: True

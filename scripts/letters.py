@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from cube_sms.queue.dead_letters import ATTEMPTS, CUT_FROM, DETAIL, LAST_CODE, REASON, REQUEST_ID
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,26 +34,26 @@ def value_of(letter: MessageTypeDef, *names: str) -> str:
 
 def reason_of(letter: MessageTypeDef) -> str:
     """Return why it is there, "-" if SQS itself put it there. EventBridge has a word of its own for it."""
-    return value_of(letter, "reason", "ERROR_CODE")
+    return value_of(letter, REASON, "ERROR_CODE")
 
 
 def describe(letter: MessageTypeDef) -> str:
     """Return what is known of a letter: request id, reason, attempts, last code and detail."""
-    detail = value_of(letter, "detail", "ERROR_MESSAGE")
+    detail = value_of(letter, DETAIL, "ERROR_MESSAGE")
     if is_cut(letter):
-        detail = f"(only a part of the message, which had {value_of(letter, 'cutFrom')} bytes) {detail}"
-    values = [value_of(letter, "requestId"), reason_of(letter), value_of(letter, "attempts")]
-    return "\t".join(map(printable, [*values, value_of(letter, "lastCode"), detail]))
+        detail = f"(only a part of the message, which had {value_of(letter, CUT_FROM)} bytes) {detail}"
+    values = [value_of(letter, REQUEST_ID), reason_of(letter), value_of(letter, ATTEMPTS)]
+    return "\t".join(map(printable, [*values, value_of(letter, LAST_CODE), detail]))
 
 
 def is_cut(letter: MessageTypeDef) -> bool:
     """Return whether it holds only a part of its message."""
-    return value_of(letter, "cutFrom") != NONE
+    return value_of(letter, CUT_FROM) != NONE
 
 
 def identities(letter: MessageTypeDef) -> list[str]:
     """Return by what a letter is known that comes back. One without an id gets one on its way, and keeps its body."""
-    return [value_of(letter, "requestId"), hashlib.sha256(letter["Body"].encode()).hexdigest()]
+    return [value_of(letter, REQUEST_ID), hashlib.sha256(letter["Body"].encode()).hexdigest()]
 
 
 def printable(text: str) -> str:

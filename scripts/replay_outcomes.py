@@ -24,7 +24,7 @@ import boto3
 sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "cube"))
 
 from cube_sms.delivery.errors import SpoiledRecordError
-from cube_sms.delivery.records import REFUSED_KEY, read_record, read_refusal
+from cube_sms.delivery.records import Record, Refusal, change_to, read_item
 from scripts.deployment import OperatorError, run, stack_outputs
 from scripts.queue_look import Look
 
@@ -210,23 +210,18 @@ def changes_in_table(table: str, since: datetime) -> tuple[list[dict[str, Any]],
             if updated_at is not None and (not updated_at or datetime.fromisoformat(updated_at) >= since):
                 ended.append((updated_at, dict(item)))
     ended.sort(key=lambda each: each[0])
-    changes = [
-        {"dynamodb": {"SequenceNumber": str(n), "Keys": {"messageId": item["messageId"]}, "NewImage": item}}
-        for n, (_, item) in enumerate(ended, 1)
-    ]
+    changes = [change_to(item, number) for number, (_, item) in enumerate(ended, 1)]
     return changes, spoiled
 
 
 def end_of(item: Mapping[str, Any]) -> str | None:
     """Return when the message of an item ended: None if it has not, nothing for a request that was refused."""
-    key = item["messageId"]["S"]
-    if key.startswith(REFUSED_KEY):
-        read_refusal(item)
-        return ""
-    if key.startswith("#"):
-        return None
-    record = read_record(item)
-    return record.updated_at if record.state.is_final else None
+    match read_item(item):
+        case Refusal():
+            return ""
+        case Record() as record if record.state.is_final:
+            return record.updated_at
+    return None
 
 
 def publish(function: str, changes: Iterable[dict[str, Any]]) -> None:

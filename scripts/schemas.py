@@ -18,7 +18,7 @@ from msgspec import Meta
 from cube_sms.delivery.states import State
 from cube_sms.outcomes.events import SOURCE
 from cube_sms.request.envelopes import DETAIL_TYPE
-from cube_sms.request.models import send_request_schema
+from cube_sms.request.schema import send_request_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

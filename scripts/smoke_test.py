@@ -31,6 +31,9 @@ PAUSE_SECONDS = 1.0
 # Every sender may be busy, and the first calls meet cold functions. Nothing was sent then.
 BUSY = {429, 503}
 
+# The states of a message that has not ended.
+UNDER_WAY = ("SENDING", "RETRYING")
+
 
 class SmokeTestError(Exception):
     """The stack does not do what it should."""
@@ -127,7 +130,7 @@ def send_through_queue(api: Api, device: str) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     answer = api.call("GET", queued.location)
     # It has no record until a worker takes it.
-    while answer.status == 404 or answer.body.get("state") in ("SENDING", "RETRYING"):
+    while answer.status == 404 or answer.body.get("state") in UNDER_WAY:
         if time.monotonic() > deadline:
             raise SmokeTestError(f"not sent from the queue in {PATIENCE_SECONDS:g} s: {json.dumps(answer.body)}")
         time.sleep(PAUSE_SECONDS)

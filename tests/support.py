@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import json
+import pkgutil
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+import cube_sms
+from cube_sms.platform.errors import Obstacle
 from cube_sms.provider.csss.credentials import CsssCredentials
-from cube_sms.request.models import SendRequest, parse_send_request
+from cube_sms.request.parsing import parse_send_request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from cube_sms.request.models import SendRequest
 
 EVENTS = Path(__file__).parents[1] / "events"
 
@@ -119,3 +125,18 @@ class Printed(NamedTuple):
                 value = metrics[name]
                 found += value if isinstance(value, list) else [value]
         return found
+
+
+def letters() -> set[str]:
+    """Return why a message may become a dead letter, and the task that waits for it fail."""
+    for module in pkgutil.walk_packages(cube_sms.__path__, "cube_sms."):
+        importlib.import_module(module.name)
+
+    def subclasses(kind: type[Obstacle]) -> Iterator[type[Obstacle]]:
+        for each in kind.__subclasses__():
+            yield each
+            yield from subclasses(each)
+
+    # Not those of other tests.
+    found = [kind for kind in subclasses(Obstacle) if kind.__module__.startswith("cube_sms.")]
+    return {letter for kind in found if (letter := getattr(kind, "letter", None))}

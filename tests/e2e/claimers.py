@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import boto3
 
 from cube_sms.delivery.records import RecordStore
-from cube_sms.request.models import SendRequest, parse_send_request
+from cube_sms.request.parsing import parse_send_request
 from local.ministack import REGION
 from tests.e2e.processes import CONTEXT
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
     from types import TracebackType
 
+    from cube_sms.request.models import SendRequest
     from local.stack import LocalStack
     from tests.e2e.verdicts import Message
 

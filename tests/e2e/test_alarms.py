@@ -25,7 +25,7 @@ TEMPLATE = Path(__file__).parents[2] / "monitoring" / "alarms.yaml"
 
 PARAMETERS = {"MaxAttempts": "2"}
 SETTINGS = {"SECRET_MAX_AGE": "10", "CUBE_READ_TIMEOUT": "2"}
-# All but what takes a gate whose item was changed by hand.
+# All but that of a gate item which somebody has spoiled by hand.
 EVERYTHING = METRICS.keys() - {"GateRepaired"}
 
 

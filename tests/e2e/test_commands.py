@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3
 import pytest
 
+from cube_sms.delivery.records import Record, read_item
 from local.child import free_ports, is_free
 from local.ministack import MiniStack
 from local.stack import wait_until
@@ -80,7 +81,8 @@ class Started(NamedTuple):
         )
         (table,) = resources["StackResources"]
         items = self.client("dynamodb").scan(TableName=table["PhysicalResourceId"])["Items"]
-        return {item["messageId"]["S"]: item["state"]["S"] for item in items if "state" in item}
+        records = [record for item in items if isinstance(record := read_item(item), Record)]
+        return {record.message_id: record.state for record in records}
 
     def processes(self, command: str) -> list[int]:
         """Return those of its processes whose command line holds a text."""

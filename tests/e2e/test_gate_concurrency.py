@@ -15,6 +15,7 @@ from botocore.config import Config
 
 from cube_sms.pacing.errors import GateClosedError, NotNowError
 from cube_sms.pacing.gate import Gate
+from cube_sms.pacing.gate_item import GATE_KEY
 from cube_sms.pacing.lanes import WINDOW
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.provider.base import CubeAnswer
@@ -87,7 +88,7 @@ def test_single_lane_changes_hands(pool: ProcessPoolExecutor, aws: MiniStack, ta
 def test_last_queries_of_the_day_are_had_once(pool: ProcessPoolExecutor, aws: MiniStack, table: str, qps: int) -> None:
     avoid_midnight()
     times = race(pool, aws, table, Limits(qps, quota=100), batch=7)
-    item = aws.client("dynamodb").get_item(TableName=table, Key={"messageId": {"S": "#gate"}})["Item"]
+    item = aws.client("dynamodb").get_item(TableName=table, Key={"messageId": {"S": GATE_KEY}})["Item"]
     assert len(times) <= 100
     # What is missing was reserved by a process that had no time left for it
     assert len(times) >= 100 - 7 * PROCESSES

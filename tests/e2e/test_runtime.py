@@ -275,13 +275,14 @@ def test_messages_that_a_worker_was_cut_off_with_are_settled_by_a_later_one(stac
 
 
 def test_messages_that_there_is_no_time_for_are_handed_back(stack: LocalStack) -> None:
-    # Given a batch, and Cube that takes a second for each message. With these timeouts none is begun in the last nine
-    # seconds of an invocation.
+    # Given a batch that is sent one by one, and Cube that takes a second for each message. With these timeouts none is
+    # begun in the last nine seconds of an invocation.
     batch = [Message.make() for _ in range(10)]
     queue = Queue.make(stack)
     queue.put(batch)
     event = queue.receive()
     variables = {"CUBE_CONNECT_TIMEOUT": "1", "CUBE_READ_TIMEOUT": "2", "SEND_QUEUE_URL": queue.url}
+    variables["QUEUE_SEND_CONCURRENCY"] = "1"
     try:
         stack.cube.configure(device_faults={message.device_id: "delay:1" for message in batch})
         with runtime(stack, QUEUE_FUNCTION, 14, **variables) as function:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from cube_sms.delivery.records import read_item
 from local.stack import LocalStack, wait_until
 from local.workflows import (
     EventConsumer,
@@ -222,7 +223,8 @@ def test_no_token_is_in_any_log(stack: LocalStack, send_and_wait: Run) -> None:
 
     # When the tokens are gathered that passed through the table, and all lines of all logs
     tables = stack.aws.client("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["MessagesTableName"])
-    tokens = {token for page in tables for item in page["Items"] for token in item.get("taskTokens", {}).get("SS", ())}
+    found = [each for page in tables for item in page["Items"] if (each := read_item(item))]
+    tokens = {token for each in found for token in each.task_tokens}
     logs = stack.aws.client("logs")
     groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
     printed = [

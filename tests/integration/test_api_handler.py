@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 from tests.integration.wire import FAILURE, Wire, answer
 from tests.support import ACCESS_CODE, SECRET, load_event
 

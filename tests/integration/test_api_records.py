@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cube_sms.delivery.states import State
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 from tests.integration.deployment import LEASE
 from tests.support import ACCESS_CODE, DEVICE, SECRET, load_event, queue_event
 

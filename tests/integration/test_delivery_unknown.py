@@ -10,7 +10,7 @@ import pytest
 
 from cube_sms.delivery.states import State
 from cube_sms.provider.base import CubeAuthenticationError
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 from tests.integration.deployment import LEASE, MAX_ATTEMPTS
 from tests.integration.worker import Worker
 from tests.support import DEVICE, START, queue_event

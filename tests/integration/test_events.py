@@ -11,10 +11,11 @@ from uuid import UUID
 
 import pytest
 
-from cube_sms.campaigns.files import FIELDS
-from cube_sms.outcomes.events import read_change
+from cube_sms.campaigns.files import COLUMNS
+from cube_sms.outcomes.events import read_end
 from cube_sms.request.envelopes import unwrap
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
+from local.demo import EXPECTED
 from tests.support import EVENTS, load_event
 
 NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
@@ -34,6 +35,11 @@ def test_every_event_is_of_a_known_kind() -> None:
     assert SQS
     assert API
     assert sorted([*SQS, *API, REQUESTED, STREAM, *REQUESTS, *OTHERS]) == NAMES
+
+
+def test_demo_sends_every_event() -> None:
+    # The other is what a rule is made of
+    assert EXPECTED.keys() == {*NAMES} - {"outcome-pattern"}
 
 
 @pytest.mark.parametrize("name", [*SQS, REQUESTED])
@@ -80,7 +86,7 @@ def test_stream_event_tells_of_an_event_and_of_tasks() -> None:
         assert (change["eventName"] == "MODIFY") is ("OldImage" in change["dynamodb"])
     numbers = [change["dynamodb"]["SequenceNumber"] for change in changes]
     assert sorted(set(numbers)) == numbers
-    told = [ended for change in changes if (ended := read_change(change))]
+    told = [ended for change in changes if (ended := read_end(change))]
     assert [(ended.outcome, ended.is_news) for ended in told] == [
         ("Sent", True),
         ("Rejected", True),
@@ -101,8 +107,8 @@ def test_campaign_has_a_file_with_rows_of_every_kind() -> None:
     assert data.keys() == {"key", "campaign", "content"}
     with (EVENTS / "campaign.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {"deviceId", "content"} <= rows[0].keys() & set(FIELDS)
-    assert rows[0].keys() - set(FIELDS)
+    assert {"deviceId", "content"} <= rows[0].keys() & set(COLUMNS)
+    assert rows[0].keys() - set(COLUMNS)
     assert {bool(row["content"]) for row in rows} == {True, False}
     assert [row["deviceId"].isalnum() for row in rows].count(False) == 1
 

@@ -17,6 +17,7 @@ from cube_sms.api import MessagesApi, reply_to_error
 from cube_sms.delivery import RequestConflictError, Sender, SpoiledRecordError, State
 from cube_sms.delivery.records import RecordStore
 from cube_sms.pacing import ConnectionLeases, Gate
+from cube_sms.pacing.gate_item import GATE_KEY
 from cube_sms.platform import MESSAGES_INVALID, ApiAnswer, Fault, Obstacle, Settings, UnexpectedError, obstacle
 from cube_sms.platform.errors import POLICY
 from cube_sms.platform.metrics import METRICS
@@ -104,7 +105,7 @@ class House:
 
 @pytest.fixture(autouse=True)
 def open_gate(gateway: Deployment) -> None:
-    gateway.dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": "#gate"}})
+    gateway.dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": GATE_KEY}})
 
 
 def test_a_provider_of_fifteen_lines_is_enough(gateway: Deployment) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cube_sms.delivery.states import State
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 from tests.integration.deployment import MAX_ATTEMPTS
 from tests.integration.wire import FAILURE, Wire, answer
 from tests.support import Context, load_event, queue_event

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 
 if TYPE_CHECKING:
     from cube_sms.api.replies import Reply

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from cube_sms.campaigns.csv import MAX_ROW
-from cube_sms.campaigns.files import FIELDS
+from cube_sms.campaigns.files import COLUMNS
 from cube_sms.campaigns.reports import OUTCOME
 from functions.prepare_campaign import app
 from tests.unit.campaign_runs import CampaignRuns
@@ -316,7 +316,7 @@ OWN_COLUMNS = st.lists(st.sampled_from(["city", "Note", " state", "requestid (fi
 
 
 @given(
-    fields=st.sets(st.sampled_from([name for name in FIELDS if name != "deviceId"])),
+    fields=st.sets(st.sampled_from([name for name in COLUMNS if name != "deviceId"])),
     own=OWN_COLUMNS,
     order=st.randoms(use_true_random=False),
     rows=st.lists(st.lists(CELLS, max_size=16), max_size=8),

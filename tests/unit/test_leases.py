@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 from cube_sms.pacing.errors import ConnectionsTakenError
 from cube_sms.pacing.leases import LEASES_KEY, MARGIN, PATIENCE, PAUSE, ConnectionLeases
 from cube_sms.platform.errors import RecordsUnavailableError
-from tests.unit.records_table import TABLE
+from tests.unit.records_table import TABLE, answer_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +103,16 @@ def test_late_worker_does_not_give_back_the_place_of_another(make: Make, clock: 
     with make().hold(until=clock() + INVOCATION):
         # When the late one comes to its end, then the place is still the other's
         late.__exit__(None, None, None)
+        with pytest.raises(ConnectionsTakenError), make().hold(until=clock() + INVOCATION):
+            pytest.fail("one too many")
+
+
+def test_place_is_had_though_the_answer_was_lost(dynamodb: DynamoDBClient, make: Make, clock: Clock) -> None:
+    # When boto3 repeats the write, which then meets what it wrote the first time
+    with answer_lost(dynamodb) as statuses, make().hold(until=clock() + INVOCATION):
+        assert statuses == [200, 400]
+
+        # Then the place is the worker's, and nobody else's
         with pytest.raises(ConnectionsTakenError), make().hold(until=clock() + INVOCATION):
             pytest.fail("one too many")
 

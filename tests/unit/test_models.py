@@ -10,7 +10,8 @@ import pytest
 
 from cube_sms.delivery.records import hash_of
 from cube_sms.request.errors import InvalidRequestError
-from cube_sms.request.models import SendRequest, mask_device_id, parse_send_request
+from cube_sms.request.models import SendRequest, mask_device_id
+from cube_sms.request.parsing import parse_send_request
 
 ICCID = "89314404000939952215"
 ITEM = {"smsTemplateContent": "Test message", "smsType": "", "smsNum": "1"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cube_sms.request.errors import InvalidRequestError
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 
 ICCID = "89314404000939952215"
 ITEM = {"smsTemplateContent": "Test message", "smsType": "", "smsNum": "1"}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cube_sms.request.errors import InvalidRequestError
-from cube_sms.request.models import SendRequest, parse_send_request
+from cube_sms.request.parsing import parse_send_request
+
+if TYPE_CHECKING:
+    from cube_sms.request.models import SendRequest
 
 ICCID = "89314404000939952215"
 GOOD = b'{"deviceId": "89314404000939952215", "content": "a"}'

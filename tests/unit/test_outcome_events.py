@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from cube_sms.delivery.records import RecordStore
 from cube_sms.delivery.states import State
-from cube_sms.outcomes.events import Ended, read_change
+from cube_sms.outcomes.events import Ended, read_end
 from cube_sms.pacing.gate import Gate
+from cube_sms.pacing.gate_item import GATE_KEY
 from tests.streams import passes, template_filters
 from tests.support import DEVICE, Clock
 from tests.unit.changes import Changes
@@ -52,8 +53,8 @@ def changes(dynamodb: DynamoDBClient) -> Changes:
 def told(changes: list[Change]) -> list[Ended]:
     """Return what changes tell, when Lambda has left out what the mapping's filters do not let through."""
     filtered_out = [change for change in changes if not passes(FILTERS, change)]
-    assert [read_change(change) for change in filtered_out] == [None] * len(filtered_out)
-    return [ended for change in changes if passes(FILTERS, change) and (ended := read_change(change))]
+    assert [read_end(change) for change in filtered_out] == [None] * len(filtered_out)
+    return [ended for change in changes if passes(FILTERS, change) and (ended := read_end(change))]
 
 
 def news(changes: list[Change]) -> list[dict[str, Any]]:
@@ -198,7 +199,7 @@ class TestNoEvent:
         gate.take(latest=math.inf)
         gate.take(latest=math.inf)
         written = changes.new()
-        assert {change["dynamodb"]["Keys"]["messageId"]["S"] for change in written} == {"#gate"}
+        assert {change["dynamodb"]["Keys"]["messageId"]["S"] for change in written} == {GATE_KEY}
         assert told(written) == []
 
     def test_of_what_else_is_written_to_a_record_that_has_ended(

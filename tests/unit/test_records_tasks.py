@@ -12,7 +12,7 @@ from cube_sms.delivery.errors import RequestConflictError
 from cube_sms.delivery.states import State
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.request.errors import InvalidRequestError
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 from tests.support import DEVICE, START
 from tests.unit.changes import Changes
 from tests.unit.records_table import FINAL, LEASE, TABLE, answer_lost, forestalled, in_state, new_request, recorded

@@ -26,7 +26,7 @@ from cube_sms.provider.base import (
     CubeUnavailable,
 )
 from cube_sms.request.errors import InvalidRequestError
-from cube_sms.request.models import parse_send_request
+from cube_sms.request.parsing import parse_send_request
 from tests.unit.problems import (
     CONTENT,
     ICCID,

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cube_sms.request.envelopes import DETAIL_TYPE, unwrap
 from cube_sms.request.errors import InvalidRequestError
-from cube_sms.request.models import SendRequest, parse_send_request
+from cube_sms.request.models import SendRequest
+from cube_sms.request.parsing import parse_send_request
 from tests.support import DEVICE
 
 EVENT_ID = "6a7e8feb-b491-4cf7-a9f1-bf3703467718"

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from cube_sms.request.errors import InvalidRequestError
-from cube_sms.request.models import parse_send_request, send_request_schema
+from cube_sms.request.models import FIELDS
+from cube_sms.request.parsing import parse_send_request
+from cube_sms.request.schema import send_request_schema
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "send-request.schema.json"
 VALIDATOR = Draft202012Validator(
@@ -24,7 +26,7 @@ VALIDATOR = Draft202012Validator(
 )
 ICCID = "89314404000939952215"
 ITEM = {"smsTemplateContent": "Test message", "smsType": "", "smsNum": "1"}
-OPTIONAL = ["messageType", "requestId", "account", "expiresAt", "delivery", "taskToken"]
+OPTIONAL = [name for name in FIELDS if name not in ("deviceId", "content", "smsContentList")]
 
 
 def schema_accepts(request: object) -> bool:
@@ -160,10 +162,15 @@ CANDIDATES: dict[str, list[Any]] = {
         *("2027-01-31t12:00:00Z", "2027-02-30T12:00:00Z", "2027-01-31T25:00:00Z"),
         *("2027-01-31", "soon", "", None, 1),
     ],
+    "taskToken": ["AQ", "a" * 2048, "a" * 2049, "", None, 1],
     "unknown": [None, ""],
 }
 PAIRS = [(name, value) for name, values in CANDIDATES.items() for value in values]
 BASES: list[dict[str, Any]] = [{"content": "00ff"}, {"smsContentList": [ITEM | {"smsTemplateContent": "00"}]}, {}]
+
+
+def test_there_are_values_for_every_field() -> None:
+    assert set(FIELDS) - CANDIDATES.keys() == set()
 
 
 @pytest.mark.parametrize(("name", "value"), PAIRS, ids=repr)

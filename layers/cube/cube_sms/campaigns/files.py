@@ -8,6 +8,8 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
+from cube_sms.request import FIELDS
+
 from .csv import read_records
 from .errors import InvalidCampaignError
 
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
 
     from .csv import Record
 
+# A cell holds a text, and no array; and the task that waits for a row is the state machine's own.
+NO_COLUMNS = frozenset({"smsContentList", "taskToken"})
+
 # Columns that are fields of a send request, and the one that there has to be.
-FIELDS = ("requestId", "account", "deviceId", "messageType", "content", "expiresAt", "delivery")
+COLUMNS = tuple(name for name in FIELDS if name not in NO_COLUMNS)
 DEVICE = "deviceId"
 CONTENT = "content"
 
@@ -156,7 +161,7 @@ def _proof(columns: Sequence[str]) -> tuple[bool, int, int]:
     return DEVICE in fields, len(fields), len(columns)
 
 
-_FIELD_OF_NAME = {normalized(name): name for name in FIELDS}
+_FIELD_OF_NAME = {normalized(name): name for name in COLUMNS}
 
 
 def _fields(columns: Sequence[str]) -> dict[str, int]:

@@ -9,21 +9,19 @@ from collections import Counter
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from cube_sms.delivery import REFUSED_KEY, RequestConflictError, SpoiledRecordError, hash_of, read_record, read_refusal
-from cube_sms.platform import RecordsUnavailableError
+from cube_sms.delivery import BATCH_GET_SIZE, Record, RecordTable, Refusal, RequestConflictError
 
 from .files import normalized
 from .objects import write_chunks
 from .runs import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
+    from cube_sms.delivery import SpoiledRecordError
     from cube_sms.request import SendRequest
 
     from .runs import Campaign, Head, Row
@@ -35,10 +33,6 @@ OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "mess
 REFUSED = "REFUSED"
 NOT_TRIED = "NOT_TRIED"
 UNREADABLE = "UNREADABLE"
-
-# What DynamoDB reads at once, and the seconds before it is asked again for what it has left out.
-BATCH_GET_SIZE = 100
-BATCH_GET_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 
 # A spreadsheet takes a cell that begins like this for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -68,9 +62,7 @@ class CampaignReporter:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._s3 = s3
-        self._dynamodb = dynamodb
-        self._table = table
-        self._sleep = sleep
+        self._records = RecordTable(dynamodb, table, sleep=sleep)
 
     def report(self, campaign: Campaign) -> dict[str, int]:
         """Write the result: the file's own columns, and what became of each row.
@@ -115,40 +107,15 @@ class CampaignReporter:
             )
 
     def _outcomes(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        requests = {row.request.message_id: row.request for row in rows if row.request}
-        items = self._find(requests)
-        # Such as those of an account that there is none of, for as long as word is kept of them.
-        refusals = self._find({f"{REFUSED_KEY}{requests[key].request_id}" for key in requests.keys() - items.keys()})
+        found = self._records.find([row.request for row in rows if row.request])
         outcomes = []
         for row in rows:
             if row.request:
-                refusal = refusals.get(f"{REFUSED_KEY}{row.request_id}")
-                outcome = _outcome(row.request, items.get(row.request.message_id), refusal)
+                outcome = _outcome(row.request, found.get(row.request.message_id))
             else:
                 outcome = {"state": REFUSED, "reason": row.reason}
             outcomes.append({**outcome, "requestId": row.request_id})
         return outcomes
-
-    def _find(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Return the items of the table under these keys, as DynamoDB has them at this moment."""
-        found: dict[str, dict[str, Any]] = {}
-        left: Any = [{"messageId": {"S": key}} for key in keys]
-        for pause in (*BATCH_GET_PAUSES, None):
-            if not left:
-                return found
-            try:
-                answer: Any = self._dynamodb.batch_get_item(
-                    RequestItems={self._table: {"Keys": left, "ConsistentRead": True}}
-                )
-            except (BotoCoreError, ClientError) as error:
-                raise RecordsUnavailableError(error) from error
-            found |= {item["messageId"]["S"]: item for item in answer["Responses"].get(self._table, [])}
-            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-            if left and pause:
-                self._sleep(pause)
-        if left:
-            raise RecordsUnavailableError(f"{len(left)} records were left out")
-        return found
 
 
 def _renamed(columns: Sequence[str]) -> list[str]:
@@ -166,25 +133,21 @@ def _renamed(columns: Sequence[str]) -> list[str]:
     return names
 
 
-def _outcome(request: SendRequest, item: Mapping[str, Any] | None, refusal: Mapping[str, Any] | None) -> dict[str, Any]:
-    try:
-        return _outcome_of(request, item, refusal)
-    except SpoiledRecordError as error:
-        # Somebody has changed it by hand. The other rows have their outcomes.
-        return {"state": UNREADABLE, "reason": str(error)}
-
-
-def _outcome_of(
-    request: SendRequest, item: Mapping[str, Any] | None, refusal: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    if item is None:
-        return {"state": REFUSED, "reason": read_refusal(refusal).detail} if refusal else {"state": NOT_TRIED}
-    record = read_record(item)
-    if record.request_hash != hash_of(request):
-        # It tells of another request: of an earlier run's, whose file was changed since.
-        return {"state": REFUSED, "reason": str(RequestConflictError(str(request.request_id)))}
-    outside = {name: _inert(record.members[name]) for name in ("code", "message", "reason")}
-    return {**record.members, "possiblyDuplicated": str(record.possibly_duplicated).lower(), **outside}
+def _outcome(request: SendRequest, found: Record | Refusal | SpoiledRecordError | None) -> dict[str, Any]:
+    match found:
+        case None:
+            return {"state": NOT_TRIED}
+        case Refusal():
+            return {"state": REFUSED, "reason": found.detail}
+        case Record() if found.is_of(request):
+            outside = {name: _inert(found.members[name]) for name in ("code", "message", "reason")}
+            return {**found.members, "possiblyDuplicated": str(found.possibly_duplicated).lower(), **outside}
+        case Record():
+            # It tells of another request: of an earlier run's, whose file was changed since.
+            return {"state": REFUSED, "reason": str(RequestConflictError(str(request.request_id)))}
+        case error:
+            # Somebody has changed it by hand. The other rows have their outcomes.
+            return {"state": UNREADABLE, "reason": str(error)}
 
 
 def _inert(text: str | None) -> str | None:

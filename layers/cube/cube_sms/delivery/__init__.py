@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
-from .records import REFUSED_KEY, Record, hash_of, read_record, read_refusal
+from .records import BATCH_GET_SIZE, Change, Record, RecordTable, Refusal, read_change
 from .report import identity, report_paced, report_sent
 from .sending import Outcome, Sender
 from .states import State
 
 __all__ = [
-    "REFUSED_KEY",
+    "BATCH_GET_SIZE",
+    "Change",
     "Outcome",
     "Record",
+    "RecordTable",
+    "Refusal",
     "RequestConflictError",
     "Sender",
     "SpoiledRecordError",
     "State",
-    "hash_of",
     "identity",
     "put_back_spread",
-    "read_record",
-    "read_refusal",
+    "read_change",
     "report_paced",
     "report_sent",
     "retry_delay",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from msgspec.structs import replace
 
-from cube_sms.pacing import DAY, Gate
-from cube_sms.platform import Fault, Obstacle, RecordsUnavailableError
+from cube_sms.pacing import Gate
+from cube_sms.platform import DAY, Fault, Obstacle, RecordsUnavailableError
 from cube_sms.provider import (
     CredentialsError,
     CredentialStore,

@@ -6,12 +6,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.delivery import REFUSED_KEY, SpoiledRecordError, read_record, read_refusal
+from cube_sms.delivery import Change, Record, Refusal, read_change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from cube_sms.delivery import Record
 
 SOURCE = "cube-sms"
 
@@ -43,7 +41,7 @@ class Ended:
         return f"SMS {self.outcome}"
 
 
-def read_change(change: Mapping[str, Any]) -> Ended | None:
+def read_end(change: Mapping[str, Any]) -> Ended | None:
     """Return what a record of the table's stream tells of a message's end.
 
     Parameters
@@ -61,30 +59,15 @@ def read_change(change: Mapping[str, Any]) -> Ended | None:
     SpoiledRecordError
         If somebody has changed the item so that it cannot be read. When it is mended, that change tells of the end.
     """
-    key = change["dynamodb"]["Keys"]["messageId"]["S"]
-    item, before = (change["dynamodb"].get(image, {}) for image in ("NewImage", "OldImage"))
-    if key.startswith(REFUSED_KEY) and item:
-        refusal = read_refusal(item)
-        tokens = frozenset(item.get("taskTokens", {}).get("SS", ()))
-        return Ended(refusal.reason, {"requestId": key.removeprefix(REFUSED_KEY), **refusal._asdict()}, False, tokens)
-    if "state" not in item:
-        return None
-    record = read_record(item)
-    if not record.state.is_final:
-        return None
-    told = _told_by(before)
-    # A claim ends once. What comes after it in the same state is one more task that asks.
-    is_news = told is None or (told.owner, told.state) != (record.owner, record.state)
-    answered = frozenset() if is_news or not told else told.task_tokens
-    return Ended(record.state.title(), detail_of(record), is_news, record.task_tokens - answered)
-
-
-def _told_by(before: Mapping[str, Any]) -> Record | None:
-    """Return the record that there was before; None for one that could not be read, and so not be told."""
-    try:
-        return read_record(before) if before else None
-    except SpoiledRecordError:
-        return None
+    match read_change(change):
+        case Change(Refusal() as refusal):
+            return Ended(refusal.reason, refusal.members, False, refusal.task_tokens)
+        case Change(Record() as record, told) if record.state.is_final:
+            # A claim ends once. What comes after it in the same state is one more task that asks.
+            is_news = told is None or (told.owner, told.state) != (record.owner, record.state)
+            answered = frozenset() if is_news or not told else told.task_tokens
+            return Ended(record.state.title(), detail_of(record), is_news, record.task_tokens - answered)
+    return None
 
 
 def detail_of(record: Record) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cube_sms.delivery import SpoiledRecordError
+from cube_sms.platform import key_of
 
-from .events import SOURCE, read_change
+from .events import SOURCE, read_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -136,9 +137,9 @@ class OutcomePublisher:
 
     def _answer(self, change: Mapping[str, Any]) -> Published:
         # Before the event: a task that is told twice does not notice, a consumer of events may.
-        published = Published(change["dynamodb"]["SequenceNumber"], change["dynamodb"]["Keys"]["messageId"]["S"])
+        published = Published(change["dynamodb"]["SequenceNumber"], key_of(change["dynamodb"]["Keys"]))
         try:
-            published.ended = ended = read_change(change)
+            published.ended = ended = read_end(change)
         except SpoiledRecordError as error:
             published.spoiled = error
             return published

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from cube_sms.platform import ConditionalUpdate
+from cube_sms.platform import DAY, ConditionalUpdate
 
 from .errors import GateClosedError
 from .gate_item import REMEMBERED_SECONDS
@@ -24,7 +24,7 @@ UNAVAILABLE_SECONDS = 5.0
 MOST_CLOSED_SECONDS = 300.0
 
 # Cube's own word is taken up to a day: the quota is its longest limit.
-MOST_RETRY_AFTER = 86_400.0
+MOST_RETRY_AFTER = float(DAY)
 
 # Seconds after which others look again while one worker finds out whether Cube is back, and what that worker has beyond
 # the time of a POST.

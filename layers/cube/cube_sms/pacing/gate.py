@@ -19,9 +19,10 @@ from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError
 
 from .breaker import PROBING_SECONDS, Breaker
 from .errors import GateClosedError, NoSlotError
-from .gate_item import GateItem
-from .lanes import HANDOVER, UNSEEN_SECONDS, WINDOW, Lane, Layout, Worker, next_query, plan
+from .gate_item import NEWEST_SHARE, GateItem, lane_name
+from .lanes import HANDOVER, WINDOW, Lane, Layout, Worker, next_query, plan
 from .quota import DailyQuota
+from .seen_lanes import SeenLanes
 from .ticks import Ticks
 
 if TYPE_CHECKING:
@@ -36,16 +37,11 @@ if TYPE_CHECKING:
 # Seconds for which what a write has brought is taken for the present.
 FRESH_SECONDS = 0.1
 
-# Seconds for which a worker leaves others' lanes alone after somebody has removed them from the item: what others had
-# reserved until then they still use, and a batch is usually through by then.
-LOST_SECONDS = 30.0
-
 # A reservation that others forestall is planned again on what they left.
 TRIES = 10
 
-# The share of the newest query in what one is expected to take; and that of a slower answer in what a quick one takes,
-# which a quicker one brings down at once. The first of all is believed by half.
-NEWEST_SHARE = 0.2
+# The share of a slower answer in what a quick one takes, which a quicker one brings down at once. The first of all is
+# believed by half.
 SLOWER_SHARE = 0.25
 
 # What it is expected to take to open a connection, at first; and what is less than that was open.
@@ -166,9 +162,8 @@ class Gate:
         self._item = GateItem(client, table, clock=clock, ticks=self._ticks)
         self._breaker = Breaker(self._item, longest_post=longest_post, clock=clock)
         self._daily = DailyQuota(self._item, quota, clock)
+        self._lanes = SeenLanes(self._item, self._layout.count)
         self._holds: dict[int, _Hold] = {}
-        # The lanes as they were last seen, for when the item is gone.
-        self._seen: dict[int, Lane] = {}
         self._reservations = 0
         # Slots that were taken, and whose queries have not left.
         self._out: list[Slot] = []
@@ -393,8 +388,8 @@ class Gate:
             grants, wanted = planned.grants, planned.uses
         texts = {grant.index: str(Lane(grant.free_at, self._name, self._is_passing)) for grant in grants}
         for index, text in texts.items():
-            update.require(update.equal(_lane(index), self._item.get(_lane(index))))
-            update.set(_lane(index), text)
+            update.require(update.equal(lane_name(index), self._item.get(lane_name(index))))
+            update.set(lane_name(index), text)
         self._daily.count(update, wanted)
         # No two reservations write the same, and so nobody takes another's for its own.
         self._reservations += 1
@@ -423,8 +418,8 @@ class Gate:
 
     def _plan(self, wanted: int, latest: float, ahead: float) -> Plan:
         now = self._ticks() + ahead
-        self._lost_lanes(now)
-        lanes = [self._seen_lane(index) for index in range(self._layout.count)]
+        own = {index: hold.text for index, hold in self._holds.items()}
+        lanes = self._lanes.look(self._name, own, now)
         queries = {index: [query.at + ahead for query in hold.queries] for index, hold in self._holds.items()}
         delay = self._item.write_time + self._ready_time
         worker = Worker(self._name, queries, self._connections, self._post_time, delay, self._is_passing)
@@ -437,34 +432,6 @@ class Gate:
             until = planned.starts_at
             raise NoSlotError(until if until <= latest_today else max(until, self._daily.next_begins_at))
         return planned
-
-    def _seen_lane(self, index: int) -> Lane:
-        text = self._item.get(_lane(index))
-        if text is None:
-            return self._seen.get(index, Lane())
-        lane = self._seen[index] = Lane.parse(text)
-        hold = self._holds.get(index)
-        if lane.owner == self._name and (hold is None or hold.text != text):
-            # Of a write that this worker believed to have failed.
-            return lane._replace(owner=f"{self._name}?")
-        return lane
-
-    def _lost_lanes(self, now: float) -> None:
-        """Look for lanes that somebody has removed from the item, and leave alone what others may have of them.
-
-        Others may have had a lane since it was last seen here, and for longer; its own ones a worker knows.
-        """
-        missing = [index for index in range(self._layout.count) if self._item.get(_lane(index)) is None]
-        if not any(index in self._seen and self._seen[index].owner for index in missing):
-            return
-        for index in missing:
-            lane = self._seen.get(index, Lane())
-            is_left_alone = index in self._seen and not lane.owner
-            is_held = lane.owner == self._name and lane.free_at >= now
-            if not is_left_alone and not is_held:
-                # Its own are less likely to have changed hands.
-                seconds = UNSEEN_SECONDS if lane.owner == self._name else LOST_SECONDS
-                self._seen[index] = Lane(max(lane.free_at, now + seconds))
 
     def _next_slot(self) -> Slot | None:
         is_probe = self._breaker.is_probing
@@ -506,7 +473,3 @@ class Gate:
             if query.is_let_go and query is not slot._query
         ]
         return next_query(self._layout, [*[-inf] * self._layout.uses, *others])
-
-
-def _lane(index: int) -> str:
-    return f"l{index}"

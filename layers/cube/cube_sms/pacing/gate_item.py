@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, get_args
 
-from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError, update_item
+from cube_sms.platform import DAY, KEY, ConditionalUpdate, RecordsUnavailableError
 
 from .errors import GateReason
 from .lanes import Lane
@@ -24,13 +24,13 @@ REMEMBERED_SECONDS = 10.0
 
 FIRST_WRITE_SECONDS = 0.2
 
-# The share of the newest write in what one is expected to take.
+# The share of the newest write, or query, in what one is expected to take.
 NEWEST_SHARE = 0.2
 
 # No worker holds a lane for longer than an invocation lasts, and no clock is a day ahead.
 MOST_LANE_SECONDS = 3600.0
-DAY = 86_400
 
+_LANE = "l"
 _REASONS = frozenset(get_args(GateReason.__value__))
 
 
@@ -108,12 +108,11 @@ class GateItem:
 
     def _write(self, update: ConditionalUpdate) -> bool:
         started = self._ticks()
-        item, is_written = update_item(self._client, self._table, GATE_KEY, **update.expressions())
+        item, is_written = update.write(self._client, self._table, GATE_KEY)
         self._see(item)
         self._seen_at = self._ticks()
         self.write_time += (self._seen_at - started - self.write_time) * NEWEST_SHARE
-        # A write whose answer was lost is repeated by boto3, and then meets its own trace.
-        return is_written or update.is_in(self._values)
+        return is_written
 
     def _repair(self) -> None:
         """Remove what cannot be read, unless somebody has done so meanwhile."""
@@ -138,10 +137,10 @@ class GateItem:
 
 def _is_legible(name: str, typed: Mapping[str, Any], now: float) -> bool:
     """Return whether an attribute is what a gate writes, as far as that can be told."""
+    if name == KEY:
+        return True
     ((kind, value),) = typed.items()
     match name:
-        case "messageId":
-            return True
         case "by":
             return kind == "S"
         case "closedFor":
@@ -155,8 +154,13 @@ def _is_legible(name: str, typed: Mapping[str, Any], now: float) -> bool:
     return not _is_lane(name) or (kind == "S" and _is_legible_lane(value, now))
 
 
+def lane_name(index: int) -> str:
+    """Return which attribute a lane is in."""
+    return f"{_LANE}{index}"
+
+
 def _is_lane(name: str) -> bool:
-    return name.startswith("l") and name[1:].isdecimal()
+    return name.startswith(_LANE) and name[len(_LANE) :].isdecimal()
 
 
 def _is_legible_lane(text: str, now: float) -> bool:

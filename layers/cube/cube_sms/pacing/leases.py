@@ -13,7 +13,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.platform import RecordsUnavailableError, update_item
+from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError
 
 from .errors import ConnectionsTakenError
 
@@ -100,10 +100,10 @@ class ConnectionLeases:
         finally:
             # If DynamoDB is away, it is free when the lease ends.
             with contextlib.suppress(RecordsUnavailableError):
-                self._write("REMOVE #place", place, lease)
+                self._give_back(place, lease)
 
-    def _take(self, until: float) -> tuple[str, dict[str, str]]:
-        lease = {"S": f"{until + MARGIN:.3f} {secrets.token_urlsafe(6)}"}
+    def _take(self, until: float) -> tuple[str, str]:
+        lease = f"{until + MARGIN:.3f} {secrets.token_urlsafe(6)}"
         give_up_at = self._clock() + PATIENCE
         while self._clock() < give_up_at:
             place = next(filter(self._is_free, self._places), None)
@@ -111,7 +111,12 @@ class ConnectionLeases:
                 self._sleep(PAUSE * self._uniform(0.5, 1.5))
                 # Nothing tells when a place is given back but one more write.
                 self._seen = {}
-            elif self._write("SET #place = :lease", place, self._seen.get(place), lease):
+                continue
+            update = ConditionalUpdate()
+            seen = self._seen.get(place)
+            update.require(update.same(place, seen) if seen else update.absent(place))
+            update.set(place, lease)
+            if self._write(update):
                 return place, lease
         raise ConnectionsTakenError(self._clock() + 1.0)
 
@@ -124,18 +129,12 @@ class ConnectionLeases:
         # A lease that no invocation could have taken was written by hand.
         return not 0.0 < left <= LONGEST
 
-    def _write(self, update: str, place: str, seen: Any, lease: Any = None) -> bool:
-        condition = "#place = :seen" if seen else "attribute_not_exists(#place)"
-        values = {":seen": seen, ":lease": lease}
-        item, is_written = update_item(
-            self._client,
-            self._table,
-            LEASES_KEY,
-            UpdateExpression=update,
-            ConditionExpression=condition,
-            ExpressionAttributeNames={"#place": place},
-            ExpressionAttributeValues={name: value for name, value in values.items() if value},
-        )
-        self._seen = item
-        # A write whose answer was lost is repeated by boto3, and then meets its own trace.
-        return is_written or (lease is not None and item.get(place) == lease)
+    def _give_back(self, place: str, lease: str) -> None:
+        update = ConditionalUpdate()
+        update.require(update.equal(place, lease))
+        update.remove(place)
+        self._write(update)
+
+    def _write(self, update: ConditionalUpdate) -> bool:
+        self._seen, is_written = update.write(self._client, self._table, LEASES_KEY)
+        return is_written

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from cube_sms.platform import DAY
+
 from .errors import GateClosedError, NoSlotError
-from .gate_item import DAY, REMEMBERED_SECONDS
+from .gate_item import REMEMBERED_SECONDS
 from .lanes import HANDOVER
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .aws import AWS_CONFIG, OBJECTS_CONFIG, direct_client, update_item
+from .aws import AWS_CONFIG, OBJECTS_CONFIG, direct_client
 from .errors import (
     ApiAnswer,
     AwsUnavailableError,
@@ -47,8 +47,9 @@ from .metrics import (
 from .settings import Meaning, Settings
 from .sqs import MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
 from .telemetry import SERVICE, Level, Telemetry
+from .times import DAY, rfc3339
 from .tls import default_ssl_context
-from .updates import ConditionalUpdate
+from .updates import KEY, ConditionalUpdate, key_of, key_to, update_item
 from .urls import parse_base_url
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "CUBE_AUTHENTICATION_FAILED",
     "CUBE_LATENCY",
     "CUBE_THROTTLED",
+    "DAY",
     "DUPLICATES_SUPPRESSED",
     "EVENTS_FAILED",
     "EVENTS_PUBLISHED",
@@ -65,6 +67,7 @@ __all__ = [
     "GATE_CLOSED",
     "GATE_REPAIRED",
     "GATE_WAIT",
+    "KEY",
     "MAX_MESSAGE_BYTES",
     "MESSAGES_EXPIRED",
     "MESSAGES_FAILED",
@@ -100,10 +103,13 @@ __all__ = [
     "default_ssl_context",
     "direct_client",
     "is_fifo",
+    "key_of",
+    "key_to",
     "message_size",
     "obstacle",
     "parse_base_url",
     "put_copy",
+    "rfc3339",
     "sendable",
     "update_item",
 ]

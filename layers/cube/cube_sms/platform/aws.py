@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from .direct_calls import call_directly
-from .errors import RecordsUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,45 +58,3 @@ def direct_client(service: Any, environment: Mapping[str, str]) -> Any:
     session = boto3.DEFAULT_SESSION
     call_directly(client, session.get_credentials() if session else None, _DIRECT[service], environment)
     return client
-
-
-def update_item(client: DynamoDBClient, table: str, message_id: str, **expressions: Any) -> tuple[dict[str, Any], bool]:
-    """Update an item of the table of records under a condition, and look at it whether the condition held or not.
-
-    Parameters
-    ----------
-    client : DynamoDBClient
-        boto3's client.
-    table : str
-        Name of the table.
-    message_id : str
-        The item's key.
-    **expressions
-        What to write, and under which condition, as DynamoDB's UpdateItem takes it.
-
-    Returns
-    -------
-    item : dict
-        The item as it is now, in DynamoDB's types; empty where there is none.
-    is_written : bool
-        Whether the condition held.
-
-    Raises
-    ------
-    RecordsUnavailableError
-        Where DynamoDB is away.
-    """
-    try:
-        answer: Any = client.update_item(
-            TableName=table,
-            Key={"messageId": {"S": message_id}},
-            ReturnValues="ALL_NEW",
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            **expressions,
-        )
-    except client.exceptions.ConditionalCheckFailedException as error:
-        found: Any = error.response.get("Item", {})
-        return found, False
-    except (BotoCoreError, ClientError) as error:
-        raise RecordsUnavailableError(error) from error
-    return answer["Attributes"], True

@@ -1,4 +1,4 @@
-"""The metrics: each is declared here, once. docs/reference/metrics.md, alarms and dashboard are held against them."""
+"""The metrics: each is declared here, once. The documents, the alarms and the dashboard are held against them."""
 
 from __future__ import annotations
 

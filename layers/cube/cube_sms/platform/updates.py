@@ -1,11 +1,84 @@
-"""A conditional update of one item in DynamoDB, put together piece by piece."""
+"""Items of the table of records: their key, and an update of one of them under a condition."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .errors import RecordsUnavailableError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEY = "messageId"
+"""The attribute that is the table's key. Beside the records there are items whose keys begin with "#"."""
+
+
+def key_to(key: str) -> dict[str, Any]:
+    """Return what DynamoDB wants to know of an item that it is asked for.
+
+    Examples
+    --------
+    >>> key_to("default#order-7781")
+    {'messageId': {'S': 'default#order-7781'}}
+    """
+    return {KEY: {"S": key}}
+
+
+def key_of(item: Mapping[str, Any]) -> str:
+    """Return the key of an item, of which there may be no more than the key.
+
+    Examples
+    --------
+    >>> key_of({"messageId": {"S": "default#order-7781"}, "attempts": {"N": "1"}})
+    'default#order-7781'
+    """
+    return str(item[KEY]["S"])
+
+
+def update_item(client: DynamoDBClient, table: str, key: str, **expressions: Any) -> tuple[dict[str, Any], bool]:
+    """Update an item of the table of records under a condition, and look at it whether the condition held or not.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table.
+    key : str
+        The item's key.
+    **expressions
+        What to write, and under which condition, as DynamoDB's UpdateItem takes it.
+
+    Returns
+    -------
+    item : dict
+        The item as it is now, in DynamoDB's types; empty where there is none.
+    is_written : bool
+        Whether the condition held.
+
+    Raises
+    ------
+    RecordsUnavailableError
+        Where DynamoDB is away.
+    """
+    try:
+        answer: Any = client.update_item(
+            TableName=table,
+            Key=key_to(key),
+            ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **expressions,
+        )
+    except client.exceptions.ConditionalCheckFailedException as error:
+        found: Any = error.response.get("Item", {})
+        return found, False
+    except (BotoCoreError, ClientError) as error:
+        raise RecordsUnavailableError(error) from error
+    return answer["Attributes"], True
 
 
 class ConditionalUpdate:
@@ -30,15 +103,13 @@ class ConditionalUpdate:
         self._conditions: list[str] = []
         self._names: dict[str, str] = {}
         self._values: dict[str, Mapping[str, Any]] = {}
-        self._set: dict[str, str] = {}
+        self._set: dict[str, Mapping[str, str]] = {}
 
     def set(self, name: str, value: str | float) -> None:
         """Set an attribute."""
-        text = value if isinstance(value, str) else _number(value)
-        self._assignments.append(
-            f"{self._name(name)} = {self._value(name, text, is_number=not isinstance(value, str))}"
-        )
-        self._set[name] = text
+        typed = {"S": value} if isinstance(value, str) else {"N": _number(value)}
+        self._values[f":{name}"] = self._set[name] = typed
+        self._assignments.append(f"{self._name(name)} = :{name}")
 
     def add(self, name: str, number: int) -> None:
         """Add to a number that there is."""
@@ -91,13 +162,42 @@ class ConditionalUpdate:
             arguments["ExpressionAttributeValues"] = self._values
         return arguments
 
-    def is_in(self, item: Mapping[str, str]) -> bool:
-        """Return whether an item holds all that was to be set."""
-        return bool(self._set) and all(item.get(name) == text for name, text in self._set.items())
+    def write(self, client: DynamoDBClient, table: str, key: str) -> tuple[dict[str, Any], bool]:
+        """Write it.
+
+        Parameters
+        ----------
+        client : DynamoDBClient
+            boto3's client.
+        table : str
+            Name of the table.
+        key : str
+            The item's key.
+
+        Returns
+        -------
+        item : dict
+            The item as it is now, in DynamoDB's types; empty where there is none.
+        is_written : bool
+            Whether it is as asked for.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        item, is_written = update_item(client, table, key, **self.expressions())
+        # A write whose answer was lost is repeated by boto3, and then meets its own trace.
+        return item, is_written or self.is_in(item)
+
+    def is_in(self, item: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Return whether an item, in DynamoDB's types, holds all that was to be set."""
+        return bool(self._set) and all(item.get(name) == typed for name, typed in self._set.items())
 
     def applied_to(self, item: Mapping[str, str]) -> dict[str, str]:
-        """Return what an item would become."""
-        return {name: text for name, text in {**item, **self._set}.items() if name not in self._removed}
+        """Return what an item would become, with texts in place of DynamoDB's types."""
+        texts = {name: text for name, typed in self._set.items() for text in typed.values()}
+        return {name: text for name, text in {**item, **texts}.items() if name not in self._removed}
 
     def _name(self, name: str) -> str:
         self._names[f"#{name}"] = name

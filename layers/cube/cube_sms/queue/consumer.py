@@ -16,7 +16,7 @@ from cube_sms.pacing import NotNowError
 from cube_sms.platform import Obstacle, RecordsUnavailableError, is_fifo, put_copy
 from cube_sms.request import InvalidRequestError, parse_send_request, refuse_too_large, unwrap
 
-from .dead_letters import ATTEMPTS_USED_UP, FAILED_CLAIM, REQUEST_ID, DeadLetterQueue
+from .dead_letters import ATTEMPTS, ATTEMPTS_USED_UP, FAILED_CLAIM, LAST_CODE, REQUEST_ID, DeadLetterQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -278,9 +278,11 @@ class QueueConsumer:
                 request_id=str(request.request_id),
                 reason=ATTEMPTS_USED_UP,
                 detail=outcome.record.reason if outcome.record else None,
-                attempts=outcome.attempts,
-                lastCode=outcome.code,
-                **{FAILED_CLAIM: outcome.record.owner if outcome.record else None},
+                **{
+                    ATTEMPTS: outcome.attempts,
+                    LAST_CODE: outcome.code,
+                    FAILED_CLAIM: outcome.record.owner if outcome.record else None,
+                },
             )
             consumed.dead_letter_reason = ATTEMPTS_USED_UP
         consumed.acknowledged = True

@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 REQUEST_ID = "requestId"
 FAILED_CLAIM = "failedClaim"
 CUT_FROM = "cutFrom"
+REASON = "reason"
 DETAIL = "detail"
+ATTEMPTS = "attempts"
+LAST_CODE = "lastCode"
 ATTEMPTS_USED_UP = "AttemptsUsedUp"
 
 # The attributes of a letter that say nothing of a later one. That its body is cut goes on to be true.
-OWN = frozenset({REQUEST_ID, FAILED_CLAIM, "reason", DETAIL, "attempts", "lastCode"})
+OWN = frozenset({REQUEST_ID, FAILED_CLAIM, REASON, DETAIL, ATTEMPTS, LAST_CODE})
 
 MAX_VALUE_LENGTH = 1024
 
@@ -59,11 +62,11 @@ class DeadLetterQueue:
         """
         attributes = {
             name: _attribute(value)
-            for name, value in {REQUEST_ID: request_id, "reason": reason, **why}.items()
+            for name, value in {REQUEST_ID: request_id, REASON: reason, **why}.items()
             if value is not None and value != ""
         }
         # Those of an earlier letter say nothing of this one.
-        old = OWN if "reason" in record.get("messageAttributes", {}) else frozenset()
+        old = OWN if REASON in record.get("messageAttributes", {}) else frozenset()
         body = _fit(record["body"], attributes)
         put_copy(self._sqs, self._queue_url, {**record, "body": body}, attributes, without=old)
 

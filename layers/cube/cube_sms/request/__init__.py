@@ -8,17 +8,19 @@ from .errors import InvalidRequestError
 from .models import (
     DEFAULT_ACCOUNT,
     DEFAULT_MAX_CONTENT_LENGTH,
+    FIELDS,
     SendRequest,
     is_identity,
     mask_device_id,
-    parse_send_request,
 )
+from .parsing import parse_send_request
 from .size import refuse_too_large
 
 __all__ = [
     "CONTENT_FIELD",
     "DEFAULT_ACCOUNT",
     "DEFAULT_MAX_CONTENT_LENGTH",
+    "FIELDS",
     "InvalidRequestError",
     "SendRequest",
     "is_identity",

@@ -1,4 +1,4 @@
-"""Records of messages in DynamoDB: who may post a message now, and what became of it.
+"""Who may post a message now, and what became of it.
 
 A message is claimed with one conditional write before its POST, and the claim is finished with one after it; nothing
 is read on the way. The ways into `State.SENDING` are the entries of `_INTO_SENDING`, the way out of it is the condition
@@ -7,23 +7,18 @@ in `finish`: no other transition can be written.
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 import uuid
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
+from cube_sms.delivery.errors import RecordDeletedError, RequestConflictError
+from cube_sms.delivery.states import State
+from cube_sms.platform import DAY, KEY, rfc3339
 
-from cube_sms.platform import Fault, RecordsUnavailableError, update_item
-
-from .errors import RecordDeletedError, RequestConflictError, SpoiledRecordError
-from .states import State
+from .items import REFUSED_KEY, TEXT_LENGTH
+from .record import Record, hash_of
+from .table import RecordTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,76 +26,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from cube_sms.request import SendRequest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """What is kept of a message: neither its content nor credentials.
-
-    Parameters
-    ----------
-    message_id : str
-        ``<account>#<requestId>``, the table's key.
-    state : State
-        Its state.
-    attempts : int
-        POSTs made. While it is `State.SENDING` the next one is counted, since a worker that dies cannot count it.
-    request_hash : str
-        SHA-256 of the request.
-    device_id : str
-        Where it goes.
-    created_at, updated_at : str
-        RFC 3339, UTC.
-    owner : str
-        The claim that wrote the record last.
-    lease_until : float
-        Seconds since the epoch until which a claim holds.
-    unsettled : bool
-        Whether the outcome of a POST is unknown.
-    possibly_duplicated : bool
-        Whether it was claimed again after a POST whose outcome is unknown.
-    code, message, reason : str, optional
-        The provider's code in its last answer, its words where they are kept, and ours for what went wrong.
-    task_tokens : frozenset of str
-        Of the Step Functions tasks that wait for the outcome.
-    was_deleted : bool
-        Whether somebody had deleted it while its claim was held, as `RecordStore.finish` found. It is not kept.
-    """
-
-    message_id: str
-    state: State
-    attempts: int
-    request_hash: str
-    device_id: str
-    created_at: str
-    updated_at: str
-    owner: str
-    lease_until: float = 0.0
-    unsettled: bool = False
-    possibly_duplicated: bool = False
-    code: str | None = None
-    message: str | None = None
-    reason: str | None = None
-    task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
-    was_deleted: bool = field(default=False, compare=False)
-
-    @property
-    def members(self) -> dict[str, Any]:
-        """What callers and consumers of events see of it, as JSON members."""
-        account, _, request_id = self.message_id.partition("#")
-        return {
-            "requestId": request_id,
-            "account": account,
-            "deviceId": self.device_id,
-            "state": self.state,
-            "attempts": self.attempts,
-            "possiblyDuplicated": self.possibly_duplicated,
-            "code": self.code,
-            "message": self.message,
-            "reason": self.reason,
-            "createdAt": self.created_at,
-            "updatedAt": self.updated_at,
-        }
 
 
 class Claim(NamedTuple):
@@ -122,19 +47,6 @@ class Claim(NamedTuple):
     has_ended: bool = False
 
 
-class Refusal(NamedTuple):
-    """What is kept of a request that was not accepted, for as long as its task may wait.
-
-    Parameters
-    ----------
-    reason, detail : str
-        Why, in one word, and what is wrong.
-    """
-
-    reason: str
-    detail: str
-
-
 class _Transition(NamedTuple):
     condition: str
     attempts: str
@@ -149,7 +61,7 @@ _SEEN = "#owner = :seen_owner AND #state = :seen_state"
 _INTO_SENDING = {
     # Nobody has it, or it is to be tried again.
     None: _Transition(
-        "attribute_not_exists(messageId) OR (requestHash = :hash AND #state = :retrying)",
+        f"attribute_not_exists({KEY}) OR (requestHash = :hash AND #state = :retrying)",
         _COUNTED,
         "if_not_exists(unsettled, :false)",
         {":retrying": State.RETRYING, ":zero": 0, ":false": False},
@@ -160,19 +72,11 @@ _INTO_SENDING = {
     State.FAILED: _Transition(_SEEN, ":one", "if_not_exists(unsettled, :false)", {":false": False}),
 }
 
-# Keys of items that leave word of requests which were not accepted: no account is without a name.
-REFUSED_KEY = "#refused#"
-
 # Longer than the stream of the table tells of it.
-_REFUSAL_SECONDS = 2 * 86400
+_REFUSAL_SECONDS = 2 * DAY
 
 # A request may have more faults than an item or a task has room for.
 _REFUSAL_LENGTH = 1024
-
-# The most characters of a text in a record: no key has more, and ten events have to fit into one call.
-_TEXT_LENGTH = 2048
-
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 
 # A claim that another one forestalls is tried again on what that left.
 _TRIES = 3
@@ -204,8 +108,7 @@ class RecordStore:
         retention: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._client = client
-        self._table = table
+        self._table = RecordTable(client, table)
         self._lease = lease
         self._retention = retention
         self._clock = clock
@@ -286,14 +189,8 @@ class RecordStore:
             ":tokens": frozenset({task_token}),
             ":ttl": int(self._clock() + _REFUSAL_SECONDS),
         }
-        update_item(
-            self._client,
-            self._table,
-            REFUSED_KEY + request_id,
-            UpdateExpression="SET reason = :reason, detail = :detail, taskTokens = :tokens, #ttl = :ttl",
-            ExpressionAttributeNames={"#ttl": "ttl"},
-            ExpressionAttributeValues={name: _attribute(value) for name, value in values.items()},
-        )
+        update = "SET reason = :reason, detail = :detail, taskTokens = :tokens, #ttl = :ttl"
+        self._table.put(REFUSED_KEY + request_id, update, values)
 
     def finish(
         self,
@@ -347,10 +244,10 @@ class RecordStore:
             ":state": state,
             ":by": by,
             ":attempts": record.attempts if attempts is None else attempts,
-            ":now": _rfc3339(self._clock()),
-            ":code": code and code[:_TEXT_LENGTH],
-            ":message": message and message[:_TEXT_LENGTH],
-            ":reason": reason and reason[:_TEXT_LENGTH],
+            ":now": rfc3339(self._clock()),
+            ":code": code and code[:TEXT_LENGTH],
+            ":message": message and message[:TEXT_LENGTH],
+            ":reason": reason and reason[:TEXT_LENGTH],
         }
         update = (
             "SET #state = :state, #owner = :by, attempts = :attempts, updatedAt = :now, code = :code,"
@@ -358,11 +255,10 @@ class RecordStore:
         )
         try:
             # What is unsettled stays so: another worker may have found that out meanwhile.
-            found, _ = self._update(
+            found, _ = self._table.update(
                 record.message_id,
                 update + (", unsettled = :unsettled" if unsettled else "") + " REMOVE leaseUntil",
                 "#state = :sending AND #owner = :owner",
-                {},
                 {
                     **values,
                     **({":unsettled": True} if unsettled else {}),
@@ -378,66 +274,39 @@ class RecordStore:
         if found.owner == by or (found.created_at == record.created_at and found.unsettled):
             return found
         if unsettled or state is State.SENT:
-            found, _ = self._update(
+            found, _ = self._table.update(
                 record.message_id,
                 "SET unsettled = :true, possiblyDuplicated = :true",
-                "attribute_exists(messageId)",
-                {},
+                f"attribute_exists({KEY})",
                 {":true": True},
             )
         return replace(found, was_deleted=True)
 
     def get(self, message_id: str) -> Record | None:
-        """Return the record of a message.
-
-        Parameters
-        ----------
-        message_id : str
-            ``<account>#<requestId>``.
-
-        Returns
-        -------
-        Record or None
-            As DynamoDB has it at this moment.
-
-        Raises
-        ------
-        SpoiledRecordError
-            If somebody has changed the record so that it cannot be read.
-        RecordsUnavailableError
-            Where DynamoDB is away.
-        """
-        try:
-            answer = self._client.get_item(
-                TableName=self._table, Key={"messageId": {"S": message_id}}, ConsistentRead=True
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise RecordsUnavailableError(error) from error
-        return read_record(answer["Item"]) if "Item" in answer else None
+        """Return the record of a message: see `RecordTable.get`."""
+        return self._table.get(message_id)
 
     def _awaited(self, record: Record, request: SendRequest) -> Record:
         """Return a record; a final one with the request's task token, which nothing else would answer any more."""
         token = request.task_token
         if not token or not record.state.is_final or token in record.task_tokens:
             return record
-        record, _ = self._update(
+        record, _ = self._table.update(
             record.message_id,
             "ADD taskTokens :tokens",
             "#state = :state AND #owner = :owner",
-            {},
             {":tokens": frozenset({token}), ":state": record.state, ":owner": record.owner},
         )
         return record
 
     def _restore(self, record: Record, update: str, values: Mapping[str, Any]) -> tuple[Record, bool]:
         """Write a record that is gone as its last write would have left it."""
-        return self._update(
+        return self._table.update(
             record.message_id,
             f"{update}, unsettled = :unsettled, requestHash = :hash, deviceId = :device, createdAt = :created,"
             " possiblyDuplicated = :duplicated, #ttl = :ttl"
             + (" ADD taskTokens :tokens" if record.task_tokens else ""),
-            "attribute_not_exists(messageId)",
-            {"#ttl": "ttl"},
+            f"attribute_not_exists({KEY})",
             {
                 **values,
                 ":hash": record.request_hash,
@@ -454,20 +323,19 @@ class RecordStore:
     ) -> tuple[Record, bool]:
         into = _INTO_SENDING[seen.state if seen else None]
         now = self._clock()
-        return self._update(
+        return self._table.update(
             request.message_id,
             f"SET #state = :sending, attempts = {into.attempts}, requestHash = :hash, deviceId = :device,"
             " createdAt = if_not_exists(createdAt, :now), updatedAt = :now, leaseUntil = :lease, #owner = :owner,"
             f" #ttl = :ttl, unsettled = {into.unsettled}, possiblyDuplicated = {into.unsettled}"
             + (" ADD taskTokens :tokens" if request.task_token else ""),
             into.condition,
-            {"#ttl": "ttl"},
             {
                 ":sending": State.SENDING,
                 ":one": 1,
                 ":hash": request_hash,
                 ":device": request.device_id,
-                ":now": _rfc3339(now),
+                ":now": rfc3339(now),
                 ":lease": now + self._lease,
                 ":owner": owner,
                 ":ttl": int(now + self._retention),
@@ -476,207 +344,3 @@ class RecordStore:
                 **({":seen_owner": seen.owner, ":seen_state": seen.state} if seen else {}),
             },
         )
-
-    def _update(
-        self, message_id: str, update: str, condition: str, names: Mapping[str, str], values: Mapping[str, Any]
-    ) -> tuple[Record, bool]:
-        names = {"#state": "state", "#owner": "owner", **names}
-        try:
-            item, is_written = update_item(
-                self._client,
-                self._table,
-                message_id,
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                # DynamoDB refuses a name that is not used.
-                ExpressionAttributeNames={name: text for name, text in names.items() if name in update + condition},
-                ExpressionAttributeValues={name: _attribute(value) for name, value in values.items()},
-            )
-        except RecordsUnavailableError as error:
-            if _is_refused(error.__cause__):
-                # Such as an addition to what is no number.
-                self._look_for_faults(message_id)
-            raise
-        if not item:
-            raise RecordDeletedError(f"the record of {message_id} has been deleted")
-        return read_record(item), is_written
-
-    def _look_for_faults(self, message_id: str) -> None:
-        # An update that nothing meets: those that send may update the table, and not read it.
-        never = "attribute_exists(messageId) AND attribute_not_exists(messageId)"
-        item, _ = update_item(self._client, self._table, message_id, ConditionExpression=never)
-        if item:
-            read_record(item)
-
-
-def hash_of(request: SendRequest) -> str:
-    """Return what tells a request from another one under the same id.
-
-    Parameters
-    ----------
-    request : SendRequest
-        The request.
-
-    Returns
-    -------
-    str
-        SHA-256 in hexadecimal digits.
-    """
-    # The id is the record's key. A field left out and the same field with its default are one, and so is a time in two
-    # time zones, unless UTC has no date for it: at the two ends of the calendar.
-    expires_at = request.expires_at
-    if expires_at:
-        with suppress(OverflowError):
-            expires_at = expires_at.astimezone(UTC)
-    content = msgspec.json.encode(
-        msgspec.structs.replace(request, request_id=msgspec.UNSET, expires_at=expires_at, task_token=msgspec.UNSET)
-    )
-    return hashlib.sha256(content).hexdigest()
-
-
-def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _attribute(value: object) -> dict[str, Any]:
-    match value:
-        case None:
-            return {"NULL": True}
-        case bool():
-            return {"BOOL": value}
-        case int() | float():
-            return {"N": str(value)}
-        case frozenset():
-            return {"SS": list(value)}
-    return {"S": str(value)}
-
-
-def _is_refused(error: BaseException | None) -> bool:
-    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException"
-
-
-def read_record(item: Mapping[str, Any]) -> Record:
-    """Return the record in an item of the table.
-
-    Parameters
-    ----------
-    item : Mapping[str, Any]
-        The item, in DynamoDB's types.
-
-    Returns
-    -------
-    Record
-        The record.
-
-    Raises
-    ------
-    SpoiledRecordError
-        If the item is not as the gateway writes it. The error names attributes and shows no value.
-    """
-    faults: list[Fault] = []
-    read: Any = partial(_read, item, faults)
-    record = Record(
-        message_id=read("messageId", "S", _key),
-        state=read("state", "S", State),
-        attempts=read("attempts", "N", _count),
-        request_hash=read("requestHash", "S", _text),
-        device_id=read("deviceId", "S", _text),
-        created_at=read("createdAt", "S", _time),
-        updated_at=read("updatedAt", "S", _time),
-        owner=read("owner", "S", _text),
-        lease_until=read("leaseUntil", "N", float, 0.0),
-        unsettled=read("unsettled", "BOOL", _flag),
-        possibly_duplicated=read("possiblyDuplicated", "BOOL", _flag),
-        code=read("code", "S", _text, None),
-        message=read("message", "S", _text, None),
-        reason=read("reason", "S", _text, None),
-        task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
-    )
-    if faults:
-        raise SpoiledRecordError(item["messageId"]["S"], faults)
-    return record
-
-
-def read_refusal(item: Mapping[str, Any]) -> Refusal:
-    """Return what an item of the table says of a request that was not accepted.
-
-    Parameters
-    ----------
-    item : Mapping[str, Any]
-        The item, in DynamoDB's types.
-
-    Returns
-    -------
-    Refusal
-        What it says.
-
-    Raises
-    ------
-    SpoiledRecordError
-        As for `read_record`.
-    """
-    faults: list[Fault] = []
-    read: Any = partial(_read, item, faults)
-    refusal = Refusal(read("reason", "S", _text), read("detail", "S", _text))
-    if faults:
-        raise SpoiledRecordError(item["messageId"]["S"], faults)
-    return refusal
-
-
-_REQUIRED = object()
-
-
-def _read(
-    item: Mapping[str, Any],
-    faults: list[Fault],
-    name: str,
-    kind: str,
-    convert: Callable[[Any], object],
-    default: object = _REQUIRED,
-) -> object:
-    """Return an attribute of an item; note what is wrong with it."""
-    typed = item.get(name)
-    if typed is None or "NULL" in typed:
-        if default is _REQUIRED:
-            faults.append(Fault(name, "is missing"))
-        return default
-    if kind not in typed:
-        faults.append(Fault(name, f"must be of DynamoDB's type {kind}"))
-        return default
-    try:
-        return convert(typed[kind])
-    except (TypeError, ValueError):
-        faults.append(Fault(name, "is not as the gateway writes it"))
-        return default
-
-
-def _text(text: str) -> str:
-    if len(text) > _TEXT_LENGTH:
-        raise ValueError
-    return text
-
-
-def _key(text: str) -> str:
-    if text.startswith("#") or "#" not in text:
-        raise ValueError
-    return text
-
-
-def _count(digits: str) -> int:
-    number = int(digits)
-    if not 0 <= number < 2**31:
-        raise ValueError
-    return number
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _time(text: str) -> str:
-    # As `_rfc3339` writes it, and as EventBridge takes it.
-    if not _TIME.fullmatch(text) or datetime.fromisoformat(text).timestamp() < 0:
-        raise ValueError
-    return text

@@ -1,0 +1,196 @@
+"""The items of records: how each attribute is written, and read back."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cube_sms.delivery.errors import SpoiledRecordError
+from cube_sms.delivery.states import State
+from cube_sms.platform import KEY, Fault, key_of
+
+from .record import Record, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+REFUSED_KEY = "#refused#"
+"""What keys of items begin with that leave word of requests which were not accepted: no account is without a name."""
+
+TEXT_LENGTH = 2048
+"""The most characters of a text in a record: no key has more, and ten events have to fit into one call."""
+
+# What `rfc3339` writes.
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
+
+
+def attribute(value: object) -> dict[str, Any]:
+    """Return a value in DynamoDB's types."""
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int() | float():
+            return {"N": str(value)}
+        case frozenset():
+            return {"SS": list(value)}
+    return {"S": str(value)}
+
+
+def read_record(item: Mapping[str, Any]) -> Record:
+    """Return the record in an item of the table.
+
+    Parameters
+    ----------
+    item : Mapping[str, Any]
+        The item, in DynamoDB's types.
+
+    Returns
+    -------
+    Record
+        The record.
+
+    Raises
+    ------
+    SpoiledRecordError
+        If the item is not as the gateway writes it. The error names attributes and shows no value.
+    """
+    faults: list[Fault] = []
+    read: Any = partial(_read, item, faults)
+    record = Record(
+        message_id=read(KEY, "S", _key),
+        state=read("state", "S", State),
+        attempts=read("attempts", "N", _count),
+        request_hash=read("requestHash", "S", _text),
+        device_id=read("deviceId", "S", _text),
+        created_at=read("createdAt", "S", _time),
+        updated_at=read("updatedAt", "S", _time),
+        owner=read("owner", "S", _text),
+        lease_until=read("leaseUntil", "N", float, 0.0),
+        unsettled=read("unsettled", "BOOL", _flag),
+        possibly_duplicated=read("possiblyDuplicated", "BOOL", _flag),
+        code=read("code", "S", _text, None),
+        message=read("message", "S", _text, None),
+        reason=read("reason", "S", _text, None),
+        task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
+    )
+    if faults:
+        raise SpoiledRecordError(key_of(item), faults)
+    return record
+
+
+def read_refusal(item: Mapping[str, Any]) -> Refusal:
+    """Return what an item of the table says of a request that was not accepted.
+
+    Parameters
+    ----------
+    item : Mapping[str, Any]
+        The item, in DynamoDB's types.
+
+    Returns
+    -------
+    Refusal
+        What it says.
+
+    Raises
+    ------
+    SpoiledRecordError
+        As for `read_record`.
+    """
+    faults: list[Fault] = []
+    read: Any = partial(_read, item, faults)
+    refusal = Refusal(
+        request_id=key_of(item).removeprefix(REFUSED_KEY),
+        reason=read("reason", "S", _text),
+        detail=read("detail", "S", _text),
+        task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
+    )
+    if faults:
+        raise SpoiledRecordError(key_of(item), faults)
+    return refusal
+
+
+def read_item(item: Mapping[str, Any]) -> Record | Refusal | None:
+    """Return what an item of the table is, whatever it is.
+
+    Parameters
+    ----------
+    item : Mapping[str, Any]
+        The item, in DynamoDB's types.
+
+    Returns
+    -------
+    Record, Refusal or None
+        None for the items of others, such as the gate's.
+
+    Raises
+    ------
+    SpoiledRecordError
+        As for `read_record`.
+    """
+    key = key_of(item)
+    if key.startswith(REFUSED_KEY):
+        return read_refusal(item)
+    return None if key.startswith("#") else read_record(item)
+
+
+_REQUIRED = object()
+
+
+def _read(
+    item: Mapping[str, Any],
+    faults: list[Fault],
+    name: str,
+    kind: str,
+    convert: Callable[[Any], object],
+    default: object = _REQUIRED,
+) -> object:
+    """Return an attribute of an item; note what is wrong with it."""
+    typed = item.get(name)
+    if typed is None or "NULL" in typed:
+        if default is _REQUIRED:
+            faults.append(Fault(name, "is missing"))
+        return default
+    if kind not in typed:
+        faults.append(Fault(name, f"must be of DynamoDB's type {kind}"))
+        return default
+    try:
+        return convert(typed[kind])
+    except (TypeError, ValueError):
+        faults.append(Fault(name, "is not as the gateway writes it"))
+        return default
+
+
+def _text(text: str) -> str:
+    if len(text) > TEXT_LENGTH:
+        raise ValueError
+    return text
+
+
+def _key(text: str) -> str:
+    if text.startswith("#") or "#" not in text:
+        raise ValueError
+    return text
+
+
+def _count(digits: str) -> int:
+    number = int(digits)
+    if not 0 <= number < 2**31:
+        raise ValueError
+    return number
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _time(text: str) -> str:
+    # As `rfc3339` writes it, and as EventBridge takes it.
+    if not _TIME.fullmatch(text) or datetime.fromisoformat(text).timestamp() < 0:
+        raise ValueError
+    return text

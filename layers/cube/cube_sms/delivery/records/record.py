@@ -1,0 +1,139 @@
+"""What is kept of a message, and of a request that was not accepted."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from cube_sms.delivery.states import State
+    from cube_sms.request import SendRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is kept of a message: neither its content nor credentials.
+
+    Parameters
+    ----------
+    message_id : str
+        ``<account>#<requestId>``, the table's key.
+    state : State
+        Its state.
+    attempts : int
+        POSTs made. While it is `State.SENDING` the next one is counted, since a worker that dies cannot count it.
+    request_hash : str
+        SHA-256 of the request.
+    device_id : str
+        Where it goes.
+    created_at, updated_at : str
+        RFC 3339, UTC.
+    owner : str
+        The claim that wrote the record last.
+    lease_until : float
+        Seconds since the epoch until which a claim holds.
+    unsettled : bool
+        Whether the outcome of a POST is unknown.
+    possibly_duplicated : bool
+        Whether it was claimed again after a POST whose outcome is unknown.
+    code, message, reason : str, optional
+        The provider's code in its last answer, its words where they are kept, and ours for what went wrong.
+    task_tokens : frozenset of str
+        Of the Step Functions tasks that wait for the outcome.
+    was_deleted : bool
+        Whether somebody had deleted it while its claim was held, as `RecordStore.finish` found. It is not kept.
+    """
+
+    message_id: str
+    state: State
+    attempts: int
+    request_hash: str
+    device_id: str
+    created_at: str
+    updated_at: str
+    owner: str
+    lease_until: float = 0.0
+    unsettled: bool = False
+    possibly_duplicated: bool = False
+    code: str | None = None
+    message: str | None = None
+    reason: str | None = None
+    task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    was_deleted: bool = field(default=False, compare=False)
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """What callers and consumers of events see of it, as JSON members."""
+        account, _, request_id = self.message_id.partition("#")
+        return {
+            "requestId": request_id,
+            "account": account,
+            "deviceId": self.device_id,
+            "state": self.state,
+            "attempts": self.attempts,
+            "possiblyDuplicated": self.possibly_duplicated,
+            "code": self.code,
+            "message": self.message,
+            "reason": self.reason,
+            "createdAt": self.created_at,
+            "updatedAt": self.updated_at,
+        }
+
+    def is_of(self, request: SendRequest) -> bool:
+        """Return whether it tells of this request, and not of another one under the same id."""
+        return self.request_hash == hash_of(request)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What is kept of a request that was not accepted, for as long as its task may wait.
+
+    Parameters
+    ----------
+    request_id : str
+        The request's id.
+    reason, detail : str
+        Why, in one word, and what is wrong.
+    task_tokens : frozenset of str
+        Of the Step Functions tasks that wait for it.
+    """
+
+    request_id: str
+    reason: str
+    detail: str
+    task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """What a task that waits is told, as JSON members."""
+        return {"requestId": self.request_id, "reason": self.reason, "detail": self.detail}
+
+
+def hash_of(request: SendRequest) -> str:
+    """Return what tells a request from another one under the same id.
+
+    Parameters
+    ----------
+    request : SendRequest
+        The request.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal digits.
+    """
+    # The id is the record's key. A field left out and the same field with its default are one, and so is a time in two
+    # time zones, unless UTC has no date for it: at the two ends of the calendar.
+    expires_at = request.expires_at
+    if expires_at:
+        with suppress(OverflowError):
+            expires_at = expires_at.astimezone(UTC)
+    content = msgspec.json.encode(
+        msgspec.structs.replace(request, request_id=msgspec.UNSET, expires_at=expires_at, task_token=msgspec.UNSET)
+    )
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,211 @@
+"""The table of records: one item written or read, or many of them read."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cube_sms.delivery.errors import RecordDeletedError, SpoiledRecordError
+from cube_sms.platform import KEY, RecordsUnavailableError, key_of, key_to, update_item
+
+from .items import REFUSED_KEY, attribute, read_item, read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from cube_sms.request import SendRequest
+
+    from .record import Record, Refusal
+
+# What DynamoDB reads at once, and the seconds before it is asked again for what it has left out.
+BATCH_GET_SIZE = 100
+BATCH_GET_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+
+
+class RecordTable:
+    """The table, item by item. Safe to share between threads.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table.
+    sleep : Callable[[float], None]
+        Waits for seconds.
+    """
+
+    def __init__(self, client: DynamoDBClient, table: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._client = client
+        self._table = table
+        self._sleep = sleep
+
+    def get(self, message_id: str) -> Record | None:
+        """Return the record of a message.
+
+        Parameters
+        ----------
+        message_id : str
+            ``<account>#<requestId>``.
+
+        Returns
+        -------
+        Record or None
+            As DynamoDB has it at this moment.
+
+        Raises
+        ------
+        SpoiledRecordError
+            If somebody has changed the record so that it cannot be read.
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        try:
+            answer = self._client.get_item(TableName=self._table, Key=key_to(message_id), ConsistentRead=True)
+        except (BotoCoreError, ClientError) as error:
+            raise RecordsUnavailableError(error) from error
+        return read_record(answer["Item"]) if "Item" in answer else None
+
+    def find(self, requests: Iterable[SendRequest]) -> dict[str, Record | Refusal | SpoiledRecordError]:
+        """Return what there is of many requests, as DynamoDB has it at this moment.
+
+        Parameters
+        ----------
+        requests : iterable of SendRequest
+            The requests, `BATCH_GET_SIZE` at most.
+
+        Returns
+        -------
+        dict
+            By `SendRequest.message_id`: the record, which may be another request's; where there is none, the word that
+            was left when the request was not accepted; or why what there is cannot be read.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away, or leaves out items again and again.
+        """
+        refused = {request.message_id: f"{REFUSED_KEY}{request.request_id}" for request in requests}
+        found = self._get_all(refused)
+        # Such as those of an account that there is none of, for as long as word is kept of them.
+        refused = {message_id: key for message_id, key in refused.items() if message_id not in found}
+        words = self._get_all(set(refused.values()))
+        return found | {message_id: words[key] for message_id, key in refused.items() if key in words}
+
+    def _get_all(self, keys: Iterable[str]) -> dict[str, Record | Refusal | SpoiledRecordError]:
+        found: dict[str, Any] = {}
+        left: Any = [key_to(key) for key in keys]
+        for pause in (*BATCH_GET_PAUSES, None):
+            if not left:
+                return found
+            try:
+                answer: Any = self._client.batch_get_item(
+                    RequestItems={self._table: {"Keys": left, "ConsistentRead": True}}
+                )
+            except (BotoCoreError, ClientError) as error:
+                raise RecordsUnavailableError(error) from error
+            found |= {key_of(item): _read_or_fault(item) for item in answer["Responses"].get(self._table, [])}
+            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            if left and pause:
+                self._sleep(pause)
+        if left:
+            raise RecordsUnavailableError(f"{len(left)} records were left out")
+        return found
+
+    def put(self, key: str, update: str, values: Mapping[str, Any]) -> None:
+        """Write an item that is no record, whatever there is.
+
+        Parameters
+        ----------
+        key : str
+            The item's key.
+        update, values
+            As for `update`.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        update_item(self._client, self._table, key, UpdateExpression=update, **_expressions(update, values))
+
+    def update(self, message_id: str, update: str, condition: str, values: Mapping[str, Any]) -> tuple[Record, bool]:
+        """Write a record under a condition, and read it whether the condition held or not.
+
+        Parameters
+        ----------
+        message_id : str
+            ``<account>#<requestId>``.
+        update, condition : str
+            DynamoDB's expressions, with ``#state``, ``#owner`` and ``#ttl`` for the attributes that it has words like.
+        values : Mapping[str, Any]
+            What stands for the names in them that begin with a colon.
+
+        Returns
+        -------
+        record : Record
+            The record as it is now.
+        is_written : bool
+            Whether the condition held.
+
+        Raises
+        ------
+        RecordDeletedError
+            If there is no such record.
+        SpoiledRecordError
+            If somebody has changed the record so that it cannot be read.
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        try:
+            item, is_written = update_item(
+                self._client,
+                self._table,
+                message_id,
+                UpdateExpression=update,
+                ConditionExpression=condition,
+                **_expressions(update + condition, values),
+            )
+        except RecordsUnavailableError as error:
+            if _is_refused(error.__cause__):
+                # Such as an addition to what is no number.
+                self._look_for_faults(message_id)
+            raise
+        if not item:
+            raise RecordDeletedError(f"the record of {message_id} has been deleted")
+        return read_record(item), is_written
+
+    def _look_for_faults(self, message_id: str) -> None:
+        # An update that nothing meets: those that send may update the table, and not read it.
+        never = f"attribute_exists({KEY}) AND attribute_not_exists({KEY})"
+        item, _ = update_item(self._client, self._table, message_id, ConditionExpression=never)
+        if item:
+            read_record(item)
+
+
+# Words of DynamoDB's own.
+_NAMES = {"#state": "state", "#owner": "owner", "#ttl": "ttl"}
+
+
+def _expressions(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        # DynamoDB refuses a name that is not used.
+        "ExpressionAttributeNames": {name: word for name, word in _NAMES.items() if name in text},
+        "ExpressionAttributeValues": {name: attribute(value) for name, value in values.items()},
+    }
+
+
+def _read_or_fault(item: Mapping[str, Any]) -> Record | Refusal | SpoiledRecordError | None:
+    try:
+        return read_item(item)
+    except SpoiledRecordError as error:
+        # Somebody has changed it by hand. The others can be read.
+        return error
+
+
+def _is_refused(error: BaseException | None) -> bool:
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException"

@@ -1,0 +1,81 @@
+"""The lanes as one worker last saw them, for when somebody has removed some from the gate's item."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .gate_item import lane_name
+from .lanes import UNSEEN_SECONDS, Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .gate_item import GateItem
+
+# Seconds for which a worker leaves others' lanes alone after somebody has removed them from the item: what others had
+# reserved until then they still use, and a batch is usually through by then.
+LOST_SECONDS = 30.0
+
+
+class SeenLanes:
+    """The lanes, as far as this worker can tell.
+
+    Parameters
+    ----------
+    item : GateItem
+        Where they are.
+    count : int
+        How many there are.
+    """
+
+    def __init__(self, item: GateItem, count: int) -> None:
+        self._item = item
+        self._count = count
+        self._seen: dict[int, Lane] = {}
+
+    def look(self, name: str, own: Mapping[int, str], now: float) -> list[Lane]:
+        """Return all lanes.
+
+        Parameters
+        ----------
+        name : str
+            This worker's name.
+        own : Mapping[int, str]
+            How the item says so of each lane that is this worker's.
+        now : float
+            Seconds since the epoch.
+
+        Returns
+        -------
+        list[Lane]
+            The lanes. What cannot be told for sure is taken to be another's.
+        """
+        self._leave_lost_ones_alone(name, now)
+        return [self._lane(index, name, own.get(index)) for index in range(self._count)]
+
+    def _lane(self, index: int, name: str, own: str | None) -> Lane:
+        text = self._item.get(lane_name(index))
+        if text is None:
+            return self._seen.get(index, Lane())
+        lane = self._seen[index] = Lane.parse(text)
+        if lane.owner == name and own != text:
+            # Of a write that this worker believed to have failed.
+            return lane._replace(owner=f"{name}?")
+        return lane
+
+    def _leave_lost_ones_alone(self, name: str, now: float) -> None:
+        """Look for lanes that somebody has removed from the item, and leave alone what others may have of them.
+
+        Others may have had a lane since it was last seen here, and for longer; its own ones a worker knows.
+        """
+        missing = [index for index in range(self._count) if self._item.get(lane_name(index)) is None]
+        if not any(index in self._seen and self._seen[index].owner for index in missing):
+            return
+        for index in missing:
+            lane = self._seen.get(index, Lane())
+            is_left_alone = index in self._seen and not lane.owner
+            is_held = lane.owner == name and lane.free_at >= now
+            if not is_left_alone and not is_held:
+                # Its own are less likely to have changed hands.
+                seconds = UNSEEN_SECONDS if lane.owner == name else LOST_SECONDS
+                self._seen[index] = Lane(max(lane.free_at, now + seconds))
