@@ -121,8 +121,9 @@ dlq: setup ## List the dead-letter queue of a deployed stack, or put messages ba
 replay: setup ## List outcome events that were given up, or publish them (ARGS="replay")
 	@$(DEV)/bin/python -m scripts.replay_outcomes $(ARGS)
 
-schemas: setup ## Write docs/*.schema.json and schemas/registry.yaml anew, from the code
+schemas: setup ## Write anew what is made of code and template: docs/*.schema.json, schemas/registry.yaml, docs/reference/parameters.md
 	@PYTHONPATH=layers/cube $(DEV)/bin/python scripts/schemas.py
+	@$(DEV)/bin/python -m scripts.reference
 
 lock: $(UV)/.done ## Lock newer versions of all packages, with hashes
 	@$(UV)/bin/uv lock --upgrade --python $(UV)/bin/python

@@ -15,6 +15,7 @@ from cube_sms.campaigns.files import COLUMNS
 from cube_sms.outcomes.events import read_end
 from cube_sms.request.envelopes import unwrap
 from cube_sms.request.parsing import parse_send_request
+from local.demo import EXPECTED
 from tests.support import EVENTS, load_event
 
 NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
@@ -34,6 +35,11 @@ def test_every_event_is_of_a_known_kind() -> None:
     assert SQS
     assert API
     assert sorted([*SQS, *API, REQUESTED, STREAM, *REQUESTS, *OTHERS]) == NAMES
+
+
+def test_demo_sends_every_event() -> None:
+    # The other is what a rule is made of
+    assert EXPECTED.keys() == {*NAMES} - {"outcome-pattern"}
 
 
 @pytest.mark.parametrize("name", [*SQS, REQUESTED])

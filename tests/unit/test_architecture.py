@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -105,6 +106,13 @@ def test_handler_is_wiring(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 100
     assert {module.count(".") for module in imports(path) if module.startswith("cube_sms")} <= {1}
     assert "functions" not in {module.partition(".")[0] for module in imports(path)}
+
+
+def test_types_of_every_handler_are_checked() -> None:
+    # Each is a module `app`, so that mypy has to be told of each
+    checked = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["files"]
+    handlers = {path.relative_to(ROOT).as_posix() for path in HANDLERS}
+    assert {path for path in checked if path.startswith("functions/")} == handlers
 
 
 @pytest.mark.parametrize("path", [*MODULES, *HANDLERS], ids=name)

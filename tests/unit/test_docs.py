@@ -1,4 +1,4 @@
-"""What the documents say: commands that undo nothing of samconfig.toml, steps, and modules that are there."""
+"""The documents: links lead somewhere, what they name is there, and no command undoes what samconfig.toml says."""
 
 from __future__ import annotations
 
@@ -8,13 +8,77 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / ".github").rglob("*.md"))]
+# It tells of what was, too.
+HISTORY = ROOT / "CHANGELOG.md"
 
 # Stacks of its own, with the parameters that each step names.
 FIRST_DEPLOYMENT = ROOT / "docs" / "first-deployment.md"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != FIRST_DEPLOYMENT], ids=lambda page: page.name)
+LAYER = ROOT / "layers" / "cube" / "cube_sms"
+PACKAGES = {path.parent.relative_to(LAYER).as_posix() for path in LAYER.glob("*/**/__init__.py")}
+FOLDERS = "|".join({path.name for path in ROOT.iterdir() if path.is_dir()} | PACKAGES)
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=name)
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    nowhere = []
+    for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", prose(page)):
+        path, _, anchor = target.partition("#")
+        there = page.parent / path if path else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            nowhere.append(target)
+    assert nowhere == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != HISTORY], ids=name)
+def test_files_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(rf"`((?:{FOLDERS})/[\w./-]+\.\w+)`", prose(page))
+    assert [path for path in named if not (ROOT / path).exists() and not (LAYER / path).exists()] == []
+
+
+def test_architecture_tells_of_every_package_and_of_modules_that_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w/]+)` \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE)
+    assert {package for package, _ in rows} == PACKAGES
+    modules = [LAYER / package / module for package, cell in rows for module in re.findall(r"`(\w+\.py)`", cell)]
+    assert [path for path in modules if not path.exists()] == []
+
+
+def test_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
+
+
+def test_index_of_decisions_has_each_with_its_number_and_its_day() -> None:
+    text = (ROOT / "docs" / "decisions.md").read_text("utf-8")
+    index = re.findall(r"^\| (\d+) \| (\S+) \| \[(.+?)\]\(#", text, re.MULTILINE)
+    entries = re.findall(r"^## (.+)\n\nNo\. (\d+), (\d{4}-\d{2}-\d{2})\b", text, re.MULTILINE)
+    assert index == [(number, day, title) for title, number, day in entries]
+    assert [number for number, _, _ in index] == [str(number) for number in range(1, len(index) + 1)]
+    assert [day for _, day, _ in index] == sorted(day for _, day, _ in index)
+    assert len(entries) == len(re.findall(r"^## ", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != FIRST_DEPLOYMENT], ids=name)
 def test_no_command_takes_the_place_of_an_environments_parameters(page: Path) -> None:
     # On the command line they replace the whole list of samconfig.toml, and with it the production address
     commands = re.findall(r"^ *```(?:bash|console)\n(.*?)^ *```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
