@@ -87,6 +87,7 @@ class House:
             messages_table=TABLE,
             send_queue_url=gateway.send_queue,
             dead_letter_queue_url=gateway.dead_letter_queue,
+            rejected_queue_url=gateway.rejected_queue,
         )
         sqs = boto3.client("sqs")
         self.queue = QueueConsumer(sender, sqs, settings)

@@ -229,7 +229,7 @@ class Sender:
         request : SendRequest
             The message, with its id.
         restart : str, optional
-            The claim that used up its attempts, where it is to start over.
+            The claim that ended it with a letter, where it is to start over.
         deadline : float
             Seconds since the epoch until when all has to be done.
 

@@ -186,7 +186,7 @@ class CubeError(Obstacle, is_abstract=True):
 
 
 class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name
-    """Cube said no: an envelope that says so with a code that is not listed, or HTTP 400. Not to be repeated."""
+    """Cube said no: an envelope that says so with a code that is not listed, or HTTP 400. Repeated by hand alone."""
 
     outcome = "no"
     state = "REJECTED"

@@ -16,7 +16,7 @@ from cube_sms.pacing import NotNowError
 from cube_sms.platform import Obstacle, RecordsUnavailableError, is_fifo, put_copy
 from cube_sms.request import InvalidRequestError, parse_send_request, refuse_too_large, unwrap
 
-from .dead_letters import ATTEMPTS_USED_UP, FAILED_CLAIM, REQUEST_ID, DeadLetterQueue
+from .dead_letters import FAILED_CLAIM, REQUEST_ID, DeadLetterQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -116,6 +116,7 @@ class QueueConsumer:
         self._settings = settings
         self._is_fifo = is_fifo(settings.send_queue_url)
         self._dead_letters = DeadLetterQueue(sqs, settings.dead_letter_queue_url)
+        self._rejected = DeadLetterQueue(sqs, settings.rejected_queue_url)
         self._clock = clock
 
     @property
@@ -272,17 +273,20 @@ class QueueConsumer:
             lease_left = outcome.record.lease_until - self._clock() if outcome.record else 0.0
             self._hide(record, max(1.0, min(lease_left, retry_delay(consumed.receives))))
             return
-        if outcome.state is State.FAILED:
-            self._dead_letters.put(
+        if reason := outcome.state.letter:
+            # What the provider refused has its answer, and waits only for somebody who knows better.
+            is_dead = outcome.state is not State.REJECTED
+            (self._dead_letters if is_dead else self._rejected).put(
                 record,
                 request_id=str(request.request_id),
-                reason=ATTEMPTS_USED_UP,
+                reason=reason,
                 detail=outcome.record.reason if outcome.record else None,
+                account=request.account,
                 attempts=outcome.attempts,
                 lastCode=outcome.code,
                 **{FAILED_CLAIM: outcome.record.owner if outcome.record else None},
             )
-            consumed.dead_letter_reason = ATTEMPTS_USED_UP
+            consumed.dead_letter_reason = reason if is_dead else None
         consumed.acknowledged = True
 
     def _group(self, record: Mapping[str, Any]) -> str:
