@@ -131,6 +131,7 @@ def test_policy_is_made_of_what_the_others_know(kind: type[Obstacle]) -> None:
     assert kind.outcome in ("no", "unknown", "yes")
     assert kind.state is None or kind.state in State.__members__
     assert kind.gate in ("nothing", "opens", "counts", "closes")
+    assert kind.account in ("nothing", "opens", "counts")
     assert isinstance(kind.answer, ApiAnswer)
     assert kind.metric is None or METRICS[kind.metric.name] is kind.metric
     # A message that is not tried again goes somewhere: it has a state, or it is a dead letter.

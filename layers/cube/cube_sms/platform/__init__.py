@@ -16,6 +16,7 @@ from .errors import (
     obstacle,
 )
 from .metrics import (
+    ACCOUNTS_CLOSED,
     API_CALLS_TURNED_AWAY,
     CREDENTIALS_UNUSABLE,
     CUBE_AUTHENTICATION_FAILED,
@@ -52,6 +53,7 @@ from .updates import ConditionalUpdate
 from .urls import parse_base_url
 
 __all__ = [
+    "ACCOUNTS_CLOSED",
     "API_CALLS_TURNED_AWAY",
     "AWS_CONFIG",
     "CREDENTIALS_UNUSABLE",
