@@ -77,6 +77,7 @@ def test_everything_there_should_be_an_alarm_for_has_one() -> None:
         "function-errors",
         "function-throttles",
         "authentication-failures",
+        "accounts-closed",
         "gate-closed",
         "quota",
         "unknown-outcomes",

@@ -36,8 +36,8 @@ MOST_CLOSED_SECONDS = 3600.0
 # Seconds after which a run that nothing was added to is over. The item would keep each account that was ever rejected.
 FORGOTTEN_SECONDS = 3600.0
 
-# A write that others forestall is made again on what they left.
-TRIES = 10
+# A write that others forestall is made again on what they left. Each of theirs counts a rejection: there are not many.
+TRIES = 2 * REJECTIONS
 
 
 class Accounts:
