@@ -17,6 +17,7 @@ from cube_sms.api import MessagesApi, reply_to_error
 from cube_sms.delivery import RequestConflictError, Sender, SpoiledRecordError, State
 from cube_sms.delivery.records import RecordStore
 from cube_sms.pacing import ConnectionLeases, Gate
+from cube_sms.pacing.accounts import REJECTIONS
 from cube_sms.platform import MESSAGES_INVALID, ApiAnswer, Fault, Obstacle, Settings, UnexpectedError, obstacle
 from cube_sms.platform.errors import POLICY
 from cube_sms.platform.metrics import METRICS
@@ -73,7 +74,7 @@ class House:
 
     def __init__(self, gateway: Deployment, result: CubeAnswer | CubeError) -> None:
         self.provider = FakeProvider(result)
-        self.gate = Gate(gateway.dynamodb, TABLE, qps=10, quota=0, longest_post=self.provider.longest_post)
+        self.gate = Gate(gateway.dynamodb, TABLE, qps=200, quota=0, longest_post=self.provider.longest_post)
         sender = Sender(
             self.provider,
             CredentialStore(gateway.secrets, SECRET_ID),
@@ -197,6 +198,14 @@ def test_so_many_in_a_row_close_the_gate_if_they_count(kind: type[CubeError], ga
     for _ in range(6 if kind.gate != "closes" else 1):
         house.consume()
     assert (house.gate.status.closed_for is not None) == (kind.gate in ("counts", "closes"))
+
+
+@each_query
+def test_so_many_with_one_code_close_the_account_if_they_count(kind: type[CubeError], gateway: Deployment) -> None:
+    house = House(gateway, kind("reason", code="9404"))
+    for _ in range(REJECTIONS):
+        house.consume()
+    assert house.gate.status.closed_accounts == ((("default", "9404"),) if kind.account == "counts" else ())
 
 
 @each_query
