@@ -220,9 +220,16 @@ class LocalStack(Stoppable):
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """Return the messages of the dead-letter queue: their bodies, and their attributes as strings."""
+        return self._letters("DeadLetterQueueUrl")
+
+    def rejected(self) -> list[dict[str, Any]]:
+        """Return the messages that Cube rejected, in the same way."""
+        return self._letters("RejectedQueueUrl")
+
+    def _letters(self, queue_url: str) -> list[dict[str, Any]]:
         found = {}
         while messages := self.sqs.receive_message(
-            QueueUrl=self.outputs["DeadLetterQueueUrl"],
+            QueueUrl=self.outputs[queue_url],
             MaxNumberOfMessages=10,
             MessageAttributeNames=["All"],
             VisibilityTimeout=2,

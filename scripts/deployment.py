@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import boto3
@@ -69,6 +70,20 @@ def stack_outputs(stack: str, *names: str) -> list[str]:
 def is_missing_stack(error: ClientError) -> bool:
     """Return whether CloudFormation says that there is no such stack."""
     return "does not exist" in error.response["Error"].get("Message", "")
+
+
+def moment(text: str) -> datetime:
+    """Read a time with its offset, such as an option gives.
+
+    Examples
+    --------
+    >>> moment("2027-01-31T13:00:00+01:00").isoformat()
+    '2027-01-31T12:00:00+00:00'
+    """
+    read = datetime.fromisoformat(text)
+    if read.tzinfo is None:
+        raise ValueError("a time without an offset")
+    return read.astimezone(UTC)
 
 
 def run(main: Callable[[], int | None]) -> None:

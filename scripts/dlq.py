@@ -1,16 +1,18 @@
-"""Tell what is on the dead-letter queue, or put chosen messages back onto the send queue.
+"""Tell what is on the dead-letter queue or on that of rejected messages, or put some of it back onto the send queue.
 
-A message keeps its identity: one whose attempts were used up starts over with fresh attempts, one that has been sent in
-the meantime is not sent again. Each letter is taken once: one that comes back is told, and not put back again. A letter
-that holds only a part of its message is never put back.
+A message keeps its identity: one whose attempts were used up, or that Cube refused, starts over with fresh attempts,
+one that has been sent in the meantime is not sent again. Each letter is taken once: one that comes back is told, and
+not put back again. A letter that holds only a part of its message is never put back.
 
-Usage: ``python -m scripts.dlq [--stack NAME] [--queue URL] list``, or ``redrive --all``, ``--reason REASON``,
-``--request-id ID``. boto3's own environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``) says where.
+Usage: ``python -m scripts.dlq [--stack NAME] [--queue rejected] list``, or ``redrive --all``, or one or more of
+``--reason REASON``, ``--request-id ID``, ``--code CODE``, ``--account ACCOUNT``, ``--since TIME``, ``--until TIME``.
+boto3's own environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``) says where.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -18,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from cube_sms.queue.dead_letters import ATTEMPTS_USED_UP, REQUEST_ID
-from scripts.deployment import run, stack_outputs
-from scripts.letters import EXAMPLES, NONE, Summary, identities, is_cut, printable, reason_of, value_of
+from cube_sms.queue.dead_letters import ACCOUNT, LAST_CODE, REQUEST_ID
+from scripts.deployment import moment, run, stack_outputs
+from scripts.letters import EXAMPLES, NONE, Summary, identities, is_cut, printable, put_at, reason_of, value_of
 from scripts.queue_look import THREADS, Look
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 type Choice = Callable[[MessageTypeDef], bool]
+
+# The queues that have a name here, and the stack's outputs that say where they are.
+QUEUES = {"dead-letters": "DeadLetterQueueUrl", "rejected": "RejectedQueueUrl"}
+
+# What chooses letters, by the names of the options.
+CHOICES = ("reason", "request_id", "code", "account", "since", "until")
 
 # How long to wait for letters that come back at once, such as those of requests that are not valid.
 WAIT_SECONDS = 10.0
@@ -44,11 +52,13 @@ PROGRESS = 1000
 def main() -> int | None:
     """Run the command."""
     arguments = parse_arguments()
-    send_queue, dead_letters = stack_outputs(arguments.stack, "SendQueueUrl", "DeadLetterQueueUrl")
+    # Another one is given by its URL.
+    send_queue, *named = stack_outputs(arguments.stack, "SendQueueUrl", *filter(None, [QUEUES.get(arguments.queue)]))
     sqs = boto3.client("sqs", config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
-    source, is_chosen = arguments.queue or dead_letters, choice(arguments)
+    source, is_chosen = (named or [arguments.queue])[0], choice(arguments)
     if arguments.command == "list":
-        show(sqs, source, is_chosen, examples=arguments.examples, seconds=arguments.seconds)
+        noun = "rejected messages" if arguments.queue == "rejected" else "dead letters"
+        show(sqs, source, is_chosen, noun, examples=arguments.examples, seconds=arguments.seconds)
         return None
     redrive = Redrive(sqs, source, send_queue, is_chosen)
     try:
@@ -60,12 +70,19 @@ def main() -> int | None:
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Tell what is on the dead-letter queue, or put messages back.")
+    parser = argparse.ArgumentParser(
+        description="Tell what could not be sent, or what Cube rejected, or put messages back."
+    )
     parser.add_argument("--stack", default="cube-sms", help="name of the CloudFormation stack (cube-sms)")
-    parser.add_argument("--queue", help="URL of another dead-letter queue, such as one of an earlier QueueType")
+    parser.add_argument(
+        "--queue",
+        default="dead-letters",
+        metavar="QUEUE",
+        help="dead-letters (the default), rejected, or the URL of another queue, such as one of an earlier QueueType",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     shown = commands.add_parser("list", help="how many there are by reason, and some of each")
-    add_choice(shown, is_required=False)
+    add_choice(shown)
     shown.add_argument(
         "--examples",
         type=int,
@@ -79,7 +96,8 @@ def parse_arguments() -> argparse.Namespace:
         help=f"how long to look at the most, if there are very many ({LIST_SECONDS:g})",
     )
     redrive = commands.add_parser("redrive", help="put messages back onto the send queue, each once")
-    add_choice(redrive, is_required=True)
+    redrive.add_argument("--all", action="store_true", help="every letter")
+    add_choice(redrive)
     redrive.add_argument(
         "--wait",
         type=float,
@@ -87,29 +105,39 @@ def parse_arguments() -> argparse.Namespace:
         metavar="SECONDS",
         help=f"how long to wait for those that come back at once ({WAIT_SECONDS:g})",
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.command == "redrive" and arguments.all is any(getattr(arguments, name) for name in CHOICES):
+        redrive.error("say which letters: --all, or one or more of the other options that choose")
+    return arguments
 
 
-def add_choice(parser: argparse.ArgumentParser, *, is_required: bool) -> None:
-    """Add the options that choose letters."""
-    options = parser.add_mutually_exclusive_group(required=is_required)
-    options.add_argument("--all", action="store_true", help="every letter")
-    options.add_argument(
-        "--reason", help=f"those with this reason, such as {ATTEMPTS_USED_UP}; {NONE} for those without"
-    )
-    options.add_argument("--request-id", action="append", help="the one with this id; may be repeated")
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose letters. One that is chosen meets all that are given."""
+    parser.add_argument("--reason", help=f"those with this reason, such as AttemptsUsedUp; {NONE} for those without")
+    parser.add_argument("--request-id", action="append", metavar="ID", help="the one with this id; may be repeated")
+    parser.add_argument("--code", action="append", help=f"those with this last code, {NONE} for none; may be repeated")
+    parser.add_argument("--account", action="append", help="those of this account; may be repeated")
+    for name, which in (("--since", "at this time or later: 2027-01-31T12:00:00Z"), ("--until", "before this time")):
+        parser.add_argument(name, type=moment, metavar="TIME", help=f"those that were put there {which}")
 
 
 def choice(arguments: argparse.Namespace) -> Choice:
     """Return what tells whether a letter is chosen."""
-    if arguments.request_id:
-        return lambda letter: value_of(letter, REQUEST_ID) in arguments.request_id
-    if arguments.reason:
-        return lambda letter: reason_of(letter) == arguments.reason
-    return lambda _: True
+    wanted = {REQUEST_ID: arguments.request_id, LAST_CODE: arguments.code, ACCOUNT: arguments.account}
+    since = arguments.since.timestamp() if arguments.since else -math.inf
+    until = arguments.until.timestamp() if arguments.until else math.inf
+
+    def is_chosen(letter: MessageTypeDef) -> bool:
+        return (
+            all(not values or value_of(letter, name) in values for name, values in wanted.items())
+            and arguments.reason in (None, reason_of(letter))
+            and since <= put_at(letter) < until
+        )
+
+    return is_chosen
 
 
-def show(sqs: SQSClient, queue_url: str, is_chosen: Choice, *, examples: int, seconds: float) -> None:
+def show(sqs: SQSClient, queue_url: str, is_chosen: Choice, noun: str, *, examples: int, seconds: float) -> None:
     """Print what is on a queue."""
     summary = Summary(examples)
 
@@ -121,7 +149,7 @@ def show(sqs: SQSClient, queue_url: str, is_chosen: Choice, *, examples: int, se
     with Look(sqs, queue_url, take) as look:
         look.run(seconds)
         # Before those that it holds are given back, which takes time too.
-        print("\n".join([*summary.lines(), f"{summary.count} dead letters{and_unseen(look)}"]))
+        print("\n".join([*summary.lines(), f"{summary.count} {noun}{and_unseen(look)}"]))
 
 
 def and_unseen(look: Look) -> str:

@@ -1,9 +1,9 @@
-"""Dead letters: what each says, and what many of them say together."""
+"""Letters: what each says, and what many of them say together."""
 
 from __future__ import annotations
 
 import hashlib
-import sys
+import math
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 # Whatever is on the queue, this is the most that is printed of it. A sender writes some of it, and may write anything.
-MOST_REASONS = 20
+MOST_KINDS = 20
 EXAMPLES = 5
 MOST_CHARACTERS = 500
+
+# The reason of what Cube rejected (`cube_sms.delivery.State`).
+REJECTED = "Rejected"
 
 # What is shown for what a letter does not say.
 NONE = "-"
@@ -35,6 +38,19 @@ def value_of(letter: MessageTypeDef, *names: str) -> str:
 def reason_of(letter: MessageTypeDef) -> str:
     """Return why it is there, "-" if SQS itself put it there. EventBridge has a word of its own for it."""
     return value_of(letter, REASON, "ERROR_CODE")
+
+
+def kind_of(letter: MessageTypeDef) -> str:
+    """Return what letters are counted by: their reason, and of what Cube rejected the code and the account too."""
+    reason = reason_of(letter)
+    if reason != REJECTED:
+        return "without a reason: put there by SQS" if reason == NONE else printable(reason)
+    return printable(f"{reason}, code {value_of(letter, 'lastCode')}, account {value_of(letter, 'account')}")
+
+
+def put_at(letter: MessageTypeDef) -> float:
+    """Return when it was put there, in seconds since the epoch."""
+    return int(letter["Attributes"]["SentTimestamp"]) / 1000
 
 
 def describe(letter: MessageTypeDef) -> str:
@@ -71,14 +87,14 @@ def printable(text: str) -> str:
 
 @dataclass
 class Group:
-    """The letters of one reason.
+    """The letters of one kind.
 
     Parameters
     ----------
     count : int
         How many.
-    oldest, newest : int
-        When they were put there, in milliseconds since the epoch.
+    oldest, newest : float
+        When they were put there, in seconds since the epoch.
     examples : dict
         Some of them, by what they say went wrong.
     others : list
@@ -86,14 +102,14 @@ class Group:
     """
 
     count: int = 0
-    oldest: int = sys.maxsize
-    newest: int = 0
+    oldest: float = math.inf
+    newest: float = 0.0
     examples: dict[str, str] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
 
 
 class Summary:
-    """Letters by their reason, with a few of each: as different ones as there are. Threads may share it.
+    """Letters by their kind, with a few of each: as different ones as there are. Threads may share it.
 
     Parameters
     ----------
@@ -109,12 +125,12 @@ class Summary:
 
     def add(self, letter: MessageTypeDef) -> None:
         """Count a letter."""
-        reason, line, sent = reason_of(letter), describe(letter), int(letter["Attributes"]["SentTimestamp"])
+        kind, line, sent = kind_of(letter), describe(letter), put_at(letter)
         with self._lock:
             self.count += 1
-            if reason not in self._groups and len(self._groups) >= MOST_REASONS:
-                reason = "other reasons"
-            group = self._groups.setdefault(reason, Group())
+            if kind not in self._groups and len(self._groups) >= MOST_KINDS:
+                kind = "other reasons"
+            group = self._groups.setdefault(kind, Group())
             group.count += 1
             group.oldest, group.newest = min(group.oldest, sent), max(group.newest, sent)
             detail = line.split("\t", 1)[1]
@@ -124,10 +140,9 @@ class Summary:
                 group.others.append(line)
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each reason, those that there are most of first, and one for each example."""
-        for reason, group in sorted(self._groups.items(), key=lambda item: -item[1].count):
-            name = "without a reason: put there by SQS" if reason == NONE else printable(reason)
-            yield f"{group.count} {name} ({moment(group.oldest)} to {moment(group.newest)})"
+        """Yield a line for each kind, those that there are most of first, and one for each example."""
+        for kind, group in sorted(self._groups.items(), key=lambda item: -item[1].count):
+            yield f"{group.count} {kind} ({readable(group.oldest)} to {readable(group.newest)})"
             shown = [*group.examples.values(), *group.others][: self._most]
             yield from shown
             if group.count > len(shown):
@@ -135,6 +150,6 @@ class Summary:
             yield ""
 
 
-def moment(milliseconds: int) -> str:
+def readable(seconds: float) -> str:
     """Return a time as people read it."""
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}Z"

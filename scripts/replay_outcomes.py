@@ -13,7 +13,7 @@ import argparse
 import json
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "cube"))
 
 from cube_sms.delivery.errors import SpoiledRecordError
 from cube_sms.delivery.records import Record, Refusal, change_to, read_item
-from scripts.deployment import OperatorError, run, stack_outputs
+from scripts.deployment import OperatorError, moment, run, stack_outputs
 from scripts.queue_look import Look
 
 if TYPE_CHECKING:
@@ -138,14 +138,6 @@ def parse_arguments() -> argparse.Namespace:
         help="such as 2027-01-31T12:00:00Z; reads the whole table",
     )
     return parser.parse_args()
-
-
-def moment(text: str) -> datetime:
-    """Read a time with its offset."""
-    read = datetime.fromisoformat(text)
-    if read.tzinfo is None:
-        raise ValueError("a time without an offset")
-    return read.astimezone(UTC)
 
 
 def describe(batch: Batch, result: str) -> list[str]:

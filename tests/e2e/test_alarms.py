@@ -61,6 +61,11 @@ def run() -> Iterator[Run]:
         assert stack.call_api("POST", "/messages", twice).status == 200
         stack.enqueue(twice)
         wait_until("a rejection", lambda: _call(stack, deviceId=devices["status:400"]) == 422)
+        # Rejected one after the other, which closes the gate for an account
+        good = {"access_code": ACCESS_CODE, "secret": SECRET}
+        stack.put_credentials({"default": good, "fleet": good})
+        bad = {"account": "fleet", "deviceId": devices["status:400"]}
+        wait_until("a closed account", lambda: _call(stack, **bad) and "AccountsClosed" in _names(stack))
         # Sent while Secrets Manager is away, by functions whose credentials are too old
         with proxy.applying(Rule("GetSecretValue", always(INTERNAL_ERROR))):
             wait_until("stale credentials", lambda: _call(stack) and "StaleCredentials" in _names(stack))
@@ -133,7 +138,7 @@ def test_every_alarm_watches_metrics_that_are_emitted(run: Run) -> None:
     resources = yaml_parse(TEMPLATE.read_text("utf-8"))["Resources"].items()
     alarms = {name: each["Properties"] for name, each in resources if each["Type"] == "AWS::CloudWatch::Alarm"}
     watched = {name: _watched(alarm) for name, alarm in alarms.items()}
-    assert sum(map(len, watched.values())) == 13
+    assert sum(map(len, watched.values())) == 14
     # Then each metric of ours was emitted, with these very dimensions
     assert {name: missing for name, each in watched.items() if (missing := set(each) - run.metrics)} == {}
 

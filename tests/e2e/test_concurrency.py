@@ -84,7 +84,9 @@ def test_callers_of_api_and_queue_at_the_same_time_send_a_message_once(proxied: 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
 @pytest.mark.parametrize(
-    ("state", "count"), [(None, 50), (State.RETRYING, 10), (State.FAILED, 10)], ids=["new", "to be retried", "put back"]
+    ("state", "count"),
+    [(None, 50), (State.RETRYING, 10), (State.FAILED, 10), (State.REJECTED, 10)],
+    ids=["new", "to be retried", "put back", "put back though refused"],
 )
 def test_one_of_many_processes_gets_a_message(
     proxied: Proxied, claimers: Claimers, state: State | None, count: int, delivery: str

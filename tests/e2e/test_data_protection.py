@@ -24,7 +24,7 @@ TEMPLATE = ROOT / "template.yaml"
 SECURITY_MD = ROOT / "docs" / "security.md"
 
 LOGS = ("SendFromQueueLogs", "SendFromApiLogs", "ShowMessageLogs", "PublishOutcomesLogs", "ApiLogs")
-QUEUES = ("SendQueue", "DeadLetterQueue", "UndeliveredRequestsQueue", "UnpublishedQueue")
+QUEUES = ("SendQueue", "DeadLetterQueue", "RejectedQueue", "UndeliveredRequestsQueue", "UnpublishedQueue")
 
 # What each role may have done with the key, and by which service.
 USES = {
@@ -104,7 +104,9 @@ def test_everything_that_holds_data_is_encrypted_with_the_key(stack: LocalStack,
     queues = [queue_attributes(stack, logical_id) for logical_id in QUEUES]
     secret = stack.aws.client("secretsmanager").describe_secret(SecretId=stack.physical_id("CubeSecret"))
 
-    assert [(queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) for queue in queues] == [(key, "false")] * 4
+    assert [(queue["KmsMasterKeyId"], queue["SqsManagedSseEnabled"]) for queue in queues] == [(key, "false")] * len(
+        QUEUES
+    )
     assert secret["KmsKeyId"] == key
     assert {log_group(stack, logical_id).get("kmsKeyId") for logical_id in LOGS} == {key}
 

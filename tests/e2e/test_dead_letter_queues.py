@@ -188,6 +188,61 @@ def test_letters_are_put_back_by_their_reason_and_the_others_stay(queues: Queues
     assert queues.dlq("list").stdout.splitlines()[-1] == "3 dead letters"
 
 
+CHOSEN = {
+    "by its code": (["--code", "9403"], ["1", "2"]),
+    "without a code": (["--code", "-"], ["4"]),
+    "by its account": (["--account", "fleet"], ["1", "3"]),
+    "by one of two codes": (["--code", "9404", "--code", "-"], ["3", "4"]),
+    "by all that is given": (["--code", "9403", "--account", "fleet", "--since", "2020-01-01T00:00:00Z"], ["1"]),
+    "since a time to come": (["--account", "fleet", "--since", "2999-01-01T00:00:00Z"], []),
+    "until a time that is over": (["--until", "2020-01-01T00:00:00+01:00"], []),
+    "until a time to come": (["--until", "2999-01-01T00:00:00Z"], ["1", "2", "3", "4"]),
+}
+
+
+@pytest.mark.parametrize(("options", "chosen"), CHOSEN.values(), ids=CHOSEN)
+def test_letters_are_chosen_by_code_account_and_time(queues: Queues, options: list[str], chosen: list[str]) -> None:
+    # Given what Cube rejected
+    queues.put(
+        [
+            letter(1, "Rejected", account="fleet", lastCode="9403"),
+            letter(2, "Rejected", account="default", lastCode="9403"),
+            letter(3, "Rejected", account="fleet", lastCode="9404"),
+            letter(4, "Rejected", account="default"),
+        ]
+    )
+
+    # When some of it is listed, and put back
+    listed = queues.dlq("list", *options)
+    done = queues.dlq("redrive", *options, "--wait", "0")
+
+    # Then these and no others
+    assert listed.stdout.splitlines()[-1] == f"{len(chosen)} dead letters"
+    assert f"{len(chosen)} put back onto the send queue" in done.stdout, done.stderr
+    assert sorted(queues.bodies(queues.send)) == chosen
+
+
+def test_rejected_messages_are_counted_by_code_and_account(queues: Queues) -> None:
+    queues.put([letter(number, "Rejected", account="fleet", lastCode="9403") for number in range(3)])
+    queues.put([letter(9, "Rejected", account="default")])
+    lines = queues.dlq("list").stdout.splitlines()
+    assert [line.partition(" (")[0] for line in lines if " Rejected, " in line] == [
+        "3 Rejected, code 9403, account fleet",
+        "1 Rejected, code -, account default",
+    ]
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--all", "--code", "9403"], ["--since", "yesterday"], ["--since", "2027-01-31"]]
+)
+def test_choice_that_says_nothing_or_two_things_is_refused(queues: Queues, options: list[str]) -> None:
+    queues.put([letter(1)])
+    done = queues.dlq("redrive", *options)
+    assert done.returncode == 2
+    assert "usage: " in done.stderr
+    assert queues.bodies(queues.send) == []
+
+
 def test_letter_that_is_cut_is_not_put_back(queues: Queues) -> None:
     queues.put([letter(1, cutFrom="1048576"), letter(2)])
 

@@ -29,9 +29,9 @@ def dlq(stack: LocalStack, *arguments: str) -> str:
     return done.stdout
 
 
-def record_state(stack: LocalStack, request_id: str) -> tuple[str, int]:
+def record_state(stack: LocalStack, request_id: str) -> tuple[str | None, int | None]:
     answer = stack.call_api("GET", f"/messages/{request_id}")
-    return answer.body["state"], answer.body["attempts"]
+    return answer.body.get("state"), answer.body.get("attempts")
 
 
 def test_a_failed_message_starts_over_when_it_is_redriven(impatient_stack: LocalStack) -> None:
@@ -53,6 +53,41 @@ def test_a_failed_message_starts_over_when_it_is_redriven(impatient_stack: Local
     wait_until("it to be sent", lambda: record_state(stack, request_id) == ("SENT", 1))
     assert [post["status"] for post in stack.cube.requests(device)] == [503, 200]
     assert request_id not in dlq(stack, "list", "--request-id", request_id)
+
+
+def test_what_cube_rejected_is_put_back_by_code_account_and_time(impatient_stack: LocalStack) -> None:
+    # Given messages of an account that Cube refuses with a code, and one that it refuses with another
+    stack, devices = impatient_stack, [a_device() for _ in range(3)]
+    ids = [f"rejected-{number}-{uuid4()}" for number in range(3)]
+    codes = ["9403", "9403", "9404"]
+    stack.cube.configure(
+        device_faults={device: f"rejected:{code}*1" for device, code in zip(devices, codes, strict=True)}
+    )
+    for device, request_id in zip(devices, ids, strict=True):
+        stack.enqueue(send_request(device, requestId=request_id))
+    wait_until("them to be rejected", lambda: [record_state(stack, own) for own in ids] == [("REJECTED", 1)] * 3)
+    wait_until("the letters", lambda: len(stack.rejected()) == len(ids))
+
+    # When an operator who knows better looks at them, and puts those with the code back
+    listed = dlq(stack, "--queue", "rejected", "list")
+    nothing = dlq(stack, "--queue", "rejected", "redrive", "--until", "2020-01-01T00:00:00Z", "--wait", "0")
+    options = ("--code", "9403", "--account", "default", "--since", "2020-01-01T00:00:00Z", "--wait", "0")
+    redriven = dlq(stack, "--queue", "rejected", "redrive", *options)
+
+    # Then they are sent as new ones are, and the other one stays
+    assert "2 Rejected, code 9403, account default (" in listed
+    assert "1 Rejected, code 9404, account default (" in listed
+    assert listed.splitlines()[-1] == "3 rejected messages"
+    assert nothing.splitlines()[-1].startswith("0 put back")
+    assert redriven.splitlines()[-1] == "2 put back onto the send queue, 0 came back within 0 s, 1 left"
+    wait_until("them to be sent", lambda: [record_state(stack, own) for own in ids[:2]] == [("SENT", 1)] * 2)
+    assert [[post["status"] for post in stack.cube.requests(device)] for device in devices] == [[200, 200]] * 2 + [
+        [200]
+    ]
+    assert record_state(stack, ids[2]) == ("REJECTED", 1)
+    assert [letter["requestId"] for letter in stack.rejected()] == [ids[2]]
+    assert dlq(stack, "--queue", "rejected", "redrive", "--all", "--wait", "0")
+    wait_until("it to be sent", lambda: record_state(stack, ids[2]) == ("SENT", 1))
 
 
 def test_a_message_that_has_been_sent_stays_sent_when_it_is_redriven(impatient_stack: LocalStack) -> None:

@@ -93,6 +93,7 @@ def test_queues_are_fifo_and_each_group_counts_for_itself(stack: LocalStack) -> 
     }
     assert expected.items() <= attributes("SendQueueUrl").items()
     assert attributes("DeadLetterQueueUrl")["FifoQueue"] == "true"
+    assert attributes("RejectedQueueUrl")["FifoQueue"] == "true"
     assert json.loads(attributes("SendQueueUrl")["RedrivePolicy"])["deadLetterTargetArn"].endswith(".fifo")
 
 

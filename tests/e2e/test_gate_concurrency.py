@@ -13,12 +13,13 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from cube_sms.pacing.errors import GateClosedError, NotNowError
+from cube_sms.pacing.accounts import REJECTIONS
+from cube_sms.pacing.errors import AccountClosedError, GateClosedError, NotNowError
 from cube_sms.pacing.gate import Gate
 from cube_sms.pacing.gate_item import GATE_KEY
 from cube_sms.pacing.lanes import WINDOW
 from cube_sms.platform.errors import RecordsUnavailableError
-from cube_sms.provider.base import CubeAnswer
+from cube_sms.provider.base import CubeAnswer, CubeRejected
 from local.gate_model import busiest_window
 from local.ministack import REGION, MiniStack
 from tests.e2e.processes import CONTEXT
@@ -41,6 +42,10 @@ class Limits(NamedTuple):
     qps: int
     quota: int = 0
 
+
+# Of a gate that counts the day alone no slot is lost, however slow the machine is.
+DAY_ALONE = Limits(0, quota=100_000)
+GATE = {"messageId": {"S": GATE_KEY}}
 
 _barrier: Barrier | None = None
 
@@ -95,12 +100,45 @@ def test_last_queries_of_the_day_are_had_once(pool: ProcessPoolExecutor, aws: Mi
     assert int(item["used"]["N"]) <= 100
 
 
+def test_account_is_closed_after_so_many_rejections_of_all_together(
+    pool: ProcessPoolExecutor, aws: MiniStack, table: str
+) -> None:
+    avoid_midnight()
+    # Given processes whose queries are rejected until they are told that the account is closed
+    runs = [pool.submit(_be_rejected, aws.url, table) for _ in range(PROCESSES)]
+    rejected = [run.result(timeout=120) for run in runs]
+    # Then each rejection was counted once, and each process had one under way at most when the account was closed
+    item = aws.client("dynamodb").get_item(TableName=table, Key=GATE)["Item"]
+    state, length, *_ = item["account-fleet"]["S"].split(" ")
+    assert (state, int(length)) == ("closed", REJECTIONS)
+    assert REJECTIONS <= sum(rejected) < REJECTIONS + PROCESSES
+
+
+def test_probe_of_an_account_is_had_by_one(pool: ProcessPoolExecutor, aws: MiniStack, table: str) -> None:
+    avoid_midnight()
+    for _ in range(10):
+        # Given an account whose time is over
+        is_over = {"S": f"closed 20 {time.time() - 400:.3f} {time.time() - 100:.3f} mark 9403"}
+        aws.client("dynamodb").update_item(
+            TableName=table,
+            Key=GATE,
+            UpdateExpression="SET #account = :is_over",
+            ExpressionAttributeNames={"#account": "account-fleet"},
+            ExpressionAttributeValues={":is_over": is_over},
+        )
+        # When several processes send a message of it at the same moment
+        runs = [pool.submit(_probe, aws.url, table) for _ in range(PROCESSES)]
+        # Then
+        assert sum(run.result(timeout=120) for run in runs) == 1
+
+
 def _prepare(barrier: Barrier) -> None:
     global _barrier
     _barrier = barrier
 
 
-def _hammer(url: str, table: str, limits: Limits, batch: int) -> list[float]:
+def _gate(url: str, table: str, limits: Limits) -> Gate:
+    """Return a gate, when all processes are there, so that none of them takes the task of another one."""
     client = boto3.client(
         "dynamodb",
         endpoint_url=url,
@@ -109,11 +147,41 @@ def _hammer(url: str, table: str, limits: Limits, batch: int) -> list[float]:
         aws_secret_access_key="test",
         config=Config(retries={"mode": "standard", "total_max_attempts": 3}),
     )
-    gate = Gate(client, table, qps=limits.qps, quota=limits.quota, longest_post=1.0)
-    left: list[float] = []
     assert _barrier
-    # All processes meet here, so that none of them takes the task of another one.
     _barrier.wait(60)
+    return Gate(client, table, qps=limits.qps, quota=limits.quota, longest_post=1.0)
+
+
+def _be_rejected(url: str, table: str) -> int:
+    """Make queries that are rejected, looking before each, until the account is closed; return how many."""
+    gate, count = _gate(url, table, DAY_ALONE), 0
+    while True:
+        gate.reserve(1, latest=time.time() + SECONDS)
+        try:
+            slot = gate.take(latest=time.time() + SECONDS, account="fleet")
+        except AccountClosedError:
+            return count
+        assert gate.wait(slot, lambda: None)
+        gate.left(slot)
+        count += 1
+        gate.report(slot, CubeRejected("HTTP 200, without success", status=200, code="9403"), account="fleet")
+
+
+def _probe(url: str, table: str) -> bool:
+    """Return whether this process may make a query of the account."""
+    gate = _gate(url, table, DAY_ALONE)
+    # The first write brings the item.
+    gate.reserve(1, latest=time.time() + SECONDS)
+    try:
+        gate.take(latest=time.time() + SECONDS, account="fleet")
+    except AccountClosedError:
+        return False
+    return True
+
+
+def _hammer(url: str, table: str, limits: Limits, batch: int) -> list[float]:
+    gate = _gate(url, table, limits)
+    left: list[float] = []
     deadline = time.time() + SECONDS
     while time.time() < deadline:
         try:

@@ -185,6 +185,15 @@ def there_is_no_dead_letter(stack: LocalStack, withdrawn: Withdrawn) -> None:
     assert dead_letter(stack, request_id)["reason"] == "InvalidRequest"
 
 
+def what_cube_rejected_is_not_kept(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    device, request_id = a_device(), f"rejected-{uuid4()}"
+    stack.cube.configure(device_faults={device: "rejected:9404*1"})
+    with withdrawn():
+        wait_for_an_error(stack, stack.enqueue(send_request(device, requestId=request_id)))
+        assert [letter for letter in stack.rejected() if letter["requestId"] == request_id] == []
+    wait_until("its letter", lambda: request_id in [letter["requestId"] for letter in stack.rejected()])
+
+
 def the_queue_function_has_no_credentials(stack: LocalStack, withdrawn: Withdrawn) -> None:
     device, request_id = a_device(), f"unsigned-{uuid4()}"
     with rotated(stack):
@@ -286,6 +295,7 @@ NEEDED: dict[Permission, Probe] = {
     Permission("SendFromQueueRole", "ConsumeSendQueue", "sqs:ChangeMessageVisibility"): a_retry_has_no_time_of_its_own,
     Permission("SendFromQueueRole", "WriteRecords", "dynamodb:UpdateItem"): nothing_from_the_queue_is_posted,
     Permission("SendFromQueueRole", "PutDeadLetters", "sqs:SendMessage"): there_is_no_dead_letter,
+    Permission("SendFromQueueRole", "PutRejected", "sqs:SendMessage"): what_cube_rejected_is_not_kept,
     Permission(
         "SendFromQueueRole", "ReadCredentials", "secretsmanager:GetSecretValue"
     ): the_queue_function_has_no_credentials,
@@ -363,7 +373,13 @@ def test_a_queue_takes_nothing_over_plain_http(stack: LocalStack) -> None:
         "before-sign.sqs", lambda request, **_: request.headers.add_header("X-Forwarded-Proto", "http")
     )
 
-    for queue in ("SendQueueUrl", "DeadLetterQueueUrl", "UndeliveredRequestsQueueUrl", "UnpublishedQueueUrl"):
+    for queue in (
+        "SendQueueUrl",
+        "DeadLetterQueueUrl",
+        "RejectedQueueUrl",
+        "UndeliveredRequestsQueueUrl",
+        "UnpublishedQueueUrl",
+    ):
         # When it sends a message, then it is refused
         with pytest.raises(ClientError, match="AccessDenied"):
             sqs.send_message(QueueUrl=stack.outputs[queue], MessageBody="{}")

@@ -52,6 +52,7 @@ class Deployment:
         self.dead_letter_queue = self.sqs.create_queue(QueueName=f"cube-sms-dead-letters{suffix}", Attributes=fifo)[
             "QueueUrl"
         ]
+        self.rejected_queue = self.sqs.create_queue(QueueName=f"cube-sms-rejected{suffix}", Attributes=fifo)["QueueUrl"]
         self.dynamodb = boto3.client("dynamodb")
         create_messages_table(self.dynamodb, TABLE)
         self.secrets.create_secret(Name=SECRET_ID, SecretString="{}")
@@ -64,6 +65,7 @@ class Deployment:
             MESSAGES_TABLE=TABLE,
             SEND_QUEUE_URL=self.send_queue,
             DEAD_LETTER_QUEUE_URL=self.dead_letter_queue,
+            REJECTED_QUEUE_URL=self.rejected_queue,
             CUBE_CONNECT_TIMEOUT="3",
             CUBE_READ_TIMEOUT="7",
             CUBE_LANGUAGE="en-US",
@@ -90,7 +92,7 @@ class Deployment:
         self.cool_down()
         self.aws_calls.stop()
         self.dynamodb.delete_table(TableName=TABLE)
-        for url in (self.send_queue, self.dead_letter_queue):
+        for url in (self.send_queue, self.dead_letter_queue, self.rejected_queue):
             with contextlib.suppress(self.sqs.exceptions.QueueDoesNotExist):
                 self.sqs.delete_queue(QueueUrl=url)
         self.secrets.delete_secret(SecretId=SECRET_ID, ForceDeleteWithoutRecovery=True)
@@ -185,9 +187,14 @@ class Deployment:
 
     def dead_letters(self) -> list[DeadLetter]:
         """Return what is on the dead-letter queue."""
-        answer = self.sqs.receive_message(
-            QueueUrl=self.dead_letter_queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-        )
+        return self._letters(self.dead_letter_queue)
+
+    def rejected(self) -> list[DeadLetter]:
+        """Return what is on the queue of what the provider refused."""
+        return self._letters(self.rejected_queue)
+
+    def _letters(self, queue_url: str) -> list[DeadLetter]:
+        answer = self.sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
         return [DeadLetter(message) for message in answer.get("Messages", [])]
 
     def queued(self) -> list[str]:
@@ -208,7 +215,7 @@ class Deployment:
 
 
 class DeadLetter:
-    """A message on the dead-letter queue."""
+    """A message on the dead-letter queue, or on that of what the provider refused."""
 
     def __init__(self, message: Any) -> None:
         self.body: str = message["Body"]

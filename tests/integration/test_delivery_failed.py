@@ -61,6 +61,7 @@ def test_dead_letter_tells_all_about_its_message(cube: CubeSimulator, gateway: D
         "requestId": "order-1",
         "reason": "AttemptsUsedUp",
         "detail": "HTTP 429",
+        "account": "default",
         "attempts": str(MAX_ATTEMPTS),
         "lastCode": "9429",
         "failedClaim": record.owner,

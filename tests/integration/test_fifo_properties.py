@@ -110,6 +110,7 @@ class Lambda:
             messages_table=TABLE,
             send_queue_url=SEND_QUEUE,
             dead_letter_queue_url=DEAD_LETTER_QUEUE,
+            rejected_queue_url=DEAD_LETTER_QUEUE,
             queue_send_concurrency=chance.choice([1, 2]),
         )
         dynamodb = boto3.client("dynamodb")

@@ -17,6 +17,7 @@ from cube_sms.api import MessagesApi, reply_to_error
 from cube_sms.delivery import RequestConflictError, Sender, SpoiledRecordError, State
 from cube_sms.delivery.records import RecordStore
 from cube_sms.pacing import ConnectionLeases, Gate
+from cube_sms.pacing.accounts import REJECTIONS
 from cube_sms.pacing.gate_item import GATE_KEY
 from cube_sms.platform import MESSAGES_INVALID, ApiAnswer, Fault, Obstacle, Settings, UnexpectedError, obstacle
 from cube_sms.platform.errors import POLICY
@@ -74,7 +75,7 @@ class House:
 
     def __init__(self, gateway: Deployment, result: CubeAnswer | CubeError) -> None:
         self.provider = FakeProvider(result)
-        self.gate = Gate(gateway.dynamodb, TABLE, qps=10, quota=0, longest_post=self.provider.longest_post)
+        self.gate = Gate(gateway.dynamodb, TABLE, qps=200, quota=0, longest_post=self.provider.longest_post)
         sender = Sender(
             self.provider,
             CredentialStore(gateway.secrets, SECRET_ID),
@@ -88,6 +89,7 @@ class House:
             messages_table=TABLE,
             send_queue_url=gateway.send_queue,
             dead_letter_queue_url=gateway.dead_letter_queue,
+            rejected_queue_url=gateway.rejected_queue,
         )
         sqs = boto3.client("sqs")
         self.queue = QueueConsumer(sender, sqs, settings)
@@ -131,6 +133,7 @@ def test_policy_is_made_of_what_the_others_know(kind: type[Obstacle]) -> None:
     assert kind.outcome in ("no", "unknown", "yes")
     assert kind.state is None or kind.state in State.__members__
     assert kind.gate in ("nothing", "opens", "counts", "closes")
+    assert kind.account in ("nothing", "opens", "counts")
     assert isinstance(kind.answer, ApiAnswer)
     assert kind.metric is None or METRICS[kind.metric.name] is kind.metric
     # A message that is not tried again goes somewhere: it has a state, or it is a dead letter.
@@ -196,6 +199,14 @@ def test_so_many_in_a_row_close_the_gate_if_they_count(kind: type[CubeError], ga
     for _ in range(6 if kind.gate != "closes" else 1):
         house.consume()
     assert (house.gate.status.closed_for is not None) == (kind.gate in ("counts", "closes"))
+
+
+@each_query
+def test_so_many_with_one_code_close_the_account_if_they_count(kind: type[CubeError], gateway: Deployment) -> None:
+    house = House(gateway, kind("reason", code="9404"))
+    for _ in range(REJECTIONS):
+        house.consume()
+    assert house.gate.status.closed_accounts == ((("default", "9404"),) if kind.account == "counts" else ())
 
 
 @each_query

@@ -32,6 +32,7 @@ UNITS = {
     "DuplicatesSuppressed": "Count",
     "CubeThrottled": "Count",
     "CubeAuthenticationFailed": "Count",
+    "AccountsClosed": "Count",
     "StaleCredentials": "Count",
     "CredentialsUnusable": "Count",
     "CubeLatency": "Milliseconds",

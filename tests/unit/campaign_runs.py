@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "MESSAGES_TABLE": TABLE,
     "SEND_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/cube-sms-send",
     "DEAD_LETTER_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/cube-sms-dead",
+    "REJECTED_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/cube-sms-rejected",
 }
 
 _names = (f"campaign-{number}" for number in itertools.count())

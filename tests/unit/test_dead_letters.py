@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from cube_sms.queue.dead_letters import ATTEMPTS_USED_UP, DeadLetterQueue
+from cube_sms.queue.dead_letters import DeadLetterQueue
 from tests.sqs_limits import MAX_BYTES, REFUSED, refuse_as_sqs
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def values(message: Any) -> dict[str, Any]:
 def test_message_arrives_whole_with_its_identity_and_the_reason(
     sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
 ) -> None:
-    dead_letters.put(record(), request_id="order-1", reason=ATTEMPTS_USED_UP, attempts=8, lastCode="1007")
+    dead_letters.put(record(), request_id="order-1", reason="AttemptsUsedUp", attempts=8, lastCode="1007")
 
     message = received(sqs, queue_url)
     assert message["Body"] == BODY
@@ -125,7 +125,7 @@ def test_message_that_dies_again_tells_of_its_last_death(
     # Given a message that was redriven
     again = record(requestId=string("order-1"), reason=string(INVALID_REQUEST), detail=string("deviceId: is required"))
 
-    dead_letters.put(again, request_id="order-1", reason=ATTEMPTS_USED_UP, detail="HTTP 503", attempts=8)
+    dead_letters.put(again, request_id="order-1", reason="AttemptsUsedUp", detail="HTTP 503", attempts=8)
 
     assert values(received(sqs, queue_url)) == {
         "requestId": "order-1",
@@ -139,7 +139,7 @@ def test_letter_of_a_message_that_dies_again_holds_nothing_of_the_earlier_one(
     sqs: SQSClient, queue_url: str, dead_letters: DeadLetterQueue
 ) -> None:
     # Given a message that was redriven after its attempts were used up
-    earlier = {"attempts": "8", "lastCode": "9429", "failedClaim": "4f1a", "reason": ATTEMPTS_USED_UP, "trace": "1-2"}
+    earlier = {"attempts": "8", "lastCode": "9429", "failedClaim": "4f1a", "reason": "AttemptsUsedUp", "trace": "1-2"}
     again = record(**{name: string(value) for name, value in earlier.items()})
 
     dead_letters.put(again, request_id="order-1", reason=CONFLICT)

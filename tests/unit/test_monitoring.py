@@ -99,6 +99,7 @@ def test_everything_there_should_be_an_alarm_for_has_one() -> None:
         "function-errors",
         "function-throttles",
         "authentication-failures",
+        "accounts-closed",
         "gate-closed",
         "quota",
         "unknown-outcomes",
@@ -118,7 +119,11 @@ def test_everything_there_should_be_an_alarm_for_has_one() -> None:
         name for name, each in functions.items() if "'Type': 'DynamoDB'" in str(each["Properties"].get("Events"))
     ]
     assert [target["Ref"] for target in watched_by("IteratorAge")] == readers
-    ends = {name for name, each in RESOURCES.items() if each["Type"] == "AWS::SQS::Queue"} - {"SendQueue"}
+    # but for what Cube rejected, of which failure-ratio tells
+    ends = {name for name, each in RESOURCES.items() if each["Type"] == "AWS::SQS::Queue"} - {
+        "SendQueue",
+        "RejectedQueue",
+    }
     assert {target["Fn::GetAtt"][0] for target in watched_by("ApproximateNumberOfMessagesVisible")} == ends
 
 

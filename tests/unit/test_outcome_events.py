@@ -138,17 +138,18 @@ class TestEventId:
         assert news([change]) == news([json.loads(json.dumps(change))])
 
     def test_is_another_one_for_each_end(self, store: RecordStore, changes: Changes) -> None:
-        # Given a message that fails, is put back, fails once more, is put back and sent
+        # Given a message that fails, is put back, fails once more, is rejected, and sent in the end
         request = new_request()
         first = in_state(store, request, State.FAILED)
         second = store.finish(store.claim(request, restart=first.owner).record, State.FAILED)
-        store.finish(store.claim(request, restart=second.owner).record, State.SENT)
+        third = store.finish(store.claim(request, restart=second.owner).record, State.REJECTED)
+        store.finish(store.claim(request, restart=third.owner).record, State.SENT)
         # And another message of the same worker
         in_state(store, new_request(), State.SENT)
         # Then
         details = news(changes.new())
-        assert [detail["state"] for detail in details] == ["FAILED", "FAILED", "SENT", "SENT"]
-        assert len({detail["eventId"] for detail in details}) == 4
+        assert [detail["state"] for detail in details] == ["FAILED", "FAILED", "REJECTED", "SENT", "SENT"]
+        assert len({detail["eventId"] for detail in details}) == 5
 
     def test_is_another_one_where_the_record_had_been_forgotten(
         self, store: RecordStore, dynamodb: DynamoDBClient, changes: Changes

@@ -68,8 +68,8 @@ class TestClaim:
         clock.now += 10 * LEASE
         # When
         claim = store.claim(request, restart=ended.owner if restart == "its own" else restart)
-        # Then only one whose attempts are used up starts over, for whoever knows its last claim
-        if state is State.FAILED and restart == "its own":
+        # Then only one that left a letter starts over, for whoever knows its last claim
+        if state in (State.FAILED, State.REJECTED) and restart == "its own":
             assert claim.is_held
             assert (claim.record.state, claim.record.attempts) == (State.SENDING, 1)
             assert claim.record.owner != ended.owner

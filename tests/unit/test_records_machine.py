@@ -111,7 +111,7 @@ class Machine(RuleBasedStateMachine):
         assert before is not None
         assert (after.created_at, after.request_hash) == (before.created_at, before.request_hash)
         if self.is_restart:
-            assert before.state is State.FAILED
+            assert before.state.letter
             assert (after.state, after.attempts) == (State.SENDING, 1)
         else:
             # A final state stays, and of a claim one more attempt is counted until it is known whether there was one.
@@ -141,10 +141,10 @@ class Machine(RuleBasedStateMachine):
             self.is_over |= claim.has_ended
             return
         assert not self.is_over
-        assert before is None or is_lapsed or before.state in (State.RETRYING, State.FAILED)
+        assert before is None or is_lapsed or before.state is State.RETRYING or before.state.letter
         assert claim.record.lease_until == self.clock() + LEASE
         assert claim.record.owner not in self.owners
-        if before and before.state is State.FAILED:
+        if before and before.state.letter:
             assert restart == before.owner
             self.is_restart = True
             self.posts = 0

@@ -15,6 +15,7 @@ REQUIRED = {
     "MESSAGES_TABLE": "cube-sms-messages",
     "SEND_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/send",
     "DEAD_LETTER_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/dead",
+    "REJECTED_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/rejected",
 }
 SECONDS = ["CUBE_CONNECT_TIMEOUT", "CUBE_READ_TIMEOUT", "SECRET_MAX_AGE"]
 LIMITS = ["CUBE_MAX_QPS", "CUBE_DAILY_QUOTA", "CUBE_MAX_CONNECTIONS"]

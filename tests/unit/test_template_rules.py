@@ -262,6 +262,8 @@ def test_queue_has_a_dead_letter_queue_or_is_one(name: str) -> None:
         *dead_letters.values(),
         *(target(part["OnFailure"]["Destination"]) for part in parts if "OnFailure" in part),
         *(target(part["DeadLetterConfig"]["Arn"]) for part in parts if "DeadLetterConfig" in part),
+        # What Cube rejected has its outcome, and nobody takes it from there but an operator.
+        "RejectedQueue",
     }
 
     # Then a queue has such a place or is one. A dead letter keeps its age, so it is kept no less long there

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.platform import (
+    ACCOUNTS_CLOSED,
     CUBE_LATENCY,
     DUPLICATES_SUPPRESSED,
     GATE_CLOSED,
@@ -103,6 +104,9 @@ def report_paced(telemetry: Telemetry, gate: GateStatus) -> None:
     if gate.closed_for:
         telemetry.logger.warning("gate closed", extra={"reason": gate.closed_for})
         telemetry.count(GATE_CLOSED)
+    for account, code in gate.closed_accounts:
+        telemetry.logger.warning("account closed", extra={"account": account, "code": code})
+        telemetry.count(ACCOUNTS_CLOSED, account=account)
 
 
 def identity(request: SendRequest) -> dict[str, Any]:

@@ -229,7 +229,7 @@ class Sender:
         request : SendRequest
             The message, with its id.
         restart : str, optional
-            The claim that used up its attempts, where it is to start over.
+            The claim that ended it with a letter, where it is to start over.
         deadline : float
             Seconds since the epoch until when all has to be done.
 
@@ -252,6 +252,7 @@ class Sender:
         with ExitStack() as taken:
             with self._line:
                 try:
+                    self.gate.check(request.account)
                     credentials = self._credentials.get(request.account)
                     claim = self.records.claim(request, restart=restart)
                 except UnknownAccountError as error:
@@ -301,7 +302,9 @@ class Sender:
         slot: Slot | None = None
         post: CubeAnswer | CubeError
         try:
-            slot = self.gate.take(latest=min(latest, asked_at + self._patience))
+            # With other credentials it is still the same query of its account.
+            account = None if outcome.posts else request.account
+            slot = self.gate.take(latest=min(latest, asked_at + self._patience), account=account)
             while not self.gate.wait(slot, line.open):
                 slot = self.gate.take(latest=latest)
         except CubeError as error:
@@ -319,7 +322,7 @@ class Sender:
                 self.gate.give_back(slot)
                 return replace(outcome, state=State.RETRYING, error=CubeUnavailable("not posted: no time left"))
             post = self._send(line, credentials, request, slot)
-        self.gate.report(slot, post)
+        self.gate.report(slot, post, account=request.account)
         outcome = replace(outcome, posts=(*outcome.posts, post))
         if not isinstance(post, CubeError):
             return replace(outcome, state=State.SENT)

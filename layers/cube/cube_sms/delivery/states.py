@@ -34,17 +34,30 @@ class State(StrEnum):
         The level of its line in the log.
     answer : ApiAnswer
         How the API answers, unless an error says it better.
+    letter : str or None
+        The reason that the message's letter gives, if a message from the queue leaves one. Whoever puts the letter back
+        starts the message over.
     """
 
     is_final: bool
     metric: Metric
     level: Level
     answer: ApiAnswer
+    letter: str | None
 
-    def __new__(cls, value: str, metric: Metric, level: Level, answer: ApiAnswer, is_final: bool = True) -> Self:  # noqa: D102 - of the members below
+    def __new__(  # noqa: D102 - of the members below
+        cls,
+        value: str,
+        metric: Metric,
+        level: Level,
+        answer: ApiAnswer,
+        is_final: bool = True,
+        letter: str | None = None,
+    ) -> Self:
         state = str.__new__(cls, value)
         state._value_ = value
         state.is_final, state.metric, state.level, state.answer = is_final, metric, level, answer
+        state.letter = letter
         return state
 
     # Of one that stays so, what came of it could not be recorded.
@@ -60,11 +73,18 @@ class State(StrEnum):
     """It was not sent, or may not have been, and is to be tried again."""
     SENT = "SENT", MESSAGES_SENT, "info", ApiAnswer(200, "Sent", "Cube accepted it")
     """Cube accepted it."""
-    REJECTED = "REJECTED", MESSAGES_REJECTED, "warning", CubeRejected.answer
+    REJECTED = "REJECTED", MESSAGES_REJECTED, "warning", CubeRejected.answer, True, "Rejected"
     """Cube said no."""
     EXPIRED = "EXPIRED", MESSAGES_EXPIRED, "warning", ApiAnswer(400, "Expired", "expiresAt: is in the past")
     """Its time was over before it was sent."""
-    FAILED = "FAILED", MESSAGES_FAILED, "error", ApiAnswer(503, "Attempts used up", "the message is not tried again")
+    FAILED = (
+        "FAILED",
+        MESSAGES_FAILED,
+        "error",
+        ApiAnswer(503, "Attempts used up", "the message is not tried again"),
+        True,
+        "AttemptsUsedUp",
+    )
     """Its attempts are used up."""
     UNKNOWN = "UNKNOWN", MESSAGES_UNKNOWN, "error", ApiAnswer(504, "Outcome unknown", "the message may have been sent")
     """It may have been sent, and is not to be sent again."""

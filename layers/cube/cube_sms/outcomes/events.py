@@ -82,7 +82,7 @@ def detail_of(record: Record) -> dict[str, Any]:
     -------
     dict
         The members. ``eventId`` is the end's own: the same however often the event is delivered, and another one where
-        a message that had failed is put back and ends once more.
+        a message that had failed or was rejected is put back and ends once more.
     """
     # Every claim has an owner of its own, and ends once.
     event_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{record.message_id} {record.owner}"))

@@ -39,6 +39,10 @@ class Result(Protocol):
     ----------
     gate : {"nothing", "opens", "counts", "closes"}
         What it does to the gate: see `platform.Obstacle`.
+    account : {"nothing", "opens", "counts"}
+        What it does to the gate of its account.
+    code : str or None
+        The provider's code.
     retry_after : float or None
         Seconds the provider asks to wait.
     latency : float
@@ -47,6 +51,10 @@ class Result(Protocol):
 
     @property
     def gate(self) -> Literal["nothing", "opens", "counts", "closes"]: ...  # noqa: D102 - told above
+    @property
+    def account(self) -> Literal["nothing", "opens", "counts"]: ...  # noqa: D102
+    @property
+    def code(self) -> str | None: ...  # noqa: D102
     @property
     def retry_after(self) -> float | None: ...  # noqa: D102
     @property

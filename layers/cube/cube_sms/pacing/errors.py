@@ -81,6 +81,23 @@ class GateClosedError(NotNowError):
             self.answer = _AWAY
 
 
+class AccountClosedError(NotNowError):
+    """The gate is closed for the message's account, which got one and the same unknown code for everything.
+
+    Parameters
+    ----------
+    until : float
+        Seconds since the epoch from when on it is worth another try.
+    """
+
+    answer = ApiAnswer(503, "The account is closed", _DETAIL, is_later=True)
+    # The state of the gate has one, once for each invocation.
+    metric = None
+
+    def __init__(self, until: float) -> None:
+        super().__init__("Cube has rejected one message of the account after the other with one code", until)
+
+
 class ConnectionsTakenError(NotNowError):
     """Other calls have every connection to Cube that the API may open.
 

@@ -1,8 +1,8 @@
 """The gate in front of Cube: one item in DynamoDB that keeps all workers together within the provider's limits.
 
-The item holds the lanes (`lanes`), the day's count (`quota`), and until when the gate is closed (`breaker`). A worker
-reserves what a whole batch needs with one conditional write, planned on the item as it last saw it; where that is
-outdated, the write is refused and brings the item with it. Nothing is read.
+The item holds the lanes (`lanes`), the day's count (`quota`), and until when the gate is closed (`breaker`), for all or
+for one account (`accounts`). A worker reserves what a whole batch needs with one conditional write, planned on the item
+as it last saw it; where that is outdated, the write is refused and brings the item with it. Nothing is read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 
 from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError
 
+from .accounts import Accounts
 from .breaker import PROBING_SECONDS, Breaker
 from .errors import GateClosedError, NoSlotError
 from .gate_item import NEWEST_SHARE, GateItem, lane_name
@@ -60,11 +61,14 @@ class GateStatus(NamedTuple):
         Why it is closed, where it is closed for everybody.
     repaired : tuple of str
         The attributes of its item that could not be read, and were removed, since this was last asked.
+    closed_accounts : tuple of (str, str)
+        The accounts that it is closed for, and the code that each was closed for.
     """
 
     quota_used: float | None
     closed_for: GateReason | None
     repaired: tuple[str, ...] = ()
+    closed_accounts: tuple[tuple[str, str], ...] = ()
 
 
 class _Query(msgspec.Struct, eq=False):
@@ -163,6 +167,7 @@ class Gate:
         self._breaker = Breaker(self._item, longest_post=longest_post, clock=clock)
         self._daily = DailyQuota(self._item, quota, clock)
         self._lanes = SeenLanes(self._item, self._layout.count)
+        self._accounts = Accounts(self._item, longest_post=longest_post, clock=clock)
         self._holds: dict[int, _Hold] = {}
         self._reservations = 0
         # Slots that were taken, and whose queries have not left.
@@ -184,7 +189,7 @@ class Gate:
         used, closed_for = self._daily.percent, self._breaker.closed_for
         if used is not None and used >= 100.0:
             closed_for = closed_for or "quota"
-        return GateStatus(used, closed_for, self._item.take_repaired())
+        return GateStatus(used, closed_for, self._item.take_repaired(), self._accounts.closed)
 
     def reserve(self, wanted: int, *, latest: float) -> int:
         """Reserve slots for the next queries of this worker, in place of those it has left: one write.
@@ -222,13 +227,31 @@ class Gate:
                     return granted
             raise RecordsUnavailableError(f"the gate was contended for, {TRIES} times in a row")
 
-    def take(self, *, latest: float) -> Slot | None:
+    def is_closed_for(self, account: str) -> bool:
+        """Return whether it is closed for an account, as far as this worker knows."""
+        with self._lock:
+            return self._accounts.is_closed(account)
+
+    def check(self, account: str) -> None:
+        """Refuse a message of an account that it is closed for, as far as this worker knows.
+
+        Raises
+        ------
+        AccountClosedError
+            With until when.
+        """
+        with self._lock:
+            self._accounts.check(account)
+
+    def take(self, *, latest: float, account: str | None = None) -> Slot | None:
         """Take the next slot, waiting for none; reserve one more where none is left.
 
         Parameters
         ----------
         latest : float
             Seconds since the epoch until when it makes sense.
+        account : str, optional
+            Whose query it is for, where that is to be let go or refused.
 
         Returns
         -------
@@ -241,6 +264,8 @@ class Gate:
             Where there is none in time.
         GateClosedError
             Where the gate has been closed meanwhile.
+        AccountClosedError
+            If it is closed for the account.
         RecordsUnavailableError
             Where DynamoDB is away.
         """
@@ -261,6 +286,12 @@ class Gate:
             if slot._hold:
                 slot._hold.uses -= 1
                 slot._hold.queries.append(slot._query)
+            if account is not None:
+                try:
+                    self._accounts.admit(account)
+                except BaseException:
+                    self.give_back(slot)
+                    raise
             return slot
 
     def wait(self, slot: Slot | None, make_ready: Callable[[], None]) -> bool:
@@ -332,8 +363,8 @@ class Gate:
                 slot._hold.uses += 1
                 slot._hold.queries.remove(slot._query)
 
-    def report(self, slot: Slot | None, post: Result) -> None:
-        """Learn from a query: how long it took, and whether Cube is to be left alone for a while.
+    def report(self, slot: Slot | None, post: Result, *, account: str | None = None) -> None:
+        """Learn from a query: how long it took, and whether Cube or the account is to be left alone for a while.
 
         Parameters
         ----------
@@ -341,6 +372,8 @@ class Gate:
             Its slot; None where there is no gate. It is taken back if the query was never let go.
         post : Result
             What it came to.
+        account : str, optional
+            Whose it was.
         """
         if slot is None:
             return
@@ -355,6 +388,8 @@ class Gate:
                 self.give_back(slot)
             self._is_probe_out = self._is_probe_out and not slot._is_probe
             self._breaker.report(post, is_probe=slot._is_probe)
+            if account is not None:
+                self._accounts.report(account, post)
 
     def _void(self) -> None:
         """Take back whatever is reserved: a reservation takes the place of all."""
@@ -391,6 +426,7 @@ class Gate:
             update.require(update.equal(lane_name(index), self._item.get(lane_name(index))))
             update.set(lane_name(index), text)
         self._daily.count(update, wanted)
+        self._accounts.tidy(update)
         # No two reservations write the same, and so nobody takes another's for its own.
         self._reservations += 1
         mark = f"{self._name} {self._reservations}"

@@ -9,6 +9,7 @@ from cube_sms.platform import DAY, KEY, ConditionalUpdate, RecordsUnavailableErr
 
 from .errors import GateReason
 from .lanes import Lane
+from .runs import ACCOUNT, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,6 +75,10 @@ class GateItem:
         """Return an attribute, as DynamoDB gives it."""
         return self._values.get(name)
 
+    def starting(self, prefix: str) -> dict[str, str]:
+        """Return the attributes whose names begin so."""
+        return {name: value for name, value in self._values.items() if name.startswith(prefix)}
+
     def number(self, name: str) -> float:
         """Return a number; 0 where there is none."""
         return float(self._values.get(name, 0))
@@ -98,13 +103,14 @@ class GateItem:
             is_written = is_written or self._write(update)
         return is_written
 
-    def write_or_remember(self, update: ConditionalUpdate) -> None:
-        """Write what others should know. Where DynamoDB is away, this worker at least knows it."""
+    def write_or_remember(self, update: ConditionalUpdate) -> bool:
+        """Write what others should know, and return whether it held. If DynamoDB is away, this worker knows it."""
         try:
-            self.write(update)
+            return self.write(update)
         except RecordsUnavailableError:
             self._values = update.applied_to(self._values)
             self._seen_at = self._ticks()
+            return True
 
     def _write(self, update: ConditionalUpdate) -> bool:
         started = self._ticks()
@@ -151,6 +157,8 @@ def _is_legible(name: str, typed: Mapping[str, Any], now: float) -> bool:
             return kind == "N" and float(value).is_integer() and float(value) >= 0
         case "day":
             return kind == "N" and float(value).is_integer() and 0 <= float(value) <= now / DAY + 1
+    if name.startswith(ACCOUNT):
+        return kind == "S" and _is_legible_run(value)
     return not _is_lane(name) or (kind == "S" and _is_legible_lane(value, now))
 
 
@@ -161,6 +169,14 @@ def lane_name(index: int) -> str:
 
 def _is_lane(name: str) -> bool:
     return name.startswith(_LANE) and name[len(_LANE) :].isdecimal()
+
+
+def _is_legible_run(text: str) -> bool:
+    try:
+        Run.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_legible_lane(text: str, now: float) -> bool:

@@ -16,6 +16,7 @@ from .errors import (
     obstacle,
 )
 from .metrics import (
+    ACCOUNTS_CLOSED,
     API_CALLS_TURNED_AWAY,
     CREDENTIALS_UNUSABLE,
     CUBE_AUTHENTICATION_FAILED,
@@ -53,6 +54,7 @@ from .updates import KEY, ConditionalUpdate, key_of, key_to, update_item
 from .urls import parse_base_url
 
 __all__ = [
+    "ACCOUNTS_CLOSED",
     "API_CALLS_TURNED_AWAY",
     "AWS_CONFIG",
     "CREDENTIALS_UNUSABLE",

@@ -101,6 +101,9 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
     gate : {"nothing", "opens", "counts", "closes"}
         What a query that ends so does to the gate: nothing; it opens it, since the provider has answered; it counts
         against it, as one of several in a row that close it; it closes it for all. A probe opens it or closes it again.
+    account : {"nothing", "opens", "counts"}
+        What a query that ends so does to the gate of its account: nothing; it opens it; it counts against it, as one of
+        several in a row with one code that close it.
     answer : ApiAnswer
         How the API answers.
     metric : Metric or None
@@ -125,13 +128,14 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
     >>> class HalfAnError(Obstacle):
     ...     outcome = "no"
     Traceback (most recent call last):
-    TypeError: HalfAnError does not say: state, gate, answer, metric, letter, renews_credentials, log
+    TypeError: HalfAnError does not say: state, gate, account, answer, metric, letter, renews_credentials, log
     """
 
     outcome: ClassVar[Literal["no", "unknown", "yes"]]
     state: ClassVar[str | None]
     # Of some, an instance has these of its own.
     gate: Literal["nothing", "opens", "counts", "closes"]
+    account: ClassVar[Literal["nothing", "opens", "counts"]]
     answer: ApiAnswer
     metric: ClassVar[Metric | None]
     letter: ClassVar[str | None]
@@ -157,7 +161,7 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
         return {}
 
 
-POLICY = ("outcome", "state", "gate", "answer", "metric", "letter", "renews_credentials", "log")
+POLICY = ("outcome", "state", "gate", "account", "answer", "metric", "letter", "renews_credentials", "log")
 """What each class of `Obstacle` has to say."""
 
 
@@ -166,6 +170,7 @@ class NotPostedError(Obstacle, is_abstract=True):
 
     outcome = "no"
     gate = "nothing"
+    account = "nothing"
     renews_credentials = False
 
 

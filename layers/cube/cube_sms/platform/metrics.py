@@ -44,6 +44,7 @@ GATE_WAIT = Metric("GateWait", "Milliseconds")
 # The limits are those of the deployment's address.
 QUOTA_USED = Metric("QuotaUsed", "Percent", of="all")
 GATE_CLOSED = Metric("GateClosed", of="all")
+ACCOUNTS_CLOSED = Metric("AccountsClosed")
 GATE_REPAIRED = Metric("GateRepaired", of="all")
 API_CALLS_TURNED_AWAY = Metric("ApiCallsTurnedAway", of="all")
 RECORDS_DAMAGED = Metric("RecordsDamaged", of="all")

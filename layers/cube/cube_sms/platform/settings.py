@@ -35,8 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Name or ARN of the secret with the accounts' credentials.
     messages_table : str
         Name of the table of records.
-    send_queue_url, dead_letter_queue_url : str
-        URLs of the queues.
+    send_queue_url, dead_letter_queue_url, rejected_queue_url : str
+        URLs of the queues: what is to be sent, what could not be, and what the provider refused.
     cube_max_qps, cube_daily_quota : Limit
         Queries a second and a day (UTC) that the provider allows, all workers together.
     cube_max_connections : Limit
@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     messages_table: str
     send_queue_url: str
     dead_letter_queue_url: str
+    rejected_queue_url: str
     cube_max_qps: Limit = Limit(10)
     cube_daily_quota: Limit = Limit(5000)
     cube_max_connections: Limit = Limit(3)

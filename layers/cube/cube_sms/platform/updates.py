@@ -138,8 +138,9 @@ class ConditionalUpdate:
 
     def same(self, name: str, typed: Mapping[str, Any]) -> str:
         """Return the condition that an attribute is as it was seen, in DynamoDB's types."""
-        self._values[f":{name}Seen"] = typed
-        return f"{self._name(name)} = :{name}Seen"
+        seen = f":{_word(name)}Seen"
+        self._values[seen] = typed
+        return f"{self._name(name)} = {seen}"
 
     def differ(self, name: str, text: str) -> str:
         """Return the condition that an attribute is another text."""
@@ -201,12 +202,17 @@ class ConditionalUpdate:
         return {name: text for name, text in {**item, **texts}.items() if name not in self._removed}
 
     def _name(self, name: str) -> str:
-        self._names[f"#{name}"] = name
-        return f"#{name}"
+        self._names[f"#{_word(name)}"] = name
+        return f"#{_word(name)}"
 
     def _value(self, name: str, text: str, *, is_number: bool = True) -> str:
-        self._values[f":{name}"] = {"N" if is_number else "S": text}
-        return f":{name}"
+        self._values[f":{_word(name)}"] = {"N" if is_number else "S": text}
+        return f":{_word(name)}"
+
+
+def _word(name: str) -> str:
+    # DynamoDB takes letters, digits and underscores alone where a name or a value is put in.
+    return name.replace("-", "_")
 
 
 def _number(value: float) -> str:

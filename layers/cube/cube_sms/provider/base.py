@@ -130,6 +130,11 @@ class CubeAnswer(NamedTuple):
         return "opens"
 
     @property
+    def account(self) -> Literal["opens"]:
+        """What it does to the gate of its account."""
+        return "opens"
+
+    @property
     def retry_after(self) -> None:
         """Nothing is asked to wait."""
         return None
@@ -186,11 +191,12 @@ class CubeError(Obstacle, is_abstract=True):
 
 
 class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name
-    """Cube said no: an envelope that says so with a code that is not listed, or HTTP 400. Not to be repeated."""
+    """Cube said no: an envelope that says so with a code that is not listed, or HTTP 400. Repeated by hand alone."""
 
     outcome = "no"
     state = "REJECTED"
     gate = "opens"
+    account = "counts"
     answer = ApiAnswer(422, "Rejected by Cube", "Cube said no")
     # The state has one.
     metric = None
@@ -203,6 +209,7 @@ class CubeAuthenticationError(CubeError):
     outcome = "no"
     state = "RETRYING"
     gate = "opens"
+    account = "nothing"
     answer = ApiAnswer(502, "Cube refused the account's credentials")
     metric = CUBE_AUTHENTICATION_FAILED
     # The account's secret may just have been rotated.
@@ -215,6 +222,7 @@ class CubeThrottled(CubeError):  # noqa: N818 - the taxonomy's own name
     outcome = "no"
     state = "RETRYING"
     gate = "closes"
+    account = "nothing"
     answer = ApiAnswer(429, "Too many requests", is_later=True)
     metric = CUBE_THROTTLED
     renews_credentials = False
@@ -226,6 +234,7 @@ class CubeUnavailable(CubeError):  # noqa: N818 - the taxonomy's own name
     outcome = "no"
     state = "RETRYING"
     gate = "counts"
+    account = "nothing"
     answer = ApiAnswer(503, "Cube is unavailable", is_later=True)
     metric = None
     renews_credentials = False
@@ -240,6 +249,7 @@ class CubeOutcomeUnknown(CubeError):  # noqa: N818 - the taxonomy's own name
     outcome = "unknown"
     state = "RETRYING"
     gate: Literal["nothing", "counts"] = "nothing"
+    account = "nothing"
     answer = ApiAnswer(504, "Outcome unknown", "{error}; the message may have been sent")
     metric = None
     renews_credentials = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import batched, chain
+from itertools import accumulate, batched, chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -16,7 +16,7 @@ from cube_sms.pacing import NotNowError
 from cube_sms.platform import Obstacle, RecordsUnavailableError, is_fifo, put_copy
 from cube_sms.request import InvalidRequestError, parse_send_request, refuse_too_large, unwrap
 
-from .dead_letters import ATTEMPTS, ATTEMPTS_USED_UP, FAILED_CLAIM, LAST_CODE, REQUEST_ID, DeadLetterQueue
+from .dead_letters import ACCOUNT, ATTEMPTS, DETAIL, FAILED_CLAIM, LAST_CODE, REQUEST_ID, DeadLetterQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -86,6 +86,11 @@ class _Parsed(NamedTuple):
     request: SendRequest | Exception
 
     @property
+    def account(self) -> str | None:
+        """Whose message it is, if it is one."""
+        return None if isinstance(self.request, Exception) else self.request.account
+
+    @property
     def identity(self) -> str:
         """What the records of one message share."""
         if isinstance(self.request, Exception):
@@ -116,6 +121,7 @@ class QueueConsumer:
         self._settings = settings
         self._is_fifo = is_fifo(settings.send_queue_url)
         self._dead_letters = DeadLetterQueue(sqs, settings.dead_letter_queue_url)
+        self._rejected = DeadLetterQueue(sqs, settings.rejected_queue_url)
         self._clock = clock
 
     @property
@@ -139,51 +145,55 @@ class QueueConsumer:
             One for each record.
         """
         needed = self._sender.longest_send + RESERVED_SECONDS
-        waiting, staying = list(records), []
+        waiting, staying = [self._parse(record) for record in records], []
         # The groups of which a message stays: those behind it wait for it.
         held: set[str] = set()
         pause = 0.0
         try:
             while waiting and (left := time_left()) >= needed:
                 deadline = self._clock() + left - RESERVED_SECONDS
-                granted = self._reserve(len(waiting), deadline - self._sender.longest_send)
+                granted = self._reserve(waiting, deadline - self._sender.longest_send)
                 begun, waiting = waiting[:granted], waiting[granted:]
-                for record, consumed in self._consume_all(begun, deadline, lambda: time_left() >= needed):
+                for parsed, consumed in self._consume_all(begun, deadline, lambda: time_left() >= needed):
                     if consumed is None:
-                        staying.append(record)
+                        staying.append(parsed.record)
                         continue
                     if not consumed.acknowledged:
-                        held.add(self._group(record))
+                        held.add(self._group(parsed.record))
                     yield consumed
-                staying += [record for record in waiting if self._group(record) in held]
-                waiting = [record for record in waiting if self._group(record) not in held]
+                staying += [parsed.record for parsed in waiting if self._group(parsed.record) in held]
+                waiting = [parsed for parsed in waiting if self._group(parsed.record) not in held]
         except NotNowError as error:
             pause = max(1.0, error.until - self._clock())
         finally:
             self._sender.rest()
-        staying += waiting
+        staying += [parsed.record for parsed in waiting]
         self._put_back(staying, pause, held)
         for record in staying:
             yield Consumed(record_id=record["messageId"])
 
-    def _reserve(self, wanted: int, latest: float) -> int:
+    def _reserve(self, waiting: Sequence[_Parsed], latest: float) -> int:
+        """Reserve slots, and return for how many messages there are enough: those of a closed account need none."""
+        needs_slot = [not parsed.account or not self._sender.gate.is_closed_for(parsed.account) for parsed in waiting]
+        wanted = sum(needs_slot)
         try:
-            return self._sender.gate.reserve(wanted, latest=latest)
+            granted = self._sender.gate.reserve(wanted, latest=latest) if wanted else 0
         except RecordsUnavailableError:
             # Each message then tries for itself, and is retried for itself.
-            return wanted
+            granted = wanted
+        taken = accumulate(needs_slot)
+        return sum(slots <= granted for slots in taken)
 
     def _consume_all(
-        self, records: Sequence[Mapping[str, Any]], deadline: float, is_in_time: Callable[[], bool]
-    ) -> Iterator[tuple[Mapping[str, Any], Consumed | None]]:
+        self, begun: Sequence[_Parsed], deadline: float, is_in_time: Callable[[], bool]
+    ) -> Iterator[tuple[_Parsed, Consumed | None]]:
         """Consume records in turns, those of one message one after the other, on a FIFO queue those of one group.
 
         None for those there was no time for, and for those behind one of their group that stays.
         """
         turns: dict[str, list[_Parsed]] = {}
-        for record in records:
-            parsed = self._parse(record)
-            turns.setdefault(self._group(record) if self._is_fifo else parsed.identity, []).append(parsed)
+        for parsed in begun:
+            turns.setdefault(self._group(parsed.record) if self._is_fifo else parsed.identity, []).append(parsed)
 
         def consume(turn: list[_Parsed]) -> list[Consumed | None]:
             results: list[Consumed | None] = []
@@ -194,7 +204,7 @@ class QueueConsumer:
                 results.append(consumed)
             return results
 
-        in_turns = [parsed.record for turn in turns.values() for parsed in turn]
+        in_turns = [parsed for turn in turns.values() for parsed in turn]
         if len(turns) == 1:
             yield from zip(in_turns, chain.from_iterable(map(consume, turns.values())), strict=True)
             return
@@ -272,19 +282,20 @@ class QueueConsumer:
             lease_left = outcome.record.lease_until - self._clock() if outcome.record else 0.0
             self._hide(record, max(1.0, min(lease_left, retry_delay(consumed.receives))))
             return
-        if outcome.state is State.FAILED:
-            self._dead_letters.put(
-                record,
-                request_id=str(request.request_id),
-                reason=ATTEMPTS_USED_UP,
-                detail=outcome.record.reason if outcome.record else None,
-                **{
-                    ATTEMPTS: outcome.attempts,
-                    LAST_CODE: outcome.code,
-                    FAILED_CLAIM: outcome.record.owner if outcome.record else None,
-                },
+        if reason := outcome.state.letter:
+            # What the provider refused has its answer, and waits only for somebody who knows better.
+            is_dead = outcome.state is not State.REJECTED
+            why: dict[str, str | int | None] = {
+                DETAIL: outcome.record.reason if outcome.record else None,
+                ACCOUNT: request.account,
+                ATTEMPTS: outcome.attempts,
+                LAST_CODE: outcome.code,
+                FAILED_CLAIM: outcome.record.owner if outcome.record else None,
+            }
+            (self._dead_letters if is_dead else self._rejected).put(
+                record, request_id=str(request.request_id), reason=reason, **why
             )
-            consumed.dead_letter_reason = ATTEMPTS_USED_UP
+            consumed.dead_letter_reason = reason if is_dead else None
         consumed.acknowledged = True
 
     def _group(self, record: Mapping[str, Any]) -> str:

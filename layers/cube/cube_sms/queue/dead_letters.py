@@ -1,4 +1,4 @@
-"""The dead-letter queue: a message that cannot be sent goes there, with attributes that say why.
+"""Letters: a message that cannot be sent, or that the provider refused, goes onto a queue with attributes that say why.
 
 It goes there whole, unless the whole of it and the reason are more than SQS takes. Then its body is cut, and an
 attribute says how long it was.
@@ -21,18 +21,18 @@ FAILED_CLAIM = "failedClaim"
 CUT_FROM = "cutFrom"
 REASON = "reason"
 DETAIL = "detail"
+ACCOUNT = "account"
 ATTEMPTS = "attempts"
 LAST_CODE = "lastCode"
-ATTEMPTS_USED_UP = "AttemptsUsedUp"
 
 # The attributes of a letter that say nothing of a later one. That its body is cut goes on to be true.
-OWN = frozenset({REQUEST_ID, FAILED_CLAIM, REASON, DETAIL, ATTEMPTS, LAST_CODE})
+OWN = frozenset({REQUEST_ID, FAILED_CLAIM, REASON, DETAIL, ACCOUNT, ATTEMPTS, LAST_CODE})
 
 MAX_VALUE_LENGTH = 1024
 
 
 class DeadLetterQueue:
-    """Where messages go that cannot be sent.
+    """Where messages go that cannot be sent, or that the provider refused.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class DeadLetterQueue:
         request_id : str
             The message's identity, which a redriven message keeps.
         reason : str
-            Why, in one word such as `ATTEMPTS_USED_UP`.
+            Why, in one word such as ``AttemptsUsedUp``.
         **why : str or int, optional
             Further attributes. What there is no room for is cut: of a `detail` first, then of the body.
         """

@@ -57,8 +57,11 @@ class _Transition(NamedTuple):
 _COUNTED = "if_not_exists(attempts, :zero) + :one"
 _SEEN = "#owner = :seen_owner AND #state = :seen_state"
 
+# It has ended with a letter, and somebody has put that back onto the queue.
+_OVER = _Transition(_SEEN, ":one", "if_not_exists(unsettled, :false)", {":false": False})
+
 # The ways into State.SENDING, by the state that was seen; None for the first try, which has seen nothing.
-_INTO_SENDING = {
+_INTO_SENDING: dict[State | None, _Transition] = {
     # Nobody has it, or it is to be tried again.
     None: _Transition(
         f"attribute_not_exists({KEY}) OR (requestHash = :hash AND #state = :retrying)",
@@ -68,8 +71,7 @@ _INTO_SENDING = {
     ),
     # The lease is over: its worker died, and may have posted it.
     State.SENDING: _Transition(_SEEN, _COUNTED, ":true", {":zero": 0, ":true": True}),
-    # Its attempts were used up, and somebody has put it back onto the queue.
-    State.FAILED: _Transition(_SEEN, ":one", "if_not_exists(unsettled, :false)", {":false": False}),
+    **{state: _OVER for state in State if state.letter},
 }
 
 # Longer than the stream of the table tells of it.
@@ -121,7 +123,8 @@ class RecordStore:
         request : SendRequest
             The message.
         restart : str, optional
-            The `Record.owner` of a record in `State.FAILED` that is to start over with fresh attempts.
+            The `Record.owner` of a record whose state leaves a letter (`State.letter`), and which is to start over with
+            fresh attempts.
 
         Returns
         -------
@@ -154,7 +157,7 @@ class RecordStore:
                     return Claim(self._awaited(record, request), has_ended=True)
                 # The worker was only late, and has recorded its outcome just now.
                 seen = None
-            elif is_lapsed or (record.state is State.FAILED and record.owner == restart):
+            elif is_lapsed or (record.state.letter and record.owner == restart):
                 seen = record
             elif record.state is State.RETRYING:
                 seen = None
