@@ -61,6 +61,9 @@ def run() -> Iterator[Run]:
         assert stack.call_api("POST", "/messages", twice).status == 200
         stack.enqueue(twice)
         wait_until("a rejection", lambda: _call(stack, deviceId=devices["status:400"]) == 422)
+        # Before anything else is in their way: a message that meets it waits for minutes then
+        ends = {"MessagesFailed", "MessagesUnknown", "MessagesExpired", "MessagesInvalid", "DuplicatesSuppressed"}
+        wait_until("the ends of all of them", lambda: _names(stack) >= ends | {"CubeAuthenticationFailed"})
         # Rejected one after the other, which closes the gate for an account
         good = {"access_code": ACCESS_CODE, "secret": SECRET}
         stack.put_credentials({"default": good, "fleet": good})
