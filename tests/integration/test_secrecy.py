@@ -175,11 +175,12 @@ def test_whatever_the_provider_says_of_a_request_makes_no_difference_anywhere(
             request = {"deviceId": DEVICES[0], "content": content, "requestId": name}
             gateway.consume(queue_event(request))
             reply = gateway.post(request | {"requestId": f"{name}-api"})
-        queue = gateway.dead_letter_queue
-        found = gateway.sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages", [])
-        letters = [DeadLetter(message).attributes for message in found]
-        for message in found:
-            gateway.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        letters = []
+        for queue in (gateway.dead_letter_queue, gateway.rejected_queue):
+            found = gateway.sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"]).get("Messages", [])
+            letters += [DeadLetter(message).attributes for message in found]
+            for message in found:
+                gateway.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
         records = [gateway.record(name), gateway.record(f"{name}-api")]
         for record in records:
             gateway.forget(record.members["requestId"])
