@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -56,37 +57,39 @@ def test_a_failed_message_starts_over_when_it_is_redriven(impatient_stack: Local
 
 
 def test_what_cube_rejected_is_put_back_by_code_account_and_time(impatient_stack: LocalStack) -> None:
-    # Given messages of an account that Cube refuses with a code, and one that it refuses with another
-    stack, devices = impatient_stack, [a_device() for _ in range(3)]
+    # Given messages that Cube refuses with a code, and one that it refuses with another, beside those of other tests
+    stack, devices, since = impatient_stack, [a_device() for _ in range(3)], datetime.now(UTC)
     ids = [f"rejected-{number}-{uuid4()}" for number in range(3)]
-    codes = ["9403", "9403", "9404"]
+    codes = ["94031", "94031", "94041"]
     stack.cube.configure(
         device_faults={device: f"rejected:{code}*1" for device, code in zip(devices, codes, strict=True)}
     )
     for device, request_id in zip(devices, ids, strict=True):
         stack.enqueue(send_request(device, requestId=request_id))
     wait_until("them to be rejected", lambda: [record_state(stack, own) for own in ids] == [("REJECTED", 1)] * 3)
-    wait_until("the letters", lambda: len(stack.rejected()) == len(ids))
 
     # When an operator who knows better looks at them, and puts those with the code back
-    listed = dlq(stack, "--queue", "rejected", "list")
+    lines = {"2 Rejected, code 94031, account default (", "1 Rejected, code 94041, account default ("}
+
+    def are_listed() -> bool:
+        listed = dlq(stack, "--queue", "rejected", "list", "--since", f"{since:%FT%TZ}")
+        return all(line in listed for line in lines)
+
+    wait_until("the letters", are_listed)
     nothing = dlq(stack, "--queue", "rejected", "redrive", "--until", "2020-01-01T00:00:00Z", "--wait", "0")
-    options = ("--code", "9403", "--account", "default", "--since", "2020-01-01T00:00:00Z", "--wait", "0")
+    options = ("--code", "94031", "--account", "default", "--since", "2020-01-01T00:00:00Z", "--wait", "0")
     redriven = dlq(stack, "--queue", "rejected", "redrive", *options)
 
     # Then they are sent as new ones are, and the other one stays
-    assert "2 Rejected, code 9403, account default (" in listed
-    assert "1 Rejected, code 9404, account default (" in listed
-    assert listed.splitlines()[-1] == "3 rejected messages"
     assert nothing.splitlines()[-1].startswith("0 put back")
-    assert redriven.splitlines()[-1] == "2 put back onto the send queue, 0 came back within 0 s, 1 left"
+    assert redriven.splitlines()[-1].startswith("2 put back onto the send queue, 0 came back within 0 s, ")
     wait_until("them to be sent", lambda: [record_state(stack, own) for own in ids[:2]] == [("SENT", 1)] * 2)
     assert [[post["status"] for post in stack.cube.requests(device)] for device in devices] == [[200, 200]] * 2 + [
         [200]
     ]
     assert record_state(stack, ids[2]) == ("REJECTED", 1)
-    assert [letter["requestId"] for letter in stack.rejected()] == [ids[2]]
-    assert dlq(stack, "--queue", "rejected", "redrive", "--all", "--wait", "0")
+    redriven = dlq(stack, "--queue", "rejected", "redrive", "--code", "94041", "--wait", "0")
+    assert redriven.splitlines()[-1].startswith("1 put back onto the send queue, ")
     wait_until("it to be sent", lambda: record_state(stack, ids[2]) == ("SENT", 1))
 
 
