@@ -122,7 +122,7 @@ replay: setup ## List outcome events that were given up, or publish them (ARGS="
 	@$(DEV)/bin/python -m scripts.replay_outcomes $(ARGS)
 
 schemas: setup ## Write anew what is made of code and template: docs/*.schema.json, schemas/registry.yaml, docs/reference/parameters.md
-	@PYTHONPATH=layers/cube $(DEV)/bin/python scripts/schemas.py
+	@$(DEV)/bin/python -m scripts.schemas
 	@$(DEV)/bin/python -m scripts.reference
 
 lock: $(UV)/.done ## Lock newer versions of all packages, with hashes

@@ -11,17 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from datetime import datetime, timedelta
 from itertools import batched
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
-
-# Who publishes a record reads it so.
-sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "cube"))
 
 from cube_sms.delivery.errors import SpoiledRecordError
 from cube_sms.delivery.records import Record, Refusal, change_to, read_item

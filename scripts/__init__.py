@@ -1,0 +1,8 @@
+"""Commands for who operates and releases a stack. Records and letters are read with the code of the layer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "layers" / "cube"))
