@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cube_sms.queue.dead_letters import ATTEMPTS, CUT_FROM, DETAIL, LAST_CODE, REASON, REQUEST_ID
+from cube_sms.delivery.states import State
+from cube_sms.queue.dead_letters import ACCOUNT, ATTEMPTS, CUT_FROM, DETAIL, LAST_CODE, REASON, REQUEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 MOST_KINDS = 20
 EXAMPLES = 5
 MOST_CHARACTERS = 500
-
-# The reason of what Cube rejected (`cube_sms.delivery.State`).
-REJECTED = "Rejected"
 
 # What is shown for what a letter does not say.
 NONE = "-"
@@ -43,9 +41,9 @@ def reason_of(letter: MessageTypeDef) -> str:
 def kind_of(letter: MessageTypeDef) -> str:
     """Return what letters are counted by: their reason, and of what Cube rejected the code and the account too."""
     reason = reason_of(letter)
-    if reason != REJECTED:
+    if reason != State.REJECTED.letter:
         return "without a reason: put there by SQS" if reason == NONE else printable(reason)
-    return printable(f"{reason}, code {value_of(letter, 'lastCode')}, account {value_of(letter, 'account')}")
+    return printable(f"{reason}, code {value_of(letter, LAST_CODE)}, account {value_of(letter, ACCOUNT)}")
 
 
 def put_at(letter: MessageTypeDef) -> float:
