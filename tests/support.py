@@ -127,8 +127,8 @@ class Printed(NamedTuple):
         return found
 
 
-def letters() -> set[str]:
-    """Return why a message may become a dead letter, and the task that waits for it fail."""
+def obstacles() -> list[type[Obstacle]]:
+    """Return every class of error that stands in a message's way, abstract ones among them, by its name."""
     for module in pkgutil.walk_packages(cube_sms.__path__, "cube_sms."):
         importlib.import_module(module.name)
 
@@ -138,5 +138,10 @@ def letters() -> set[str]:
             yield from subclasses(each)
 
     # Not those of other tests.
-    found = [kind for kind in subclasses(Obstacle) if kind.__module__.startswith("cube_sms.")]
-    return {letter for kind in found if (letter := getattr(kind, "letter", None))}
+    found = {kind for kind in subclasses(Obstacle) if kind.__module__.startswith("cube_sms.")}
+    return sorted(found, key=lambda kind: kind.__name__)
+
+
+def letters() -> set[str]:
+    """Return why a message may become a dead letter, and the task that waits for it fail."""
+    return {letter for kind in obstacles() if (letter := getattr(kind, "letter", None))}

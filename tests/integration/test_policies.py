@@ -28,11 +28,9 @@ from cube_sms.queue import QueueConsumer, report_consumed
 from cube_sms.request import InvalidRequestError
 from tests.fake_provider import FakeProvider
 from tests.integration.deployment import SECRET_ID, TABLE
-from tests.support import Context, Printed, load_event
+from tests.support import Context, Printed, load_event, obstacles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cube_sms.queue import Consumed
     from tests.integration.deployment import Deployment
 
@@ -48,16 +46,7 @@ ARGUMENTS: dict[str, Any] = {
 numbers = itertools.count()
 
 
-def subclasses(kind: type[Obstacle]) -> Iterator[type[Obstacle]]:
-    for each in kind.__subclasses__():
-        yield each
-        yield from subclasses(each)
-
-
-CLASSES = sorted(
-    (kind for kind in subclasses(Obstacle) if all(hasattr(kind, name) for name in POLICY)),
-    key=lambda kind: kind.__name__,
-)
+CLASSES = [kind for kind in obstacles() if all(hasattr(kind, name) for name in POLICY)]
 QUERIES = [kind for kind in CLASSES if issubclass(kind, CubeError)]
 
 each_class = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
