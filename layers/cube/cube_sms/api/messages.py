@@ -8,7 +8,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from cube_sms.delivery import Outcome, State
+from cube_sms.delivery import Outcome
 from cube_sms.platform import Obstacle, is_fifo
 from cube_sms.request import DEFAULT_ACCOUNT, is_identity, parse_send_request, refuse_too_large
 
@@ -129,9 +129,7 @@ class MessagesApi:
         try:
             outcome = self._send(request, self._clock() + time_left)
         except Obstacle as error:
-            if not error.state:
-                raise
-            outcome = Outcome(state=State[error.state], error=error)
+            outcome = Outcome.stopped_by(error)
         return Posted(request, outcome, reply_to_outcome(request, outcome, self._clock()))
 
     def _send(self, request: SendRequest, cut_off_at: float) -> Outcome:

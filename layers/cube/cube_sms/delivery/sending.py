@@ -78,6 +78,29 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     gate_wait: float = 0.0
     stale_credentials: bool = False
 
+    @classmethod
+    def stopped_by(cls, error: Obstacle) -> Self:
+        """Return what an attempt came to that did not get as far as a claim.
+
+        Parameters
+        ----------
+        error : Obstacle
+            What stood in the message's way.
+
+        Returns
+        -------
+        Outcome
+            The state that it leads to.
+
+        Raises
+        ------
+        Obstacle
+            The error itself, where it refuses the message.
+        """
+        if not error.state:
+            raise error
+        return cls(state=State[error.state], error=error)
+
     @property
     def attempts(self) -> int:
         """How often the message has been posted."""
@@ -259,9 +282,7 @@ class Sender:
                     fault = Fault("account", "has no credentials in this deployment")
                     raise InvalidRequestError([fault], request.request_id or None) from error
                 except Obstacle as error:
-                    if not error.state:
-                        raise
-                    return Outcome(state=State[error.state], error=error)
+                    return Outcome.stopped_by(error)
                 if not claim.is_held:
                     state = claim.record.state if claim.record.state.is_final else State.SENDING
                     return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
