@@ -19,7 +19,7 @@ from cube_sms.delivery.records import RecordStore
 from cube_sms.pacing import ConnectionLeases, Gate
 from cube_sms.pacing.accounts import REJECTIONS
 from cube_sms.pacing.gate_item import GATE_KEY
-from cube_sms.platform import MESSAGES_INVALID, ApiAnswer, Fault, Obstacle, Settings, UnexpectedError, obstacle
+from cube_sms.platform import ApiAnswer, Fault, Obstacle, Settings, UnexpectedError, metrics, obstacle
 from cube_sms.platform.errors import POLICY
 from cube_sms.platform.metrics import METRICS
 from cube_sms.platform.telemetry import Telemetry
@@ -233,4 +233,4 @@ def test_unknown_account_is_a_fault_of_the_request(gateway: Deployment) -> None:
     assert UnknownAccountError.state == "RETRYING"
     consumed = House(gateway, CubeAnswer("fine", None, 0.1)).consume(account="nobody")
     assert consumed.dead_letter_reason == InvalidRequestError.letter
-    assert InvalidRequestError.metric is MESSAGES_INVALID
+    assert InvalidRequestError.metric is metrics.MESSAGES_INVALID

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cube_sms.platform import (
-    MESSAGES_INVALID,
-    RECORDS_DAMAGED,
-    ApiAnswer,
-    Fault,
-    FaultsError,
-    NotPostedError,
-    RecordsUnavailableError,
-)
+from cube_sms.platform import ApiAnswer, Fault, FaultsError, NotPostedError, RecordsUnavailableError, metrics
 
 
 class RequestConflictError(NotPostedError):
@@ -26,7 +18,7 @@ class RequestConflictError(NotPostedError):
 
     state = None
     answer = ApiAnswer(409, "Conflict")
-    metric = MESSAGES_INVALID
+    metric = metrics.MESSAGES_INVALID
     letter = "Conflict"
     log = ("warning", "invalid request")
 
@@ -64,7 +56,7 @@ class SpoiledRecordError(NotPostedError, FaultsError):
     answer = ApiAnswer(
         500, "Record cannot be read", "somebody has changed the message's record; an operator has to mend it"
     )
-    metric = RECORDS_DAMAGED
+    metric = metrics.RECORDS_DAMAGED
     letter = "SpoiledRecord"
     log = ("error", "record cannot be read")
 

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.platform import (
-    ACCOUNTS_CLOSED,
-    CUBE_LATENCY,
-    DUPLICATES_SUPPRESSED,
-    GATE_CLOSED,
-    GATE_REPAIRED,
-    GATE_WAIT,
-    QUOTA_USED,
-    RECORDS_DAMAGED,
-    STALE_CREDENTIALS,
-)
+from cube_sms.platform import metrics
 from cube_sms.request import mask_device_id
 
 if TYPE_CHECKING:
@@ -67,13 +57,13 @@ def report_sent(
     if not outcome.is_from_record:
         telemetry.count(state.metric, account=account)
     elif state.is_final:
-        telemetry.count(DUPLICATES_SUPPRESSED, account=account)
+        telemetry.count(metrics.DUPLICATES_SUPPRESSED, account=account)
     for latency in latencies:
-        telemetry.count(CUBE_LATENCY, latency, account=account)
+        telemetry.count(metrics.CUBE_LATENCY, latency, account=account)
     if outcome.posts:
-        telemetry.count(GATE_WAIT, round(outcome.gate_wait * 1000, 1), account=account)
+        telemetry.count(metrics.GATE_WAIT, round(outcome.gate_wait * 1000, 1), account=account)
     if outcome.stale_credentials:
-        telemetry.count(STALE_CREDENTIALS, account=account)
+        telemetry.count(metrics.STALE_CREDENTIALS, account=account)
     if error and error.log:
         telemetry.failed(error, correlation_id, account=account)
     elif error and error.metric:
@@ -82,7 +72,7 @@ def report_sent(
         telemetry.log(
             "error", "record was deleted during its POST", correlation_id, message_id=outcome.record.message_id
         )
-        telemetry.count(RECORDS_DAMAGED)
+        telemetry.count(metrics.RECORDS_DAMAGED)
 
 
 def report_paced(telemetry: Telemetry, gate: GateStatus) -> None:
@@ -96,17 +86,17 @@ def report_paced(telemetry: Telemetry, gate: GateStatus) -> None:
         The state.
     """
     if gate.quota_used is not None:
-        telemetry.count(QUOTA_USED, round(gate.quota_used, 2))
+        telemetry.count(metrics.QUOTA_USED, round(gate.quota_used, 2))
     if gate.repaired:
         # Removed, since it could not be read: somebody has written it by hand.
         telemetry.logger.error("gate item repaired", extra={"attributes": gate.repaired})
-        telemetry.count(GATE_REPAIRED, len(gate.repaired))
+        telemetry.count(metrics.GATE_REPAIRED, len(gate.repaired))
     if gate.closed_for:
         telemetry.logger.warning("gate closed", extra={"reason": gate.closed_for})
-        telemetry.count(GATE_CLOSED)
+        telemetry.count(metrics.GATE_CLOSED)
     for account, code in gate.closed_accounts:
         telemetry.logger.warning("account closed", extra={"account": account, "code": code})
-        telemetry.count(ACCOUNTS_CLOSED, account=account)
+        telemetry.count(metrics.ACCOUNTS_CLOSED, account=account)
 
 
 def identity(request: SendRequest) -> dict[str, Any]:

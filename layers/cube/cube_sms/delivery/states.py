@@ -5,16 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from cube_sms.platform import (
-    MESSAGES_EXPIRED,
-    MESSAGES_FAILED,
-    MESSAGES_REJECTED,
-    MESSAGES_RETRIED,
-    MESSAGES_SENT,
-    MESSAGES_UNKNOWN,
-    ApiAnswer,
-    AwsUnavailableError,
-)
+from cube_sms.platform import ApiAnswer, AwsUnavailableError, metrics
 from cube_sms.provider import CubeRejected
 
 if TYPE_CHECKING:
@@ -63,28 +54,33 @@ class State(StrEnum):
     # Of one that stays so, what came of it could not be recorded.
     SENDING = (
         "SENDING",
-        MESSAGES_RETRIED,
+        metrics.MESSAGES_RETRIED,
         "error",
         ApiAnswer(409, "Under way", "the message is being sent", True),
         False,
     )
     """A worker has claimed it and may be posting it, until its lease is over."""
-    RETRYING = "RETRYING", MESSAGES_RETRIED, "warning", AwsUnavailableError.answer, False
+    RETRYING = "RETRYING", metrics.MESSAGES_RETRIED, "warning", AwsUnavailableError.answer, False
     """It was not sent, or may not have been, and is to be tried again."""
-    SENT = "SENT", MESSAGES_SENT, "info", ApiAnswer(200, "Sent", "Cube accepted it")
+    SENT = "SENT", metrics.MESSAGES_SENT, "info", ApiAnswer(200, "Sent", "Cube accepted it")
     """Cube accepted it."""
-    REJECTED = "REJECTED", MESSAGES_REJECTED, "warning", CubeRejected.answer, True, "Rejected"
+    REJECTED = "REJECTED", metrics.MESSAGES_REJECTED, "warning", CubeRejected.answer, True, "Rejected"
     """Cube said no."""
-    EXPIRED = "EXPIRED", MESSAGES_EXPIRED, "warning", ApiAnswer(400, "Expired", "expiresAt: is in the past")
+    EXPIRED = "EXPIRED", metrics.MESSAGES_EXPIRED, "warning", ApiAnswer(400, "Expired", "expiresAt: is in the past")
     """Its time was over before it was sent."""
     FAILED = (
         "FAILED",
-        MESSAGES_FAILED,
+        metrics.MESSAGES_FAILED,
         "error",
         ApiAnswer(503, "Attempts used up", "the message is not tried again"),
         True,
         "AttemptsUsedUp",
     )
     """Its attempts are used up."""
-    UNKNOWN = "UNKNOWN", MESSAGES_UNKNOWN, "error", ApiAnswer(504, "Outcome unknown", "the message may have been sent")
+    UNKNOWN = (
+        "UNKNOWN",
+        metrics.MESSAGES_UNKNOWN,
+        "error",
+        ApiAnswer(504, "Outcome unknown", "the message may have been sent"),
+    )
     """It may have been sent, and is not to be sent again."""

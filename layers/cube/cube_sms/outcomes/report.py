@@ -5,14 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cube_sms.platform import (
-    EVENT_LAG,
-    EVENTS_FAILED,
-    EVENTS_PUBLISHED,
-    TASK_ANSWERS_REFUSED,
-    TASKS_ANSWERED,
-    TASKS_UNANSWERED,
-)
+from cube_sms.platform import metrics
 
 if TYPE_CHECKING:
     from cube_sms.platform import Level, Telemetry
@@ -35,17 +28,17 @@ def report_published(telemetry: Telemetry, published: Published) -> None:
         telemetry.failed(published.spoiled, number)
     elif published.error:
         telemetry.log("error", "not published", number, message_id=published.message_id, error=published.error)
-        telemetry.count(EVENTS_FAILED)
+        telemetry.count(metrics.EVENTS_FAILED)
     elif ended and published.published_at:
         account = ended.detail["account"]
         lag = max(0.0, published.published_at - datetime.fromisoformat(ended.detail["updatedAt"]).timestamp())
-        telemetry.count(EVENTS_PUBLISHED, account=account)
-        telemetry.count(EVENT_LAG, round(lag * 1000), account=account)
+        telemetry.count(metrics.EVENTS_PUBLISHED, account=account)
+        telemetry.count(metrics.EVENT_LAG, round(lag * 1000), account=account)
     if published.answered:
-        telemetry.count(TASKS_ANSWERED, published.answered)
+        telemetry.count(metrics.TASKS_ANSWERED, published.answered)
     if published.unanswered:
         level: Level = "error" if published.refused else "warning"
         telemetry.log(level, "task not answered", number, errors=published.unanswered)
-        telemetry.count(TASKS_UNANSWERED, len(published.unanswered))
+        telemetry.count(metrics.TASKS_UNANSWERED, len(published.unanswered))
     if published.refused:
-        telemetry.count(TASK_ANSWERS_REFUSED, published.refused)
+        telemetry.count(metrics.TASK_ANSWERS_REFUSED, published.refused)

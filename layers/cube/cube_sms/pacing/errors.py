@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cube_sms.platform import API_CALLS_TURNED_AWAY, ApiAnswer, NotPostedError
+from cube_sms.platform import ApiAnswer, NotPostedError, metrics
 
 type GateReason = Literal["probing", "throttled", "unavailable", "quota"]
 
@@ -107,7 +107,7 @@ class ConnectionsTakenError(NotNowError):
         Seconds since the epoch from when on it is worth another try.
     """
 
-    metric = API_CALLS_TURNED_AWAY
+    metric = metrics.API_CALLS_TURNED_AWAY
 
     def __init__(self, until: float) -> None:
         super().__init__("every connection to Cube is taken", until)

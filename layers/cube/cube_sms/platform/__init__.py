@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import metrics
 from .aws import AWS_CONFIG, OBJECTS_CONFIG, direct_client
 from .errors import (
     ApiAnswer,
@@ -15,36 +16,7 @@ from .errors import (
     UnexpectedError,
     obstacle,
 )
-from .metrics import (
-    ACCOUNTS_CLOSED,
-    API_CALLS_TURNED_AWAY,
-    CREDENTIALS_UNUSABLE,
-    CUBE_AUTHENTICATION_FAILED,
-    CUBE_LATENCY,
-    CUBE_THROTTLED,
-    DUPLICATES_SUPPRESSED,
-    EVENT_LAG,
-    EVENTS_FAILED,
-    EVENTS_PUBLISHED,
-    GATE_CLOSED,
-    GATE_REPAIRED,
-    GATE_WAIT,
-    MESSAGES_EXPIRED,
-    MESSAGES_FAILED,
-    MESSAGES_INVALID,
-    MESSAGES_REJECTED,
-    MESSAGES_RETRIED,
-    MESSAGES_SENT,
-    MESSAGES_UNKNOWN,
-    QUEUE_AGE,
-    QUOTA_USED,
-    RECORDS_DAMAGED,
-    STALE_CREDENTIALS,
-    TASK_ANSWERS_REFUSED,
-    TASKS_ANSWERED,
-    TASKS_UNANSWERED,
-    Metric,
-)
+from .metrics import Metric
 from .settings import Meaning, Settings
 from .sqs import MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
 from .telemetry import SERVICE, Level, Telemetry
@@ -54,39 +26,12 @@ from .updates import KEY, ConditionalUpdate, key_of, key_to, update_item
 from .urls import parse_base_url
 
 __all__ = [
-    "ACCOUNTS_CLOSED",
-    "API_CALLS_TURNED_AWAY",
     "AWS_CONFIG",
-    "CREDENTIALS_UNUSABLE",
-    "CUBE_AUTHENTICATION_FAILED",
-    "CUBE_LATENCY",
-    "CUBE_THROTTLED",
     "DAY",
-    "DUPLICATES_SUPPRESSED",
-    "EVENTS_FAILED",
-    "EVENTS_PUBLISHED",
-    "EVENT_LAG",
-    "GATE_CLOSED",
-    "GATE_REPAIRED",
-    "GATE_WAIT",
     "KEY",
     "MAX_MESSAGE_BYTES",
-    "MESSAGES_EXPIRED",
-    "MESSAGES_FAILED",
-    "MESSAGES_INVALID",
-    "MESSAGES_REJECTED",
-    "MESSAGES_RETRIED",
-    "MESSAGES_SENT",
-    "MESSAGES_UNKNOWN",
     "OBJECTS_CONFIG",
-    "QUEUE_AGE",
-    "QUOTA_USED",
-    "RECORDS_DAMAGED",
     "SERVICE",
-    "STALE_CREDENTIALS",
-    "TASKS_ANSWERED",
-    "TASKS_UNANSWERED",
-    "TASK_ANSWERS_REFUSED",
     "ApiAnswer",
     "AwsUnavailableError",
     "ConditionalUpdate",
@@ -108,6 +53,7 @@ __all__ = [
     "key_of",
     "key_to",
     "message_size",
+    "metrics",
     "obstacle",
     "parse_base_url",
     "put_copy",

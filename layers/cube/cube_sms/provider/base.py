@@ -8,14 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from cube_sms.platform import (
-    CREDENTIALS_UNUSABLE,
-    CUBE_AUTHENTICATION_FAILED,
-    CUBE_THROTTLED,
-    ApiAnswer,
-    AwsUnavailableError,
-    Obstacle,
-)
+from cube_sms.platform import ApiAnswer, AwsUnavailableError, Obstacle, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -143,7 +136,7 @@ class CubeAnswer(NamedTuple):
 class CredentialsError(AwsUnavailableError):
     """The account's credentials cannot be had; the message names what is missing and never shows a value."""
 
-    metric = CREDENTIALS_UNUSABLE
+    metric = metrics.CREDENTIALS_UNUSABLE
 
 
 class UnknownAccountError(CredentialsError):
@@ -211,7 +204,7 @@ class CubeAuthenticationError(CubeError):
     gate = "opens"
     account = "nothing"
     answer = ApiAnswer(502, "Cube refused the account's credentials")
-    metric = CUBE_AUTHENTICATION_FAILED
+    metric = metrics.CUBE_AUTHENTICATION_FAILED
     # The account's secret may just have been rotated.
     renews_credentials = True
 
@@ -224,7 +217,7 @@ class CubeThrottled(CubeError):  # noqa: N818 - the taxonomy's own name
     gate = "closes"
     account = "nothing"
     answer = ApiAnswer(429, "Too many requests", is_later=True)
-    metric = CUBE_THROTTLED
+    metric = metrics.CUBE_THROTTLED
     renews_credentials = False
 
 

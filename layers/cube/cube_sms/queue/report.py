@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import identity, report_sent
-from cube_sms.platform import QUEUE_AGE
+from cube_sms.platform import metrics
 
 if TYPE_CHECKING:
     from cube_sms.platform import Telemetry
@@ -30,6 +30,6 @@ def report_consumed(telemetry: Telemetry, consumed: Consumed) -> None:
     if outcome and request:
         report_sent(telemetry, request, outcome, record_id, **details)
         if outcome.state.is_final and not outcome.is_from_record:
-            telemetry.count(QUEUE_AGE, consumed.queue_age * 1000, account=request.account)
+            telemetry.count(metrics.QUEUE_AGE, consumed.queue_age * 1000, account=request.account)
     if consumed.fault:
         telemetry.failed(consumed.fault, record_id, **details)

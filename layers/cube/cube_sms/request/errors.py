@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cube_sms.platform import MESSAGES_INVALID, ApiAnswer, Fault, FaultsError, NotPostedError
+from cube_sms.platform import ApiAnswer, Fault, FaultsError, NotPostedError, metrics
 
 
 class InvalidRequestError(NotPostedError, FaultsError):
@@ -22,7 +22,7 @@ class InvalidRequestError(NotPostedError, FaultsError):
 
     state = None
     answer = ApiAnswer(400, "Invalid send request")
-    metric = MESSAGES_INVALID
+    metric = metrics.MESSAGES_INVALID
     letter = "InvalidRequest"
     log = ("warning", "invalid request")
 
