@@ -157,6 +157,7 @@ CANDIDATES: dict[str, list[Any]] = {
     "requestId": ["a.b:c-d_e", "a" * 128, "a" * 129, "a b", "a\n", "", None, 1],
     "account": ["a-1", "a" * 32, "a" * 33, "A", "a_b", "a\n", "", None, 1],
     "delivery": ["at-least-once", "at-most-once", "never", "", None, 1],
+    "priority": ["normal", "bulk", "high", "", None, 1],
     "expiresAt": [
         *("2027-01-31T12:00:00" + end for end in ("Z", "z", ".5Z", "+02:00", "-00:00", "", "+02", " Z")),
         *("2027-01-31t12:00:00Z", "2027-02-30T12:00:00Z", "2027-01-31T25:00:00Z"),

@@ -70,6 +70,13 @@ Delivery = Annotated[
         "is unknown"
     ),
 ]
+Priority = Annotated[
+    Literal["normal", "bulk"],
+    Meta(
+        description='"normal" or "bulk": bulk messages, such as those of a campaign, leave a part of the day\'s quota to '
+        "the others"
+    ),
+]
 TaskToken = Annotated[
     str,
     Meta(
@@ -101,6 +108,9 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Not sent after this time.
     delivery : {"at-least-once", "at-most-once"}
         What to do when the outcome of an attempt is unknown.
+    priority : {"normal", "bulk"}
+        Whether others go first. Like the token it is no part of the request itself: whoever is in a hurry may send a
+        bulk message again as a normal one.
     task_token : str, optional
         Of a Step Functions task that waits for the outcome. It is no part of the request itself: a task that is tried
         again has another one.
@@ -114,6 +124,7 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     account: Account = DEFAULT_ACCOUNT
     expires_at: ExpiresAt | UnsetType = UNSET
     delivery: Delivery = "at-least-once"
+    priority: Priority = "normal"
     task_token: TaskToken | UnsetType = UNSET
 
     def __repr__(self) -> str:

@@ -134,6 +134,8 @@ def hash_of(request: SendRequest) -> str:
         with suppress(OverflowError):
             expires_at = expires_at.astimezone(UTC)
     content = msgspec.json.encode(
-        msgspec.structs.replace(request, request_id=msgspec.UNSET, expires_at=expires_at, task_token=msgspec.UNSET)
+        msgspec.structs.replace(
+            request, request_id=msgspec.UNSET, expires_at=expires_at, priority=msgspec.UNSET, task_token=msgspec.UNSET
+        )
     )
     return hashlib.sha256(content).hexdigest()
