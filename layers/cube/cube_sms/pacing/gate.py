@@ -126,6 +126,8 @@ class Gate:
         Name of the table of records.
     qps, quota : int
         Queries a second and a day; 0 for no limit. Without either there is no gate.
+    reserve_percent : int
+        Percent of the day's queries that bulk messages leave to the others.
     connections : int
         Queries that this worker can have under way at once.
     longest_post : float
@@ -148,6 +150,7 @@ class Gate:
         qps: int,
         quota: int,
         longest_post: float,
+        reserve_percent: int = 0,
         connections: int = 1,
         is_passing: bool = False,
         clock: Callable[[], float] = time.time,
@@ -165,7 +168,7 @@ class Gate:
         self._lock = RLock()
         self._item = GateItem(client, table, clock=clock, ticks=self._ticks)
         self._breaker = Breaker(self._item, longest_post=longest_post, clock=clock)
-        self._daily = DailyQuota(self._item, quota, clock)
+        self._daily = DailyQuota(self._item, quota, reserve_percent, clock)
         self._lanes = SeenLanes(self._item, self._layout.count)
         self._accounts = Accounts(self._item, longest_post=longest_post, clock=clock)
         self._holds: dict[int, _Hold] = {}
@@ -191,7 +194,7 @@ class Gate:
             closed_for = closed_for or "quota"
         return GateStatus(used, closed_for, self._item.take_repaired(), self._accounts.closed)
 
-    def reserve(self, wanted: int, *, latest: float) -> int:
+    def reserve(self, wanted: int, *, latest: float, is_bulk: bool = False) -> int:
         """Reserve slots for the next queries of this worker, in place of those it has left: one write.
 
         Parameters
@@ -200,6 +203,8 @@ class Gate:
             How many queries it wants to make, at least 1.
         latest : float
             Seconds since the epoch until when they make sense.
+        is_bulk : bool
+            Whether they are to leave the reserve of the day's quota to others.
 
         Returns
         -------
@@ -222,7 +227,7 @@ class Gate:
                 raise GateClosedError("probing", self._clock() + PROBING_SECONDS)
             self._void()
             for _ in range(TRIES):
-                granted = self._try_to_reserve(wanted, latest)
+                granted = self._try_to_reserve(wanted, latest, is_bulk=is_bulk)
                 if granted:
                     return granted
             raise RecordsUnavailableError(f"the gate was contended for, {TRIES} times in a row")
@@ -243,7 +248,7 @@ class Gate:
         with self._lock:
             self._accounts.check(account)
 
-    def take(self, *, latest: float, account: str | None = None) -> Slot | None:
+    def take(self, *, latest: float, account: str | None = None, is_bulk: bool = False) -> Slot | None:
         """Take the next slot, waiting for none; reserve one more where none is left.
 
         Parameters
@@ -252,6 +257,8 @@ class Gate:
             Seconds since the epoch until when it makes sense.
         account : str, optional
             Whose query it is for, where that is to be let go or refused.
+        is_bulk : bool
+            Whether it is to leave the reserve of the day's quota to others.
 
         Returns
         -------
@@ -273,10 +280,10 @@ class Gate:
             return None
         with self._lock:
             self._breaker.check()
-            slot = self._next_slot()
+            slot = self._next_slot() if self._daily.is_for(is_bulk=is_bulk) else None
             if slot is None or slot.at > latest:
                 self._void()
-                self.reserve(max(1, self._daily.left), latest=latest)
+                self.reserve(max(1, self._daily.left), latest=latest, is_bulk=is_bulk)
                 slot = self._next_slot()
                 if slot is None:
                     raise NoSlotError(self._clock() + 1.0)
@@ -407,7 +414,7 @@ class Gate:
         if seconds >= LEAST_READY_SECONDS:
             self._ready_time += (seconds - self._ready_time) * NEWEST_SHARE
 
-    def _try_to_reserve(self, wanted: int, latest: float) -> int:
+    def _try_to_reserve(self, wanted: int, latest: float, *, is_bulk: bool) -> int:
         """Return how many queries have been reserved; none where the item was not as this worker remembered it."""
         if not self._name:
             # Not before: environments that start from one snapshot share what was made before it.
@@ -416,7 +423,7 @@ class Gate:
         ahead = self._clock() - self._ticks()
         update = ConditionalUpdate()
         is_probe = self._breaker.begin(update)
-        wanted = self._daily.cut(1 if is_probe else wanted)
+        wanted = self._daily.cut(1 if is_probe else wanted, is_bulk=is_bulk)
         grants: list[Grant] = []
         if self._layout.count:
             planned = self._plan(wanted, latest, ahead)
@@ -425,7 +432,7 @@ class Gate:
         for index, text in texts.items():
             update.require(update.equal(lane_name(index), self._item.get(lane_name(index))))
             update.set(lane_name(index), text)
-        self._daily.count(update, wanted)
+        self._daily.count(update, wanted, is_bulk=is_bulk)
         self._accounts.tidy(update)
         # No two reservations write the same, and so nobody takes another's for its own.
         self._reservations += 1
@@ -435,7 +442,7 @@ class Gate:
         if not self._item.write(update):
             return 0
         self._breaker.begun(is_probe=is_probe)
-        self._daily.counted(wanted)
+        self._daily.counted(wanted, is_bulk=is_bulk)
         self._is_probe_out = False
         ends_at = self._daily.ends_at
         for grant in grants:
