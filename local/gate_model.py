@@ -73,6 +73,7 @@ class OneItemTable:
         is_repeated: Callable[[], bool] = lambda: False,
     ) -> None:
         self.item: Item = {}
+        self.reads = 0
         self.writes = 0
         self.refused = 0
         self.is_away = is_away
@@ -93,6 +94,12 @@ class OneItemTable:
             self.refused += 1
             raise ConditionalCheckFailedException(dict(self.item))
         return {"Attributes": dict(self.item)}
+
+    def get_item(self, **call: Any) -> dict[str, Any]:
+        """Return an attribute."""
+        self.reads += 1
+        name = call["ExpressionAttributeNames"][call["ProjectionExpression"]]
+        return {"Item": {name: self.item[name]} if name in self.item else {}}
 
     def _update(self, call: dict[str, Any]) -> bool:
         if is_met := items.meets(self.item, call):
@@ -349,11 +356,9 @@ class ModelWorker:
             self._sent(queue)
             return
         try:
-            slot = self.gate.take(latest=latest, is_bulk=queue.is_bulk)
-            yield from self._written()
+            slot = yield from self._take(latest, is_bulk=queue.is_bulk)
             while not (yield from self._wait(slot)):
-                slot = self.gate.take(latest=latest, is_bulk=queue.is_bulk)
-                yield from self._written()
+                slot = yield from self._take(latest, is_bulk=queue.is_bulk)
         except NotNowError as closed:
             yield from self._written()
             self._put_back(queue, 1, closed.until - self.clock())
@@ -368,6 +373,17 @@ class ModelWorker:
             return
         yield from self._leave(queue, slot)
 
+    def _take(self, latest: float, *, is_bulk: bool) -> Generator[float, None, Slot | None]:
+        while True:
+            try:
+                slot = self.gate.take(latest=latest, is_bulk=is_bulk)
+            except _AsleepError as asleep:
+                yield from self._written()
+                yield asleep.seconds + self.lateness()
+            else:
+                yield from self._written()
+                return slot
+
     def _wait(self, slot: Slot | None) -> Generator[float, None, bool]:
         opening = self.opening()
 
@@ -379,12 +395,19 @@ class ModelWorker:
 
         while True:
             try:
-                return self.gate.wait(slot, open_connection)
+                is_usable = self.gate.wait(slot, open_connection)
             except _OpeningError as busy:
                 yield busy.seconds
                 self.gate._learn_ready(busy.seconds)
             except _AsleepError as asleep:
+                yield from self._written()
                 yield asleep.seconds + self.lateness()
+            else:
+                # What was read and written before it was let go has taken its time.
+                self._leaving += 1
+                yield from self._written()
+                self._leaving -= 1
+                return is_usable
 
     def _leave(self, queue: Queue, slot: Slot | None) -> Pause:
         self._leaving += 1
@@ -458,6 +481,12 @@ class _Client:
     def update_item(self, **call: Any) -> dict[str, Any]:
         try:
             return self._worker.world.table.update_item(**call)
+        finally:
+            self._worker.wrote()
+
+    def get_item(self, **call: Any) -> dict[str, Any]:
+        try:
+            return self._worker.world.table.get_item(**call)
         finally:
             self._worker.wrote()
 

@@ -238,7 +238,7 @@ def test_bulk_messages_are_counted_up_to_the_reserve_and_no_further(
     for is_bulk, most in ((True, border), (False, quota)):
         newcomer = gate(table, clock, qps=qps, quota=quota, reserve_percent=percent)
         is_today = "day" in table.item and float(table.item["day"]["N"]) == clock() // DAY
-        if is_today and float(table.item["used"]["N"]) >= most or not most:
+        if (is_today and float(table.item["used"]["N"]) >= most) or not most:
             with pytest.raises(GateClosedError, match="reserved" if is_bulk else "used up"):
                 newcomer.reserve(1, latest=clock() + 30.0, is_bulk=is_bulk)
         else:

@@ -19,7 +19,8 @@ from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError
 
 from .accounts import Accounts
 from .breaker import PROBING_SECONDS, Breaker
-from .errors import GateClosedError, NoSlotError
+from .callers import ASK_PAUSE, MOST_ASKS, Callers
+from .errors import GateClosedError, NoSlotError, NotNowError
 from .gate_item import NEWEST_SHARE, GateItem, lane_name
 from .lanes import HANDOVER, WINDOW, Lane, Layout, Worker, next_query, plan
 from .quota import DailyQuota
@@ -113,6 +114,7 @@ class Slot(msgspec.Struct, eq=False):
     _hold: _Hold | None
     _query: _Query
     _is_probe: bool
+    _is_bulk: bool = False
 
 
 class Gate:
@@ -171,6 +173,7 @@ class Gate:
         self._daily = DailyQuota(self._item, quota, reserve_percent, clock)
         self._lanes = SeenLanes(self._item, self._layout.count)
         self._accounts = Accounts(self._item, longest_post=longest_post, clock=clock)
+        self._callers = Callers(self._item, clock=clock, ticks=self._ticks)
         self._holds: dict[int, _Hold] = {}
         self._reservations = 0
         # Slots that were taken, and whose queries have not left.
@@ -226,9 +229,14 @@ class Gate:
             if self._breaker.is_probing and self._is_probe_out:
                 raise GateClosedError("probing", self._clock() + PROBING_SECONDS)
             self._void()
-            for _ in range(TRIES):
-                granted = self._try_to_reserve(wanted, latest, is_bulk=is_bulk)
+            for _ in range(TRIES + MOST_ASKS * self._is_passing):
+                try:
+                    granted = self._try_to_reserve(wanted, latest, is_bulk=is_bulk)
+                except NotNowError:
+                    self._callers.served()
+                    raise
                 if granted:
+                    self._callers.served()
                     return granted
             raise RecordsUnavailableError(f"the gate was contended for, {TRIES} times in a row")
 
@@ -290,6 +298,7 @@ class Gate:
             self._daily.left -= 1
             self._out.append(slot)
             self._is_probe_out = slot._is_probe
+            slot._is_bulk = is_bulk
             if slot._hold:
                 slot._hold.uses -= 1
                 slot._hold.queries.append(slot._query)
@@ -316,13 +325,15 @@ class Gate:
         Returns
         -------
         bool
-            Whether it can be used.
+            Whether it can be used. A bulk message's slot is left to a caller of the API that waits for one.
 
         Raises
         ------
         GateClosedError
             Where the gate has been closed meanwhile.
         """
+        if slot is not None and slot._is_bulk and slot._hold:
+            self._callers.look()
         while True:
             began = self._ticks()
             make_ready()
@@ -342,6 +353,10 @@ class Gate:
                 # A thread that comes late has pushed back those that come after it in the lane.
                 pause = max(slot._ticks, self._allowed_at(slot, ticks)) - ticks
                 if pause <= 0:
+                    if slot._is_bulk and not slot._is_probe and self._callers.is_waiting:
+                        if self._leave_lane(slot, ticks):
+                            return False
+                        continue
                     slot._query.at, slot._query.is_let_go = ticks, True
                     self._out.remove(slot)
                     return True
@@ -427,6 +442,13 @@ class Gate:
         grants: list[Grant] = []
         if self._layout.count:
             planned = self._plan(wanted, latest, ahead)
+            now = self._ticks() + ahead
+            if self._is_passing and not is_probe and self._callers.ask(self._name, planned.starts_at - now):
+                self._sleep(ASK_PAUSE)
+                return 0
+            if not planned.grants:
+                raise NoSlotError(self._when(planned.starts_at))
+            self._callers.thank(update)
             grants, wanted = planned.grants, planned.uses
         texts = {grant.index: str(Lane(grant.free_at, self._name, self._is_passing)) for grant in grants}
         for index, text in texts.items():
@@ -468,13 +490,30 @@ class Gate:
         worker = Worker(self._name, queries, self._connections, self._post_time, delay, self._is_passing)
         latest_today = self._daily.ends_at - HANDOVER
         is_fresh = self._item.age < FRESH_SECONDS
-        planned = plan(
-            self._layout, lanes, worker, wanted, now=now, latest=min(latest, latest_today), is_fresh=is_fresh
-        )
-        if not planned.grants:
-            until = planned.starts_at
-            raise NoSlotError(until if until <= latest_today else max(until, self._daily.next_begins_at))
-        return planned
+        return plan(self._layout, lanes, worker, wanted, now=now, latest=min(latest, latest_today), is_fresh=is_fresh)
+
+    def _when(self, until: float) -> float:
+        """Return from when on a slot may be free that is free from some time on."""
+        latest_today = self._daily.ends_at - HANDOVER
+        return until if until <= latest_today else max(until, self._daily.next_begins_at)
+
+    def _leave_lane(self, slot: Slot, ticks: float) -> bool:
+        """Leave a slot's lane to a caller, and return whether the slot is gone with it."""
+        (index,) = (index for index, hold in self._holds.items() if hold is slot._hold)
+        hold = self._holds[index]
+        others = [query for query in hold.queries if query is not slot._query]
+        if not all(query.is_settled and query.at + WINDOW <= ticks for query in others):
+            # A lane of several queries a second is seldom idle.
+            self._callers.passed_by()
+            return False
+        try:
+            is_left = self._callers.leave(index, hold.text)
+        except RecordsUnavailableError:
+            is_left = True
+        if is_left:
+            self.give_back(slot)
+            del self._holds[index]
+        return is_left
 
     def _next_slot(self) -> Slot | None:
         is_probe = self._breaker.is_probing
