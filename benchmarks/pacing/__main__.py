@@ -36,10 +36,10 @@ _PEER_SECONDS = 330.0
 
 
 class _Result(NamedTuple):
-    """What one case has come to: ours, and beside it the naive peer, or ours where nothing limits the queries."""
+    """What one case has come to: ours, and beside it the naive peer, ours without limits, or nothing."""
 
     ours: Run
-    other: Run
+    other: Run | None
 
 
 def main() -> None:
@@ -73,6 +73,8 @@ def _measure(case: Case, quick: bool) -> _Result:
     limit = 3 * case.messages / case.optimum() + 60
     with LocalStack(case.parameters, **case.simulator) as stack:
         ours = drain(stack, case, limit)
+    if case.is_campaign:
+        return _Result(ours, None)
     if not case.has_peer:
         with LocalStack(case.parameters | {"CubeMaxQps": "0"}, **case.simulator | {"qps": 0}) as stack:
             return _Result(ours, drain(stack, case, limit))
@@ -95,7 +97,11 @@ def _page(results: Sequence[_Result]) -> str:
     rows, notes, deployed = [], [], []
     for ours, other in results:
         case = ours.case
-        rows += [ours.row("cube-sms"), other.row("naive" if case.has_peer else "limits off")]
+        rows.append(ours.row("cube-sms"))
+        if other is None:
+            notes.append(ours.beside())
+            continue
+        rows.append(other.row("naive" if case.has_peer else "limits off"))
         queue = f"{case.invocations} x {case.threads} connections of the queue function"
         deployed.append(f"{queue} and {case.api_invocations} of the API at {case.title}")
         # The shares of two optima do not tell who is faster.
@@ -108,7 +114,7 @@ def _page(results: Sequence[_Result]) -> str:
 def _draw(axes: Axes, result: _Result) -> None:
     """Draw what was accepted and what was refused in each second."""
     case = result.ours.case
-    runs = {"naive": result.other} if case.has_peer else {}
+    runs = {"naive": result.other} if case.has_peer and result.other else {}
     for name, run in {**runs, "cube-sms": result.ours}.items():
         accepted, refused = ([at for _, at in found] for found in (run.accepted, run.refused))
         edges = range(math.ceil(max([run.seconds, *accepted, *refused])) + 1)

@@ -43,11 +43,13 @@ class Case:
     has_peer: bool = True
     # The peer divides no connections between queue and API.
     is_peer: bool = False
+    # The burst is a campaign's, and with each API call a single message is put onto the queue.
+    is_campaign: bool = False
 
     @property
     def title(self) -> str:
         """What the table calls it."""
-        return f"{self.latency * 1000:g} ms, {self.qps} QPS"
+        return f"{self.latency * 1000:g} ms, {self.qps} QPS{', a campaign' * self.is_campaign}"
 
     @property
     def simulator(self) -> dict[str, Any]:
@@ -78,6 +80,7 @@ _FAST = Case(
 
 CASES = (
     _SLOW,
+    replace(_SLOW, name="campaign", target=0.95, messages=2000, is_campaign=True),
     replace(_SLOW, name="300ms", latency=0.3),
     replace(_SLOW, name="1s", latency=1.0, target=0.95),
     _FAST,
@@ -92,6 +95,8 @@ class Run(NamedTuple):
     devices: Sequence[str]
     # The device of each, the milliseconds until it was answered, and the status.
     calls: Sequence[tuple[str, float, int]]
+    # The devices of single messages on the queue, and when each was put there.
+    singles: Sequence[tuple[str, float]]
     # Which device's message was accepted when.
     accepted: Sequence[tuple[str, float]]
     # When a request was refused, and for which limit.
@@ -124,6 +129,20 @@ class Run(NamedTuple):
         burst = self.burst
         end = burst[count - 1] if len(burst) >= count else self.seconds
         return self._rate(min(self.first.values(), default=0.0), end)
+
+    def beside(self) -> str:
+        """Return how long others than a campaign have waited, and what it keeps of the rate that they leave."""
+        first, burst = self.first, self.burst
+        waits = sorted(first[device] - at for device, at in self.singles if device in first)
+        end = burst[-self.case.invocations * BATCH_SIZE - 1]
+        others = sum(burst[0] < at <= end for at in first.values()) - sum(burst[0] < at <= end for at in burst)
+        bulk, seconds = sum(burst[0] < at <= end for at in burst), end - burst[0]
+        return (
+            f"Beside a campaign, {len(waits)} single messages on the queue were posted after {median(waits):.2f} s in "
+            f"the median (at most {waits[-1]:.2f} s), and API calls were answered as the table says. Its own "
+            f"{bulk / seconds:.2f} messages a second are {bulk / (seconds * self.case.qps - others):.3f} of what the "
+            "limit left."
+        )
 
     def row(self, who: str) -> tuple[str, ...]:
         """Return its line of the table, and where it is ours a verdict."""
@@ -166,12 +185,13 @@ def drain(stack: LocalStack, case: Case, limit: float) -> Run:
     """Drain the burst of a case, and cut it off after so many seconds."""
     devices = [f"8931{number:016d}" for number in range(case.messages)]
     calls: list[tuple[str, float, int]] = []
+    singles: list[tuple[str, float]] = []
     _warm_up(stack, case.invocations)
     # The burst is there before the first message is taken: what drains it does not compete with what brings it.
     with stack.queue_paused():
-        _enqueue(stack, devices)
+        _enqueue(stack, devices, "bulk" if case.is_campaign else None)
     start = time.time()
-    with _calling(stack, calls, case.api_every):
+    with _calling(stack, calls, singles if case.is_campaign else None, case.api_every):
         while (left := _depth(stack)) and time.time() < start + limit:
             time.sleep(0.5)
         end = time.time()
@@ -179,7 +199,8 @@ def drain(stack: LocalStack, case: Case, limit: float) -> Run:
     accepted = [(post["deviceId"], post["at"] - start) for post in posts if post["accepted"]]
     refused = [(post["reason"], post["at"] - start) for post in posts if post["reason"] in _LIMITS]
     dead = [json.loads(letter["body"])["deviceId"] for letter in stack.dead_letters()]
-    return Run(case, devices, calls, accepted, refused, end - start, left, dead)
+    singles = [(device, at - start) for device, at in singles]
+    return Run(case, devices, calls, singles, accepted, refused, end - start, left, dead)
 
 
 def _warm_up(stack: LocalStack, invocations: int) -> None:
@@ -198,7 +219,9 @@ def _warm_up(stack: LocalStack, invocations: int) -> None:
 
 
 @contextmanager
-def _calling(stack: LocalStack, calls: list[tuple[str, float, int]], every: float) -> Iterator[None]:
+def _calling(
+    stack: LocalStack, calls: list[tuple[str, float, int]], singles: list[tuple[str, float]] | None, every: float
+) -> Iterator[None]:
     stopped = threading.Event()
 
     def call() -> None:
@@ -208,7 +231,11 @@ def _calling(stack: LocalStack, calls: list[tuple[str, float, int]], every: floa
             answer = stack.call_api("POST", "/messages", _body(device))
             seconds = time.monotonic() - begin
             calls.append((device, seconds * 1000, answer.status))
-            stopped.wait(every - seconds)
+            stopped.wait(every / 2 - seconds)
+            if singles is not None:
+                singles.append((f"8933{len(calls):016d}", time.time()))
+                stack.enqueue(_body(singles[-1][0]))
+            stopped.wait(every / 2)
 
     thread = threading.Thread(target=call)
     thread.start()
@@ -219,14 +246,15 @@ def _calling(stack: LocalStack, calls: list[tuple[str, float, int]], every: floa
         thread.join()
 
 
-def _enqueue(stack: LocalStack, devices: Iterable[str]) -> None:
+def _enqueue(stack: LocalStack, devices: Iterable[str], priority: str | None = None) -> None:
+    group: Any = {"MessageGroupId": "campaign"} if priority else {}
     for batch in batched(devices, BATCH_SIZE, strict=False):
-        entries: Any = [{"Id": device, "MessageBody": _body(device)} for device in batch]
+        entries: Any = [{"Id": device, "MessageBody": _body(device, priority), **group} for device in batch]
         stack.sqs.send_message_batch(QueueUrl=stack.outputs["SendQueueUrl"], Entries=entries)
 
 
-def _body(device: str) -> str:
-    return json.dumps({"deviceId": device, "content": "Report your position"})
+def _body(device: str, priority: str | None = None) -> str:
+    return json.dumps({"deviceId": device, "content": "Report your position", "priority": priority or "normal"})
 
 
 def _depth(stack: LocalStack) -> int:

@@ -22,6 +22,7 @@ import math
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,7 @@ class Crowd:
     messages: int = 60
     quota: int = 0
     percent: int = 0
+    is_bulk: bool = False
     lateness: float = 0.0
     stalls: float = 0.0
     deaths: float = 0.0
@@ -84,7 +86,7 @@ class Crowd:
     start: float = NOON
 
     def run(self, longest: float = 30 * DAY, others: Queue | None = None) -> tuple[World, Queue]:
-        """Let them send everything, which is bulk if there are others, and return what they did."""
+        """Let them send everything, others first, and return what they did."""
         draw = random.Random(self.seed)
 
         def chance(share: float) -> bool:
@@ -95,7 +97,7 @@ class Crowd:
             is_repeated=lambda: chance(self.repeated),
             is_away=lambda: chance(self.away),
         )
-        world, queue = World(self.start, table), Queue(self.messages, is_bulk=others is not None)
+        world, queue = World(self.start, table), Queue(self.messages, self.is_bulk)
         queues = (others, queue) if others else (queue,)
 
         def worker(*, is_passing: bool = False, dies_at: float = float("inf")) -> ModelWorker:
@@ -161,6 +163,7 @@ crowds = st.builds(
     opening=st.sampled_from([0.0, 0.0, 0.15, 1.5]),
     opened=st.sampled_from([0.1, 1.0]),
     step=st.sampled_from([0.0, STEP]),
+    is_bulk=st.booleans(),
 )
 
 
@@ -259,7 +262,8 @@ def test_reserve_of_a_day_is_left_by_bulk_messages(
 ) -> None:
     # Given more bulk messages than two days have room for, as many others as are reserved, and workers that send both
     reserved = reserve(quota, percent)
-    crowd = replace(crowd, qps=qps, quota=quota, percent=percent, start=MIDNIGHT - before, messages=2 * quota)
+    crowd = replace(crowd, qps=qps, quota=quota, percent=percent, is_bulk=True, start=MIDNIGHT - before)
+    crowd = replace(crowd, messages=2 * quota)
     if is_calm:
         crowd = replace(crowd, deaths=0.0, lost=0.0, drops=0.0, calls=0.0)
     others = Queue(reserved)
@@ -299,6 +303,25 @@ def test_little_is_lost(
     # Then
     assert queue.unsent == 0
     assert sorted(world.sent)[counted - 1] - NOON <= counted / qps / SHARE + LOST_SECONDS
+
+
+@given(st.integers(0, 2**32), st.sampled_from([10, 20, 40]), st.integers(1, 5), st.sampled_from([2.0, 5.0]))
+@settings(FUZZ, max_examples=20)
+@example(seed=1, qps=10, workers=2, calls=5.0)
+def test_caller_passes_bulk_messages(seed: int, qps: int, workers: int, calls: float) -> None:
+    # Given workers that have bulk messages for half a minute and more, and are fast enough for the limit
+    assume(12 * workers >= qps)
+    crowd = Crowd(seed, qps, workers, 1, 10, 0.05, messages=40 * qps, write_time=0.01, calls=calls, is_bulk=True)
+    # When somebody calls now and then
+    world, queue = crowd.run(longest=30.0)
+    assert queue.unsent
+    # Then most callers wait for less than half a second, and for hardly any of them a whole second
+    assert median(world.waits) <= 0.5
+    assert sum(wait > 1.5 for wait in world.waits) <= 0.1 * len(world.waits) + 1
+    assert world.too_many == 0
+    # And the limit is kept, and used
+    assert busiest_window(world.sent) <= qps
+    assert len(world.sent) >= SHARE * qps * (30.0 - LOST_SECONDS)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 10), st.floats(0.0, 10.0))
