@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 # A caller asks if it would wait for longer than this otherwise. It looks again after each pause, and gives up after so
 # many.
 SOON_SECONDS = 0.1
-ASK_PAUSE = 0.08
-MOST_ASKS = 10
+ASK_PAUSE = 0.06
+MOST_ASKS = 13
 
 # Seconds for which a caller that has asked is believed to wait.
 ASKED_SECONDS = 1.0
 
 # A worker looks no more often, and never more than once for a message.
 LOOK_SECONDS = 0.1
+
+# A look takes less than these seconds, and ends before the slot of its message has come.
+LOOK_AHEAD = 0.03
 
 
 class Callers:
@@ -52,6 +55,7 @@ class Callers:
         self._clock = clock
         self._ticks = ticks
         self._asks = 0
+        self._mark = ""
         self._looked_at = -inf
         self._seen: str | None = None
 
@@ -59,17 +63,21 @@ class Callers:
         """Ask for a lane that comes sooner than in so many seconds, and return whether it is worth another look."""
         if seconds <= SOON_SECONDS or self._asks >= MOST_ASKS:
             return False
+        if not self._asks:
+            self._mark = str(Lane(self._clock() + ASKED_SECONDS, name))
         self._asks += 1
+        asked = self._item.get(WANTED)
         update = ConditionalUpdate()
         # Where a lane has been left, the write is refused and shows it.
-        update.require(update.equal(WANTED, self._item.get(WANTED)))
-        update.set(WANTED, str(Lane(self._clock() + ASKED_SECONDS, name)))
+        update.require(update.equal(WANTED, asked))
+        # It stays as it is while somebody waits: whoever leaves a lane for it has seen it some time before.
+        update.set(WANTED, asked if asked and self._is_valid(asked) else self._mark)
         self._item.write(update)
         return True
 
     def thank(self, update: ConditionalUpdate) -> None:
         """Have a reservation tell that this caller waits no longer."""
-        if self._asks:
+        if self._asks and self._item.get(WANTED) == self._mark:
             update.remove(WANTED)
 
     def served(self) -> None:
@@ -84,10 +92,7 @@ class Callers:
     @property
     def is_waiting(self) -> bool:
         """Whether one waits, as far as this worker knows."""
-        if self._seen is None:
-            return False
-        asked = Lane.parse(self._seen)
-        return self._clock() < asked.free_at < self._clock() + 2 * ASKED_SECONDS
+        return self._seen is not None and self._is_valid(self._seen)
 
     def passed_by(self) -> None:
         """Forget one that this worker has no lane for."""
@@ -111,3 +116,6 @@ class Callers:
         self._seen = None
         # A write that was repeated may be refused, although it was made: its lane looks otherwise then.
         return self._item.write(update) or self._item.get(lane_name(index)) != text
+
+    def _is_valid(self, asked: str) -> bool:
+        return self._clock() < Lane.parse(asked).free_at < self._clock() + 2 * ASKED_SECONDS

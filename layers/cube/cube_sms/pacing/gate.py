@@ -19,7 +19,7 @@ from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError
 
 from .accounts import Accounts
 from .breaker import PROBING_SECONDS, Breaker
-from .callers import ASK_PAUSE, MOST_ASKS, Callers
+from .callers import ASK_PAUSE, LOOK_AHEAD, MOST_ASKS, Callers
 from .errors import GateClosedError, NoSlotError, NotNowError
 from .gate_item import NEWEST_SHARE, GateItem, lane_name
 from .lanes import HANDOVER, WINDOW, Lane, Layout, Worker, next_query, plan
@@ -115,6 +115,7 @@ class Slot(msgspec.Struct, eq=False):
     _query: _Query
     _is_probe: bool
     _is_bulk: bool = False
+    _has_looked: bool = False
 
 
 class Gate:
@@ -332,8 +333,6 @@ class Gate:
         GateClosedError
             Where the gate has been closed meanwhile.
         """
-        if slot is not None and slot._is_bulk and slot._hold:
-            self._callers.look()
         while True:
             began = self._ticks()
             make_ready()
@@ -352,7 +351,8 @@ class Gate:
                     return False
                 # A thread that comes late has pushed back those that come after it in the lane.
                 pause = max(slot._ticks, self._allowed_at(slot, ticks)) - ticks
-                if pause <= 0:
+                may_look = slot._is_bulk and slot._hold is not None and not slot._has_looked
+                if pause <= 0 and not may_look:
                     if slot._is_bulk and not slot._is_probe and self._callers.is_waiting:
                         if self._leave_lane(slot, ticks):
                             return False
@@ -360,7 +360,11 @@ class Gate:
                     slot._query.at, slot._query.is_let_go = ticks, True
                     self._out.remove(slot)
                     return True
-            self._sleep(pause)
+            if may_look and pause <= LOOK_AHEAD:
+                slot._has_looked = True
+                self._callers.look()
+            else:
+                self._sleep(pause - LOOK_AHEAD if may_look else pause)
 
     def left(self, slot: Slot | None) -> None:
         """Note that a query has left."""
