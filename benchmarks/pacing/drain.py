@@ -6,7 +6,8 @@ import json
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import batched
 from statistics import median
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from local.stack import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from local.stack import LocalStack
 
@@ -39,9 +40,8 @@ class Case:
     threads: int = 1
     api_invocations: int = 1
     api_every: float = 5.0
-    # Beside ours runs the naive peer, or ours where nothing limits the queries: what the machine can do.
+    # Beside ours runs the naive peer, which divides no connections between queue and API, or ours without limits.
     has_peer: bool = True
-    # The peer divides no connections between queue and API.
     is_peer: bool = False
     # The burst is a campaign's, and with each API call a single message is put onto the queue.
     is_campaign: bool = False
@@ -59,11 +59,7 @@ class Case:
     @property
     def parameters(self) -> dict[str, str]:
         """Parameters of our template."""
-        return {
-            "CubeMaxQps": str(self.qps),
-            "CubeDailyQuota": "0",
-            "CubeMaxConnections": str(self.connections),
-        }
+        return {"CubeMaxQps": str(self.qps), "CubeDailyQuota": "0", "CubeMaxConnections": str(self.connections)}
 
     def optimum(self, api_rate: float = 0.0) -> float:
         """Return the highest rate that is allowed; API calls come on top of what the queue's connections can carry."""
@@ -95,11 +91,10 @@ class Run(NamedTuple):
     devices: Sequence[str]
     # The device of each, the milliseconds until it was answered, and the status.
     calls: Sequence[tuple[str, float, int]]
-    # The devices of single messages on the queue, and when each was put there.
+    # Of the devices of single messages on the queue, when each was put there.
     singles: Sequence[tuple[str, float]]
-    # Which device's message was accepted when.
+    # Which device's message was accepted when; when a request was refused, and for which limit.
     accepted: Sequence[tuple[str, float]]
-    # When a request was refused, and for which limit.
     refused: Sequence[tuple[str, float]]
     # When the queue was empty, or the run was cut off; the messages on it, and the devices of its dead letters.
     end: float
@@ -126,22 +121,18 @@ class Run(NamedTuple):
     def backlog(self) -> tuple[float, float]:
         """The rate while there was more than what the invocations hold, and how much was allowed."""
         count = max(len(self.devices) - self.case.invocations * BATCH_SIZE, len(self.devices) // 2)
-        burst = self.burst
-        end = burst[count - 1] if len(burst) >= count else self.seconds
+        end = self.burst[count - 1] if len(self.burst) >= count else self.seconds
         return self._rate(min(self.first.values(), default=0.0), end)
 
     def beside(self) -> str:
         """Return how long others than a campaign have waited, and what it keeps of the rate that they leave."""
-        first, burst = self.first, self.burst
-        waits = sorted(first[device] - at for device, at in self.singles if device in first)
-        end = burst[-self.case.invocations * BATCH_SIZE - 1]
-        others = sum(burst[0] < at <= end for at in first.values()) - sum(burst[0] < at <= end for at in burst)
-        bulk, seconds = sum(burst[0] < at <= end for at in burst), end - burst[0]
+        first, (rate, _) = self.first, self.backlog
+        waits = [first[device] - at for device, at in self.singles if device in first]
+        single = (len(self.singles) + len(self.calls)) / self.end
         return (
-            f"Beside a campaign, {len(waits)} single messages on the queue were posted after {median(waits):.2f} s in "
-            f"the median (at most {waits[-1]:.2f} s), and API calls were answered as the table says. Its own "
-            f"{bulk / seconds:.2f} messages a second are {bulk / (seconds * self.case.qps - others):.3f} of what the "
-            "limit left."
+            f"Beside the campaign {len(waits)} single messages on the queue were posted after {median(waits):.2f} s in "
+            f"the median ({max(waits):.2f} s at most). Its own {rate - single:.2f} messages a second are "
+            f"{(rate - single) / (self.case.qps - single):.3f} of what the limit left."
         )
 
     def row(self, who: str) -> tuple[str, ...]:
@@ -189,12 +180,16 @@ def drain(stack: LocalStack, case: Case, limit: float) -> Run:
     _warm_up(stack, case.invocations)
     # The burst is there before the first message is taken: what drains it does not compete with what brings it.
     with stack.queue_paused():
-        _enqueue(stack, devices, "bulk" if case.is_campaign else None)
+        _enqueue(stack, devices, case.is_campaign)
     start = time.time()
-    with _calling(stack, calls, singles if case.is_campaign else None, case.api_every):
+    with ThreadPoolExecutor(1) as pool, ExitStack() as ending:
+        stopped = threading.Event()
+        ending.callback(stopped.set)
+        calling = pool.submit(_call, stack, case, calls, singles, stopped)
         while (left := _depth(stack)) and time.time() < start + limit:
             time.sleep(0.5)
         end = time.time()
+    calling.result()
     posts = stack.cube.requests()
     accepted = [(post["deviceId"], post["at"] - start) for post in posts if post["accepted"]]
     refused = [(post["reason"], post["at"] - start) for post in posts if post["reason"] in _LIMITS]
@@ -218,43 +213,30 @@ def _warm_up(stack: LocalStack, invocations: int) -> None:
     stack.cube.reset()
 
 
-@contextmanager
-def _calling(
-    stack: LocalStack, calls: list[tuple[str, float, int]], singles: list[tuple[str, float]] | None, every: float
-) -> Iterator[None]:
-    stopped = threading.Event()
-
-    def call() -> None:
-        while every and not stopped.is_set():
-            device = f"8932{len(calls):016d}"
-            begin = time.monotonic()
-            answer = stack.call_api("POST", "/messages", _body(device))
-            seconds = time.monotonic() - begin
-            calls.append((device, seconds * 1000, answer.status))
-            stopped.wait(every / 2 - seconds)
-            if singles is not None:
-                singles.append((f"8933{len(calls):016d}", time.time()))
-                stack.enqueue(_body(singles[-1][0]))
-            stopped.wait(every / 2)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
+def _call(stack: LocalStack, case: Case, calls: list[Any], singles: list[Any], stopped: threading.Event) -> None:
+    while case.api_every and not stopped.is_set():
+        device = f"8932{len(calls):016d}"
+        begin = time.monotonic()
+        answer = stack.call_api("POST", "/messages", _body(device))
+        seconds = time.monotonic() - begin
+        calls.append((device, seconds * 1000, answer.status))
+        stopped.wait(case.api_every / 2 - seconds)
+        if case.is_campaign:
+            singles.append((f"8933{len(calls):016d}", time.time()))
+            stack.enqueue(_body(singles[-1][0]))
+        stopped.wait(case.api_every / 2)
 
 
-def _enqueue(stack: LocalStack, devices: Iterable[str], priority: str | None = None) -> None:
-    group: Any = {"MessageGroupId": "campaign"} if priority else {}
+def _enqueue(stack: LocalStack, devices: Iterable[str], is_bulk: bool = False) -> None:
+    group: Any = {"MessageGroupId": "campaign"} if is_bulk else {}
     for batch in batched(devices, BATCH_SIZE, strict=False):
-        entries: Any = [{"Id": device, "MessageBody": _body(device, priority), **group} for device in batch]
+        entries: Any = [{"Id": device, "MessageBody": _body(device, is_bulk), **group} for device in batch]
         stack.sqs.send_message_batch(QueueUrl=stack.outputs["SendQueueUrl"], Entries=entries)
 
 
-def _body(device: str, priority: str | None = None) -> str:
-    return json.dumps({"deviceId": device, "content": "Report your position", "priority": priority or "normal"})
+def _body(device: str, is_bulk: bool = False) -> str:
+    priority = {"priority": "bulk"} if is_bulk else {}
+    return json.dumps({"deviceId": device, "content": "Report your position", **priority})
 
 
 def _depth(stack: LocalStack) -> int:
