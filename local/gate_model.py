@@ -23,7 +23,7 @@ from cube_sms.provider.base import CubeAnswer
 from local import items
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from cube_sms.pacing.gate import Slot
     from cube_sms.provider.base import CubeError
@@ -73,6 +73,7 @@ class OneItemTable:
         is_repeated: Callable[[], bool] = lambda: False,
     ) -> None:
         self.item: Item = {}
+        self.reads = 0
         self.writes = 0
         self.refused = 0
         self.is_away = is_away
@@ -94,6 +95,12 @@ class OneItemTable:
             raise ConditionalCheckFailedException(dict(self.item))
         return {"Attributes": dict(self.item)}
 
+    def get_item(self, **call: Any) -> dict[str, Any]:
+        """Return an attribute."""
+        self.reads += 1
+        name = call["ExpressionAttributeNames"][call["ProjectionExpression"]]
+        return {"Item": {name: self.item[name]} if name in self.item else {}}
+
     def _update(self, call: dict[str, Any]) -> bool:
         if is_met := items.meets(self.item, call):
             items.apply(self.item, call)
@@ -114,8 +121,10 @@ class World:
 
     now: float = NOON
     table: OneItemTable = field(default_factory=OneItemTable)
-    # When queries really left, how long API callers waited, and how many of them were told to come back later.
+    # When queries really left, those of bulk messages once more, how long API callers waited, and how many of them were
+    # told to come back later.
     sent: list[float] = field(default_factory=list)
+    bulk: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     too_many: int = 0
     invocations: int = 0
@@ -149,17 +158,25 @@ class Queue:
     ----------
     waiting : int
         Those that a worker can have now.
+    is_bulk : bool
+        Whether they are bulk messages.
     unsent : int
         All that have not been sent: those, and those that are in a worker's hands or invisible.
     """
 
     waiting: int
+    is_bulk: bool = False
     unsent: int = field(init=False)
     # When the invisible ones come back, in true time, and how many at a time.
     invisible: Counter[float] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.unsent = self.waiting
+
+    def add(self, messages: int) -> None:
+        """Put more messages onto it."""
+        self.waiting += messages
+        self.unsent += messages
 
     def pause(self, now: float) -> float:
         """Return for how many seconds there is surely nothing to do."""
@@ -176,6 +193,8 @@ class ModelWorker:
         Where it is.
     qps, quota : int
         The limits.
+    reserve_percent : int
+        Percent of the day's queries that bulk messages leave to the others.
     skew : float
         Seconds that its clock is ahead.
     connections : int
@@ -207,6 +226,7 @@ class ModelWorker:
     world: World
     qps: int
     quota: int = 0
+    reserve_percent: int = 0
     skew: float = 0.0
     connections: int = 1
     is_passing: bool = False
@@ -230,11 +250,13 @@ class ModelWorker:
         # Its queries between the last look at the clock and the moment when they leave.
         self._leaving = 0
         self._in_hand = 0
+        self._queue = Queue(0)
         self.gate = Gate(
             _Client(self),  # type: ignore[arg-type]  # as much of one as the gate uses
             "messages",
             qps=self.qps,
             quota=self.quota,
+            reserve_percent=self.reserve_percent,
             longest_post=LONGEST_POST,
             connections=self.connections,
             is_passing=self.is_passing,
@@ -258,42 +280,44 @@ class ModelWorker:
         """Note that it waits for a write."""
         self._writing += self.write_time()
 
-    def drain(self, queue: Queue, *, batch: int, time_left: float = 30.0, gap: float = 0.02) -> Pause:
-        """Send batches from a queue until all of its messages are sent, or it dies."""
-        return self._live(self._drain(queue, batch, time_left, gap), queue)
+    def drain(self, *queues: Queue, batch: int, time_left: float = 30.0, gap: float = 0.02) -> Pause:
+        """Send batches from queues, the first ones first, until all of their messages are sent, or it dies."""
+        return self._live(self._drain(queues, batch, time_left, gap))
 
     def call(self, patience: float = 5.0) -> Pause:
         """Send one message."""
         started = self.world.now
         self.world.invocations += 1
-        queue = Queue(1)
-        yield from self._live(self._post(queue, self.clock() + patience), queue)
+        self._queue = queue = Queue(1)
+        yield from self._live(self._post(queue, self.clock() + patience))
         self.world.too_many += queue.unsent
         self.world.waits.append(self.world.now - started)
 
-    def _live(self, process: Pause, queue: Queue) -> Pause:
+    def _live(self, process: Pause) -> Pause:
         for pause in process:
             seconds = pause + (0.0 if self._leaving else self.stall())
             self._stepped = self.step()
             if self.world.now + seconds >= self.dies_at:
                 yield max(0.0, self.dies_at - self.world.now)
-                queue.waiting += self._in_hand
+                self._queue.waiting += self._in_hand
                 return
             yield seconds
 
-    def _drain(self, queue: Queue, batch: int, time_left: float, gap: float) -> Pause:
-        while queue.unsent > 0:
-            taken = min(batch, queue.waiting)
-            if not taken:
-                yield queue.pause(self.world.now)
+    def _drain(self, queues: Sequence[Queue], batch: int, time_left: float, gap: float) -> Pause:
+        while unsent := [queue for queue in queues if queue.unsent > 0]:
+            queue = next((queue for queue in unsent if queue.waiting), None)
+            if queue is None:
+                yield min(queue.pause(self.world.now) for queue in unsent)
                 continue
+            self._queue = queue
+            taken = min(batch, queue.waiting)
             queue.waiting -= taken
             self._in_hand += taken
             self.world.invocations += 1
             latest = self.clock() + time_left
             while self._in_hand and self.clock() < latest:
                 try:
-                    granted = self.gate.reserve(self._in_hand, latest=latest)
+                    granted = self.gate.reserve(self._in_hand, latest=latest, is_bulk=queue.is_bulk)
                 except RecordsUnavailableError:
                     granted = self._in_hand
                 except NotNowError as closed:
@@ -332,11 +356,9 @@ class ModelWorker:
             self._sent(queue)
             return
         try:
-            slot = self.gate.take(latest=latest)
-            yield from self._written()
+            slot = yield from self._take(latest, is_bulk=queue.is_bulk)
             while not (yield from self._wait(slot)):
-                slot = self.gate.take(latest=latest)
-                yield from self._written()
+                slot = yield from self._take(latest, is_bulk=queue.is_bulk)
         except NotNowError as closed:
             yield from self._written()
             self._put_back(queue, 1, closed.until - self.clock())
@@ -351,6 +373,17 @@ class ModelWorker:
             return
         yield from self._leave(queue, slot)
 
+    def _take(self, latest: float, *, is_bulk: bool) -> Generator[float, None, Slot | None]:
+        while True:
+            try:
+                slot = self.gate.take(latest=latest, is_bulk=is_bulk)
+            except _AsleepError as asleep:
+                yield from self._written()
+                yield asleep.seconds + self.lateness()
+            else:
+                yield from self._written()
+                return slot
+
     def _wait(self, slot: Slot | None) -> Generator[float, None, bool]:
         opening = self.opening()
 
@@ -362,12 +395,19 @@ class ModelWorker:
 
         while True:
             try:
-                return self.gate.wait(slot, open_connection)
+                is_usable = self.gate.wait(slot, open_connection)
             except _OpeningError as busy:
                 yield busy.seconds
                 self.gate._learn_ready(busy.seconds)
             except _AsleepError as asleep:
+                yield from self._written()
                 yield asleep.seconds + self.lateness()
+            else:
+                # What was read and written before it was let go has taken its time.
+                self._leaving += 1
+                yield from self._written()
+                self._leaving -= 1
+                return is_usable
 
     def _leave(self, queue: Queue, slot: Slot | None) -> Pause:
         self._leaving += 1
@@ -378,6 +418,8 @@ class ModelWorker:
         if transit := self.transit():
             yield transit
         self.world.sent.append(self.world.now)
+        if queue.is_bulk:
+            self.world.bulk.append(self.world.now)
         self._sent(queue)
         yield self.post_time()
         self.gate.report(slot, self.answer(self.world.now - started))
@@ -439,6 +481,12 @@ class _Client:
     def update_item(self, **call: Any) -> dict[str, Any]:
         try:
             return self._worker.world.table.update_item(**call)
+        finally:
+            self._worker.wrote()
+
+    def get_item(self, **call: Any) -> dict[str, Any]:
+        try:
+            return self._worker.world.table.get_item(**call)
         finally:
             self._worker.wrote()
 

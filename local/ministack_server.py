@@ -1,8 +1,9 @@
-"""MiniStack, but that an invocation's output is in the log once it is answered, and that processes share their layers.
+"""MiniStack, with an invocation's output in the log once it is answered, layers that are shared, and fair queues.
 
 MiniStack itself takes what a thread has read within 50 ms. On a busy machine that is too early: the lines come with the
-next invocation of the same process, or never. And it unpacks all layers again for each process of a function, which
-takes longer than the process needs to start. Usage, in MiniStack's own environment: ``python -P FILE``.
+next invocation of the same process, or never. It unpacks all layers again for each process of a function, which takes
+longer than the process needs to start. And its standard queues know no groups. Usage, in MiniStack's own environment:
+``python -P FILE``.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import os
 import select
 import tempfile
 import threading
+import time
 import zipfile
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ministack.app import main
 from ministack.core import lambda_runtime
+from ministack.services import sqs
 
 
 class Worker(lambda_runtime.Worker):  # type: ignore[misc] # nothing of MiniStack's environment is in ours
@@ -79,6 +83,72 @@ class Archive(zipfile.ZipFile):
             Path(path, entry.name).symlink_to(entry)
 
 
+class FairQueues:
+    """Whose messages a standard queue hands out first: those of tenants that are no noisy neighbours.
+
+    As https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues-detailed.html has it:
+    a tenant is a message group, or a message without one. It is noisy with over a tenth of the messages in flight, if
+    those are 30, or of the recent processing time; until nothing of it waits, or it has sent nothing for five minutes.
+    """
+
+    share = 0.1
+    least_in_flight = 30
+    quiet_after = 300.0
+    # AWS does not say what is recent.
+    recent = 60.0
+
+    def __init__(self) -> None:
+        self._collect = sqs._collect_msgs
+        self._lock = threading.Lock()
+        # Of each queue, when it was last looked at, and the processing time of its tenants.
+        self._seen_at: dict[str, float] = {}
+        self._times: dict[str, Counter[str]] = {}
+
+    def collect(self, queue: dict[str, Any], most: int, visibility_timeout: int) -> list[dict[str, Any]]:
+        """Hand out messages, for ReceiveMessage and for Lambda."""
+        if not queue["is_fifo"] and any(message.get("group_id") for message in queue["messages"]):
+            with self._lock:
+                queue = {**queue, "messages": self._fairly(queue["attributes"]["QueueArn"], queue["messages"])}
+        return list(self._collect(queue, most, visibility_timeout))
+
+    def _fairly(self, arn: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return messages in the order in which they are handed out."""
+        now = time.time()
+        tenants = [message.get("group_id") or message["id"] for message in messages]
+        is_visible = [message.get("visible_at", now) <= now for message in messages]
+        in_flight = Counter(
+            tenant
+            for tenant, message, is_there in zip(tenants, messages, is_visible, strict=True)
+            if not is_there and message.get("receive_count")
+        )
+        elapsed = now - self._seen_at.get(arn, now)
+        self._seen_at[arn] = now
+        before = self._times.get(arn, Counter())
+        times = self._times[arn] = Counter(
+            {
+                tenant: before[tenant] * max(0.0, 1 - elapsed / self.recent) + in_flight[tenant] * elapsed
+                for tenant in {*before, *in_flight}
+            }
+        )
+        newest: dict[str, float] = {}
+        for tenant, message, is_there in zip(tenants, messages, is_visible, strict=True):
+            if is_there:
+                newest[tenant] = max(newest.get(tenant, 0.0), message.get("sent_at", now))
+        noisy = {
+            tenant
+            for tenant, sent_at in newest.items()
+            if now - sent_at < self.quiet_after
+            and (
+                (in_flight[tenant] >= self.least_in_flight and in_flight[tenant] > self.share * sum(in_flight.values()))
+                or times[tenant] > self.share * sum(times.values())
+            )
+        }
+        self._times[arn] = Counter({tenant: seconds for tenant, seconds in times.items() if seconds > 0.001})
+        # Of several noisy ones, those with the fewest messages in flight come first.
+        order = {tenant: (tenant in noisy, in_flight[tenant] * (tenant in noisy)) for tenant in tenants}
+        return [message for _, message in sorted(zip(tenants, messages, strict=True), key=lambda pair: order[pair[0]])]
+
+
 def _is_readable(pipe: Any, *, timeout: int | None) -> bool:
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
@@ -86,6 +156,7 @@ def _is_readable(pipe: Any, *, timeout: int | None) -> bool:
 
 
 if __name__ == "__main__":
+    sqs._collect_msgs = FairQueues().collect
     lambda_runtime.Worker = Worker
     lambda_runtime.zipfile = SimpleNamespace(**vars(zipfile) | {"ZipFile": Archive})
     main()

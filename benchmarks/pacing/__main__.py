@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from shutil import copy, copytree, ignore_patterns
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from benchmarks.pacing import events, reach
 from benchmarks.pacing.drain import CASES, Case, Run, drain
@@ -35,11 +35,8 @@ _PEER_INVOCATIONS = 5
 _PEER_SECONDS = 330.0
 
 
-class _Result(NamedTuple):
-    """What one case has come to: ours, and beside it the naive peer, or ours where nothing limits the queries."""
-
-    ours: Run
-    other: Run
+# What one case has come to: ours, and beside it the naive peer, ours without limits, or nothing.
+type _Result = tuple[Run, Run | None]
 
 
 def main() -> None:
@@ -73,9 +70,11 @@ def _measure(case: Case, quick: bool) -> _Result:
     limit = 3 * case.messages / case.optimum() + 60
     with LocalStack(case.parameters, **case.simulator) as stack:
         ours = drain(stack, case, limit)
+    if case.is_campaign:
+        return ours, None
     if not case.has_peer:
         with LocalStack(case.parameters | {"CubeMaxQps": "0"}, **case.simulator | {"qps": 0}) as stack:
-            return _Result(ours, drain(stack, case, limit))
+            return ours, drain(stack, case, limit)
     peer = replace(case, invocations=_PEER_INVOCATIONS, is_peer=True)
     limit = max(ours.seconds, 30 if quick else _PEER_SECONDS)
     with tempfile.TemporaryDirectory(prefix="naive-") as scratch:
@@ -88,18 +87,20 @@ def _measure(case: Case, quick: bool) -> _Result:
         copytree(OURS.path[-1], folder / "layer" / "python", dirs_exist_ok=True)
         copy_peers(folder / "function")
         with LocalStack(build=folder, **case.simulator) as stack:
-            return _Result(ours, drain(stack, peer, limit))
+            return ours, drain(stack, peer, limit)
 
 
 def _page(results: Sequence[_Result]) -> str:
     rows, notes, deployed = [], [], []
     for ours, other in results:
         case = ours.case
-        rows += [ours.row("cube-sms"), other.row("naive" if case.has_peer else "limits off")]
+        rows.append(ours.row("cube-sms"))
         queue = f"{case.invocations} x {case.threads} connections of the queue function"
         deployed.append(f"{queue} and {case.api_invocations} of the API at {case.title}")
+        notes += [ours.beside()] if case.is_campaign else []
+        rows += [other.row("naive" if case.has_peer else "limits off")] if other else []
         # The shares of two optima do not tell who is faster.
-        if case.has_peer and other.backlog[0] > ours.backlog[0]:
+        if other and case.has_peer and other.backlog[0] > ours.backlog[0]:
             kept = f"since ours keeps {case.api_invocations} of the {case.connections} connections for the API"
             notes.append(f"At {case.title} the peer is faster, {kept}; each share is of an optimum of its own.")
     return "\n\n".join([table(HEADER, rows), *notes, f"Ours is deployed with {'; '.join(deployed)}.", machine()])
@@ -107,9 +108,10 @@ def _page(results: Sequence[_Result]) -> str:
 
 def _draw(axes: Axes, result: _Result) -> None:
     """Draw what was accepted and what was refused in each second."""
-    case = result.ours.case
-    runs = {"naive": result.other} if case.has_peer else {}
-    for name, run in {**runs, "cube-sms": result.ours}.items():
+    ours, other = result
+    case = ours.case
+    runs = {"naive": other} if case.has_peer and other else {}
+    for name, run in {**runs, "cube-sms": ours}.items():
         accepted, refused = ([at for _, at in found] for found in (run.accepted, run.refused))
         edges = range(math.ceil(max([run.seconds, *accepted, *refused])) + 1)
         color = COLORS[name]
@@ -119,7 +121,7 @@ def _draw(axes: Axes, result: _Result) -> None:
             axes.hist(refused, edges, histtype="stepfilled", color=color, alpha=0.35, label=label)
     optimum = case.optimum()
     axes.axhline(optimum, color="black", linewidth=0.8, linestyle="--", label="optimum of the queue")
-    title = f"{case.title}, {case.connections} connections: {len(result.ours.devices):,} messages"
+    title = f"{case.title}, {case.connections} connections: {len(ours.devices):,} messages"
     axes.set_title(title, loc="left", fontsize=10)
     axes.set(ylabel="a second", xlim=(0, None), ylim=(0, None))
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)

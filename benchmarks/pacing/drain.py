@@ -6,7 +6,8 @@ import json
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import batched
 from statistics import median
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from local.stack import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from local.stack import LocalStack
 
@@ -39,15 +40,16 @@ class Case:
     threads: int = 1
     api_invocations: int = 1
     api_every: float = 5.0
-    # Beside ours runs the naive peer, or ours where nothing limits the queries: what the machine can do.
+    # Beside ours runs the naive peer, which divides no connections between queue and API, or ours without limits.
     has_peer: bool = True
-    # The peer divides no connections between queue and API.
     is_peer: bool = False
+    # The burst is a campaign's, and with each API call a single message is put onto the queue.
+    is_campaign: bool = False
 
     @property
     def title(self) -> str:
         """What the table calls it."""
-        return f"{self.latency * 1000:g} ms, {self.qps} QPS"
+        return f"{self.latency * 1000:g} ms, {self.qps} QPS{', a campaign' * self.is_campaign}"
 
     @property
     def simulator(self) -> dict[str, Any]:
@@ -57,11 +59,7 @@ class Case:
     @property
     def parameters(self) -> dict[str, str]:
         """Parameters of our template."""
-        return {
-            "CubeMaxQps": str(self.qps),
-            "CubeDailyQuota": "0",
-            "CubeMaxConnections": str(self.connections),
-        }
+        return {"CubeMaxQps": str(self.qps), "CubeDailyQuota": "0", "CubeMaxConnections": str(self.connections)}
 
     def optimum(self, api_rate: float = 0.0) -> float:
         """Return the highest rate that is allowed; API calls come on top of what the queue's connections can carry."""
@@ -78,6 +76,7 @@ _FAST = Case(
 
 CASES = (
     _SLOW,
+    replace(_SLOW, name="campaign", target=0.95, messages=2000, is_campaign=True),
     replace(_SLOW, name="300ms", latency=0.3),
     replace(_SLOW, name="1s", latency=1.0, target=0.95),
     _FAST,
@@ -92,9 +91,10 @@ class Run(NamedTuple):
     devices: Sequence[str]
     # The device of each, the milliseconds until it was answered, and the status.
     calls: Sequence[tuple[str, float, int]]
-    # Which device's message was accepted when.
+    # Of the devices of single messages on the queue, when each was put there.
+    singles: Sequence[tuple[str, float]]
+    # Which device's message was accepted when; when a request was refused, and for which limit.
     accepted: Sequence[tuple[str, float]]
-    # When a request was refused, and for which limit.
     refused: Sequence[tuple[str, float]]
     # When the queue was empty, or the run was cut off; the messages on it, and the devices of its dead letters.
     end: float
@@ -121,9 +121,19 @@ class Run(NamedTuple):
     def backlog(self) -> tuple[float, float]:
         """The rate while there was more than what the invocations hold, and how much was allowed."""
         count = max(len(self.devices) - self.case.invocations * BATCH_SIZE, len(self.devices) // 2)
-        burst = self.burst
-        end = burst[count - 1] if len(burst) >= count else self.seconds
+        end = self.burst[count - 1] if len(self.burst) >= count else self.seconds
         return self._rate(min(self.first.values(), default=0.0), end)
+
+    def beside(self) -> str:
+        """Return how long others than a campaign have waited, and what it keeps of the rate that they leave."""
+        first, (rate, _) = self.first, self.backlog
+        waits = [first[device] - at for device, at in self.singles if device in first]
+        single = (len(self.singles) + len(self.calls)) / self.end
+        return (
+            f"Beside the campaign {len(waits)} single messages on the queue were posted after {median(waits):.2f} s in "
+            f"the median ({max(waits):.2f} s at most). Its own {rate - single:.2f} messages a second are "
+            f"{(rate - single) / (self.case.qps - single):.3f} of what the limit left."
+        )
 
     def row(self, who: str) -> tuple[str, ...]:
         """Return its line of the table, and where it is ours a verdict."""
@@ -166,20 +176,26 @@ def drain(stack: LocalStack, case: Case, limit: float) -> Run:
     """Drain the burst of a case, and cut it off after so many seconds."""
     devices = [f"8931{number:016d}" for number in range(case.messages)]
     calls: list[tuple[str, float, int]] = []
+    singles: list[tuple[str, float]] = []
     _warm_up(stack, case.invocations)
     # The burst is there before the first message is taken: what drains it does not compete with what brings it.
     with stack.queue_paused():
-        _enqueue(stack, devices)
+        _enqueue(stack, devices, case.is_campaign)
     start = time.time()
-    with _calling(stack, calls, case.api_every):
+    with ThreadPoolExecutor(1) as pool, ExitStack() as ending:
+        stopped = threading.Event()
+        ending.callback(stopped.set)
+        calling = pool.submit(_call, stack, case, calls, singles, stopped)
         while (left := _depth(stack)) and time.time() < start + limit:
             time.sleep(0.5)
         end = time.time()
+    calling.result()
     posts = stack.cube.requests()
     accepted = [(post["deviceId"], post["at"] - start) for post in posts if post["accepted"]]
     refused = [(post["reason"], post["at"] - start) for post in posts if post["reason"] in _LIMITS]
     dead = [json.loads(letter["body"])["deviceId"] for letter in stack.dead_letters()]
-    return Run(case, devices, calls, accepted, refused, end - start, left, dead)
+    singles = [(device, at - start) for device, at in singles]
+    return Run(case, devices, calls, singles, accepted, refused, end - start, left, dead)
 
 
 def _warm_up(stack: LocalStack, invocations: int) -> None:
@@ -197,36 +213,30 @@ def _warm_up(stack: LocalStack, invocations: int) -> None:
     stack.cube.reset()
 
 
-@contextmanager
-def _calling(stack: LocalStack, calls: list[tuple[str, float, int]], every: float) -> Iterator[None]:
-    stopped = threading.Event()
-
-    def call() -> None:
-        while every and not stopped.is_set():
-            device = f"8932{len(calls):016d}"
-            begin = time.monotonic()
-            answer = stack.call_api("POST", "/messages", _body(device))
-            seconds = time.monotonic() - begin
-            calls.append((device, seconds * 1000, answer.status))
-            stopped.wait(every - seconds)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
+def _call(stack: LocalStack, case: Case, calls: list[Any], singles: list[Any], stopped: threading.Event) -> None:
+    while case.api_every and not stopped.is_set():
+        device = f"8932{len(calls):016d}"
+        begin = time.monotonic()
+        answer = stack.call_api("POST", "/messages", _body(device))
+        seconds = time.monotonic() - begin
+        calls.append((device, seconds * 1000, answer.status))
+        stopped.wait(case.api_every / 2 - seconds)
+        if case.is_campaign:
+            singles.append((f"8933{len(calls):016d}", time.time()))
+            stack.enqueue(_body(singles[-1][0]))
+        stopped.wait(case.api_every / 2)
 
 
-def _enqueue(stack: LocalStack, devices: Iterable[str]) -> None:
+def _enqueue(stack: LocalStack, devices: Iterable[str], is_bulk: bool = False) -> None:
+    group: Any = {"MessageGroupId": "campaign"} if is_bulk else {}
     for batch in batched(devices, BATCH_SIZE, strict=False):
-        entries: Any = [{"Id": device, "MessageBody": _body(device)} for device in batch]
+        entries: Any = [{"Id": device, "MessageBody": _body(device, is_bulk), **group} for device in batch]
         stack.sqs.send_message_batch(QueueUrl=stack.outputs["SendQueueUrl"], Entries=entries)
 
 
-def _body(device: str) -> str:
-    return json.dumps({"deviceId": device, "content": "Report your position"})
+def _body(device: str, is_bulk: bool = False) -> str:
+    priority = {"priority": "bulk"} if is_bulk else {}
+    return json.dumps({"deviceId": device, "content": "Report your position", **priority})
 
 
 def _depth(stack: LocalStack) -> int:

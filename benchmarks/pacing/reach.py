@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 UNIT = 1024
 MOST_UNITS = 1000
 
-
 # A limit, workers, the connections of each, and the queries of one reservation.
 _SCALES = (
     *((1000, 1000, 1, batch) for batch in (1, 10, 50, 100)),

@@ -6,7 +6,7 @@ import contextlib
 import time
 import uuid
 from concurrent.futures import ProcessPoolExecutor
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
@@ -23,11 +23,11 @@ from cube_sms.provider.base import CubeAnswer, CubeRejected
 from local.gate_model import busiest_window
 from local.ministack import REGION, MiniStack
 from tests.e2e.processes import CONTEXT
-from tests.integration.days import avoid_midnight
+from tests.integration.days import DAY, avoid_midnight, until_tomorrow
 from tests.support import create_messages_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from multiprocessing.synchronize import Barrier
 
 PROCESSES = 6
@@ -41,6 +41,7 @@ class Limits(NamedTuple):
 
     qps: int
     quota: int = 0
+    reserve_percent: int = 0
 
 
 # Of a gate that counts the day alone no slot is lost, however slow the machine is.
@@ -100,6 +101,30 @@ def test_last_queries_of_the_day_are_had_once(pool: ProcessPoolExecutor, aws: Mi
     assert int(item["used"]["N"]) <= 100
 
 
+@pytest.mark.parametrize("qps", [0, 200])
+def test_bulk_messages_leave_the_reserve_of_each_day(
+    pool: ProcessPoolExecutor, aws: MiniStack, table: str, qps: int
+) -> None:
+    # Given processes whose clocks show that midnight is near, and that have messages of both kinds
+    quota, reserved, batch = 100, 30, 7
+    ahead = until_tomorrow() - SECONDS / 2
+    limits = Limits(qps, quota, reserve_percent=30)
+    runs = [pool.submit(_send_both_kinds, aws.url, table, limits, batch, ahead) for _ in range(PROCESSES)]
+    left = [query for run in runs for query in run.result(timeout=120)]
+    # Then both days have had their queries
+    days = sorted({day for day, _ in left})
+    assert days[0] + 1 == days[-1]
+    for day in days:
+        bulk = left.count((day, True))
+        others = left.count((day, False))
+        # And on neither day have more been made than its quota, and bulk ones than are not reserved
+        assert bulk + others <= quota
+        assert bulk <= quota - reserved
+        # (what is missing was reserved by a process that had no time left for it, or whose day ended)
+        assert bulk + others >= quota - 2 * batch * PROCESSES
+        assert others > 0
+
+
 def test_account_is_closed_after_so_many_rejections_of_all_together(
     pool: ProcessPoolExecutor, aws: MiniStack, table: str
 ) -> None:
@@ -137,7 +162,7 @@ def _prepare(barrier: Barrier) -> None:
     _barrier = barrier
 
 
-def _gate(url: str, table: str, limits: Limits) -> Gate:
+def _gate(url: str, table: str, limits: Limits, clock: Callable[[], float] = time.time) -> Gate:
     """Return a gate, when all processes are there, so that none of them takes the task of another one."""
     client = boto3.client(
         "dynamodb",
@@ -149,7 +174,7 @@ def _gate(url: str, table: str, limits: Limits) -> Gate:
     )
     assert _barrier
     _barrier.wait(60)
-    return Gate(client, table, qps=limits.qps, quota=limits.quota, longest_post=1.0)
+    return Gate(client, table, **limits._asdict(), longest_post=1.0, clock=clock)
 
 
 def _be_rejected(url: str, table: str) -> int:
@@ -196,10 +221,30 @@ def _hammer(url: str, table: str, limits: Limits, batch: int) -> list[float]:
     return left
 
 
-def _query(gate: Gate, deadline: float) -> float:
-    slot = gate.take(latest=deadline)
+def _send_both_kinds(url: str, table: str, limits: Limits, batch: int, ahead: float) -> list[tuple[float, bool]]:
+    """Make bulk queries and others by turns, by a clock that is so many seconds ahead; return their days and kinds."""
+
+    def clock() -> float:
+        return time.time() + ahead
+
+    gate = _gate(url, table, limits, clock)
+    left: list[tuple[float, bool]] = []
+    deadline = clock() + SECONDS
+    kinds = cycle((True, True, False))
+    while clock() < deadline:
+        is_bulk = next(kinds)
+        try:
+            granted = gate.reserve(batch if is_bulk else 2, latest=deadline, is_bulk=is_bulk)
+            left.extend(((_query(gate, deadline, is_bulk=is_bulk) + ahead) // DAY, is_bulk) for _ in range(granted))
+        except (NotNowError, RecordsUnavailableError):
+            time.sleep(0.05)
+    return left
+
+
+def _query(gate: Gate, deadline: float, *, is_bulk: bool = False) -> float:
+    slot = gate.take(latest=deadline, is_bulk=is_bulk)
     while not gate.wait(slot, lambda: None):
-        slot = gate.take(latest=deadline)
+        slot = gate.take(latest=deadline, is_bulk=is_bulk)
     gate.left(slot)
     left_at = time.time()
     time.sleep(POST_TIME)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -52,14 +53,15 @@ def warm_up(stack: LocalStack) -> None:
     wait_until_the_queue_is_empty(stack)
 
 
-def burst(stack: LocalStack, number: int) -> list[Message]:
-    """Put messages onto the queue, many at a time."""
-    messages = [Message.make() for _ in range(number)]
+def burst(stack: LocalStack, number: int, campaign: str | None = None) -> list[Message]:
+    """Put messages onto the queue, many at a time; those of a campaign as it does."""
+    group: Any = {"MessageGroupId": campaign} if campaign else {}
+    messages = [Message.make(priority="bulk" if campaign else None) for _ in range(number)]
     for first in range(0, number, BATCH_SIZE):
         stack.sqs.send_message_batch(
             QueueUrl=stack.outputs["SendQueueUrl"],
             Entries=[
-                {"Id": str(index), "MessageBody": message.json}
+                {"Id": str(index), "MessageBody": message.json, **group}
                 for index, message in enumerate(messages[first : first + BATCH_SIZE])
             ],
         )
@@ -130,6 +132,40 @@ def rate_of_a_burst(stack: LocalStack) -> float:
     queued_devices = {message.device_id for message in messages}
     last = max(number for number, request in enumerate(requests) if request["deviceId"] in queued_devices)
     return float(last / (requests[last]["at"] - requests[0]["at"]))
+
+
+def place(stack: LocalStack, message: Message) -> int:
+    """Wait until a message is posted, and return how many were before it."""
+    wait_until("a message to be posted", lambda: stack.cube.requests(message.device_id))
+    return [request["deviceId"] for request in stack.cube.requests()].index(message.device_id)
+
+
+def test_single_messages_are_not_behind_a_campaign(cube_stack: LocalStack) -> None:
+    # Given a campaign whose messages have been on the queue for a while
+    stack = cube_stack
+    bulk = burst(stack, 400, campaign="spring")
+    wait_until("the campaign to be under way", lambda: accepted(stack) >= 30)
+
+    singles, ahead = [], []
+    for send in (stack.enqueue, partial(stack.call_api, "POST", "/messages")) * 3:
+        # When a single message is put onto the queue, or comes through the API
+        before, single = accepted(stack), Message.make()
+        send(single.json)
+        ahead.append(place(stack, single) - before)
+        singles.append(single)
+
+    # Then of all those that were there before it, no more are posted than both invocations had received, and a batch
+    # that was on its way to one of them; and by the API few
+    assert max(ahead[::2]) <= (QUEUE_WORKERS + 1) * BATCH_SIZE, ahead
+    assert max(ahead[1::2]) <= 2 * BATCH_SIZE, ahead
+    assert accepted(stack) < len(bulk)
+
+    # And none of them is lost, or refused by the provider
+    wait_until_the_queue_is_empty(stack)
+    assert_sent_once(stack, [*bulk, *singles])
+    stats = stack.cube.stats()
+    assert (stats["received"], stats["refused"]) == (len(bulk) + len(singles), {})
+    assert stats["highestConcurrency"] <= CONNECTIONS
 
 
 class Throttle(HttpProxy):
@@ -230,3 +266,33 @@ def test_messages_over_the_daily_quota_stay_on_the_queue() -> None:
         # And callers are told to come back tomorrow
         assert (reply.status, reply.body["state"]) == (429, "RETRYING")
         assert remaining - 5 < int(reply.headers["Retry-After"]) <= remaining + 5
+
+
+def test_urgent_messages_find_what_a_campaign_has_left_of_the_quota() -> None:
+    avoid_midnight()
+    # Given a campaign for more devices than a day has room for, of which it has sent what it may
+    quota, reserved = 60, 6
+    with LocalStack({"CubeDailyQuota": str(quota)}, quota=quota) as stack:
+        bulk = burst(stack, quota + 10, campaign="spring")
+        wait_until("the campaign to come to the reserve", lambda: accepted(stack) == quota - reserved)
+        wait_until("the rest to be put back", lambda: hidden(stack) == len(bulk) - quota + reserved)
+
+        # When urgent messages come
+        called = [Message.make() for _ in range(reserved - 1)]
+        answers = [stack.call_api("POST", "/messages", message.json).status for message in called]
+        closed = [metric for metric in stack.metrics() if "GateClosed" in metric]
+        single = Message.make()
+        stack.enqueue(single.json)
+        wait_until("the single message to be sent", lambda: accepted(stack) == quota)
+        late = stack.call_api("POST", "/messages", Message.make().json)
+
+        # Then each finds its place, until the whole quota is spent
+        assert answers == [200] * len(called)
+        assert late.status == 429
+        assert_sent_once(stack, [*called, single])
+        assert (hidden(stack), queued(stack)) == (len(bulk) - quota + reserved,) * 2
+        stats = stack.cube.stats()
+        assert (stats["received"], stats["refused"]) == (quota, {})
+        assert stack.dead_letters() == []
+        # And until then nobody was told that the gate was closed
+        assert closed == []

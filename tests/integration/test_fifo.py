@@ -93,6 +93,21 @@ def test_other_devices_of_the_batch_do_not_wait(cube: CubeSimulator, fifo: Deplo
     assert (contents(cube, ONE), contents(cube, OTHER)) == (["0"], ["1", "3"])
 
 
+def test_bulk_messages_keep_their_place_in_their_group(cube: CubeSimulator, fifo: Deployment) -> None:
+    # Given a quota that has no room for bulk messages, one of them between two others, and another device
+    fifo.configure(CUBE_DAILY_QUOTA="5", CUBE_QUOTA_RESERVE_PERCENT="90")
+    event = messages(ONE, ONE, ONE, OTHER)
+    record = event["Records"][1]
+    record["body"] = json.dumps({**json.loads(record["body"]), "priority": "bulk"})
+    event = fifo.deliver(event)
+    # When
+    failures = fifo.consume(event)
+    # Then what comes after it waits for it, and nothing else does
+    assert set(failures) == ids(event, 1, 2)
+    assert (contents(cube, ONE), contents(cube, OTHER)) == (["0"], ["3"])
+    assert hidden(fifo, {"Records": event["Records"][1:3]}) == [True, False]
+
+
 def test_devices_are_sent_to_side_by_side_and_none_to_itself(cube: CubeSimulator, fifo: Deployment) -> None:
     # Given a provider that takes its time, and more workers than devices
     fifo.configure(QUEUE_SEND_CONCURRENCY="4")

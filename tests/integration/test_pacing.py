@@ -452,6 +452,27 @@ class TestQuota:
         # Then
         assert cube.stats()["accepted"] == 1 + 3
 
+    def test_bulk_messages_leave_the_reserve_to_the_others(
+        self, cube: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
+    ) -> None:
+        # Given a quota of which half is reserved, and a batch that begins with bulk messages
+        gateway.configure(CUBE_DAILY_QUOTA="6", CUBE_QUOTA_RESERVE_PERCENT="50", CUBE_MAX_QPS="100")
+        urgent, bulk = {**MESSAGE, "content": "urgent"}, {**MESSAGE, "priority": "bulk"}
+        event = gateway.deliver(queue_event(bulk, bulk, bulk, bulk, urgent))
+        # When it is sent
+        failures = gateway.consume(event)
+        # Then the other one comes first, and what comes into the reserve waits for the next day
+        assert [post["contents"] for post in cube.requests()] == [["urgent"], ["Wake up"], ["Wake up"]]
+        assert failures == ids(event)[2:4]
+        expected = min(MAX_INVISIBLE_SECONDS, until_tomorrow())
+        assert all(expected - 1 < seconds <= expected + 2 for seconds in gateway.hidden()[2:4])
+        # And nobody takes the gate for closed
+        output = printed()
+        assert (output.values("QuotaUsed", "all"), output.values("GateClosed", "all")) == ([50.0], [])
+        # When others come, and bulk ones through the API as well
+        assert gateway.post(bulk).json["detail"].startswith("not sent: the rest of the day's quota is reserved")
+        assert [gateway.post(MESSAGE).status for _ in range(4)] == [200, 200, 200, 429]
+
     def test_slots_that_were_not_used_are_not_lost(self, cube: CubeSimulator, gateway: Deployment) -> None:
         # Given duplicates, which need no slot
         gateway.configure(CUBE_DAILY_QUOTA="3")

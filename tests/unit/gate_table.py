@@ -45,19 +45,26 @@ def nothing() -> None:
     """Have a connection that is open."""
 
 
-def take(gate: Gate, clock: Clock, patience: float = 30.0) -> Slot:
+def take(gate: Gate, clock: Clock, patience: float = 30.0, *, is_bulk: bool = False) -> Slot:
     """Return the next slot when it has come, and let its query leave."""
     while True:
-        slot = gate.take(latest=clock() + patience)
+        slot = gate.take(latest=clock() + patience, is_bulk=is_bulk)
         assert slot
         if gate.wait(slot, nothing):
             gate.left(slot)
             return slot
 
 
-def post(gate: Gate, clock: Clock, answer: CubeAnswer | CubeError | None = None, patience: float = 30.0) -> float:
+def post(
+    gate: Gate,
+    clock: Clock,
+    answer: CubeAnswer | CubeError | None = None,
+    patience: float = 30.0,
+    *,
+    is_bulk: bool = False,
+) -> float:
     """Make a query, which takes no time but what its answer says, and return when it left."""
-    slot = take(gate, clock, patience)
+    slot = take(gate, clock, patience, is_bulk=is_bulk)
     left_at = clock()
     answer = answer or accepted()
     clock.now += answer.latency

@@ -36,6 +36,8 @@ SPOILED: list[tuple[str, dict[str, Any]]] = [
     ("closedUntil", {"S": "tomorrow"}),
     ("closedUntil", {"BOOL": True}),
     ("closedFor", {"S": "lunch"}),
+    ("wanted", {"S": "a lane"}),
+    ("wanted", {"N": "1"}),
     ("strikes", {"S": "three"}),
 ]
 

@@ -4,7 +4,7 @@ What is asserted, of queries as they leave:
 
 - No second of true time holds more than the limit, whatever workers do: wake late, stall, die, connect slowly, have
   their clocks set, or are never answered by DynamoDB. No burst is allowed on top: the provider has named none.
-- No day of UTC holds more than the quota.
+- No day of UTC holds more than the quota, and bulk messages leave its reserve to the others.
 - While messages wait, `SHARE` of the limit is used, but for the first `LOST_SECONDS`. What is lost: the hundredth of a
   second that a lane rests longer, what an answer took longer than a quick one, and for each lane that passes from one
   worker to another what the first one had to begin its last query (0.1 s or a POST's time, and a write's) and the
@@ -17,17 +17,24 @@ Queries that are held up after the gate let them go are another matter, and have
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from cube_sms.pacing.errors import GateClosedError, NotNowError
+from cube_sms.pacing.gate_item import REMEMBERED_SECONDS
 from cube_sms.pacing.lanes import HANDOVER, UNSEEN_SECONDS, WINDOW
 from local.gate_model import DAY, NOON, ModelWorker, OneItemTable, Queue, World, busiest_window
+from tests.support import Clock
+from tests.unit.gate_table import gate, post
 
 if TYPE_CHECKING:
     from local.gate_model import Pause
@@ -60,6 +67,8 @@ class Crowd:
     post_time: float
     messages: int = 60
     quota: int = 0
+    percent: int = 0
+    is_bulk: bool = False
     lateness: float = 0.0
     stalls: float = 0.0
     deaths: float = 0.0
@@ -76,8 +85,8 @@ class Crowd:
     step: float = 0.0
     start: float = NOON
 
-    def run(self, longest: float = 30 * DAY) -> tuple[World, Queue]:
-        """Let them send everything, and return what they did."""
+    def run(self, longest: float = 30 * DAY, others: Queue | None = None) -> tuple[World, Queue]:
+        """Let them send everything, others first, and return what they did."""
         draw = random.Random(self.seed)
 
         def chance(share: float) -> bool:
@@ -88,13 +97,15 @@ class Crowd:
             is_repeated=lambda: chance(self.repeated),
             is_away=lambda: chance(self.away),
         )
-        world, queue = World(self.start, table), Queue(self.messages)
+        world, queue = World(self.start, table), Queue(self.messages, self.is_bulk)
+        queues = (others, queue) if others else (queue,)
 
         def worker(*, is_passing: bool = False, dies_at: float = float("inf")) -> ModelWorker:
             return ModelWorker(
                 world,
                 self.qps,
                 quota=self.quota,
+                reserve_percent=self.percent,
                 skew=draw.choice((-1, 1, draw.uniform(-1, 1))) * (SKEW / 2 - self.step),
                 step=lambda: draw.uniform(-self.step, self.step),
                 opening=lambda: self.opening * draw.random() if chance(self.opened) else 0.0,
@@ -121,7 +132,9 @@ class Crowd:
         for number in range(self.workers):
             dies = number > 0 and chance(self.deaths)
             dies_at = world.now + draw.uniform(0.0, 20.0) if dies else float("inf")
-            world.start(worker(dies_at=dies_at).drain(queue, batch=self.batch), draw.choice((0.0, draw.uniform(0, 3))))
+            world.start(
+                worker(dies_at=dies_at).drain(*queues, batch=self.batch), draw.choice((0.0, draw.uniform(0, 3)))
+            )
         if self.calls:
             world.start(call_now_and_then(worker(is_passing=True)))
         world.run(self.start + longest)
@@ -150,6 +163,7 @@ crowds = st.builds(
     opening=st.sampled_from([0.0, 0.0, 0.15, 1.5]),
     opened=st.sampled_from([0.1, 1.0]),
     step=st.sampled_from([0.0, STEP]),
+    is_bulk=st.booleans(),
 )
 
 
@@ -173,6 +187,94 @@ def test_no_day_holds_more_than_the_quota(crowd: Crowd, qps: int, quota: int, be
     assert max(Counter(time // DAY for time in world.sent).values(), default=0) <= quota
     assert qps == 0 or busiest_window(world.sent) <= qps
     assert queue.unsent == 0
+
+
+def reserve(quota: int, percent: int) -> int:
+    return -(-quota * percent // 100)
+
+
+# Seconds that pass, or a worker by its number and what it does: starts anew, or so many bulk or other queries.
+actions = st.lists(
+    st.one_of(
+        st.sampled_from([0.5, 11.0, DAY / 2]),
+        st.tuples(
+            st.integers(0, 2), st.sampled_from(["start", "reserve", "post"]), st.booleans(), st.sampled_from([1, 3, 10])
+        ),
+    ),
+    max_size=40,
+)
+
+
+@given(st.sampled_from([0, 10]), st.integers(1, 40), st.sampled_from([0, 1, 10, 50, 90]), actions)
+@settings(FUZZ, max_examples=300)
+def test_bulk_messages_are_counted_up_to_the_reserve_and_no_further(
+    qps: int, quota: int, percent: int, actions: list[float | tuple[int, str, bool, int]]
+) -> None:
+    # Given three workers with one quota
+    table, clock = OneItemTable(), Clock()
+    workers = [gate(table, clock, qps=qps, quota=quota, reserve_percent=percent) for _ in range(3)]
+    border = quota - reserve(quota, percent)
+    made: Counter[tuple[float, bool]] = Counter()
+    for action in actions:
+        if isinstance(action, float):
+            clock.now += action
+            continue
+        number, what, is_bulk, count = action
+        if what == "start":
+            workers[number] = gate(table, clock, qps=qps, quota=quota, reserve_percent=percent)
+            continue
+        # When one of them wants something for a message of either kind
+        with contextlib.suppress(NotNowError):
+            if what == "reserve":
+                workers[number].reserve(count, latest=clock() + 30.0, is_bulk=is_bulk)
+                # Then a reservation for bulk messages has left the reserve to the others
+                assert float(table.item["used"]["N"]) <= (border if is_bulk else quota)
+            else:
+                for _ in range(count):
+                    made[post(workers[number], clock, is_bulk=is_bulk) // DAY, is_bulk] += 1
+    # Then each day has held as much, and others have been refused for nothing but a quota that is spent
+    for day, _ in made:
+        assert made[day, True] <= border
+        assert made[day, True] + made[day, False] <= quota
+    clock.now += REMEMBERED_SECONDS
+    assume(HANDOVER < clock() % DAY < DAY - 1.0)
+    for is_bulk, most in ((True, border), (False, quota)):
+        newcomer = gate(table, clock, qps=qps, quota=quota, reserve_percent=percent)
+        is_today = "day" in table.item and float(table.item["day"]["N"]) == clock() // DAY
+        if (is_today and float(table.item["used"]["N"]) >= most) or not most:
+            with pytest.raises(GateClosedError, match="reserved" if is_bulk else "used up"):
+                newcomer.reserve(1, latest=clock() + 30.0, is_bulk=is_bulk)
+        else:
+            assert newcomer.reserve(1, latest=clock() + 30.0, is_bulk=is_bulk) == 1
+
+
+@given(
+    crowds,
+    st.sampled_from([0, 10, 50]),
+    st.integers(5, 40),
+    st.sampled_from([10, 50]),
+    st.floats(0.0, 5.0),
+    st.booleans(),
+)
+@FUZZ
+def test_reserve_of_a_day_is_left_by_bulk_messages(
+    crowd: Crowd, qps: int, quota: int, percent: int, before: float, is_calm: bool
+) -> None:
+    # Given more bulk messages than two days have room for, as many others as are reserved, and workers that send both
+    reserved = reserve(quota, percent)
+    crowd = replace(crowd, qps=qps, quota=quota, percent=percent, is_bulk=True, start=MIDNIGHT - before)
+    crowd = replace(crowd, messages=2 * quota)
+    if is_calm:
+        crowd = replace(crowd, deaths=0.0, lost=0.0, drops=0.0, calls=0.0)
+    others = Queue(reserved)
+    world, _ = crowd.run(longest=before + 0.9 * DAY, others=others)
+    # Then
+    days = Counter(time // DAY for time in world.sent)
+    assert max(days.values(), default=0) <= quota
+    assert max(Counter(time // DAY for time in world.bulk).values(), default=0) <= quota - reserved
+    assert qps == 0 or busiest_window(world.sent) <= qps
+    # And where nothing that was counted is lost, all of the others have been sent
+    assert not is_calm or others.unsent == 0
 
 
 @given(
@@ -201,6 +303,25 @@ def test_little_is_lost(
     # Then
     assert queue.unsent == 0
     assert sorted(world.sent)[counted - 1] - NOON <= counted / qps / SHARE + LOST_SECONDS
+
+
+@given(st.integers(0, 2**32), st.sampled_from([10, 20, 40]), st.integers(1, 5), st.sampled_from([2.0, 5.0]))
+@settings(FUZZ, max_examples=20)
+@example(seed=1, qps=10, workers=2, calls=5.0)
+def test_caller_passes_bulk_messages(seed: int, qps: int, workers: int, calls: float) -> None:
+    # Given workers that have bulk messages for half a minute and more, and are fast enough for the limit
+    assume(12 * workers >= qps)
+    crowd = Crowd(seed, qps, workers, 1, 10, 0.05, messages=40 * qps, write_time=0.01, calls=calls, is_bulk=True)
+    # When somebody calls now and then
+    world, queue = crowd.run(longest=30.0)
+    assert queue.unsent
+    # Then most callers wait for less than half a second, and for hardly any of them a whole second
+    assert median(world.waits) <= 0.5
+    assert sum(wait > 1.5 for wait in world.waits) <= 0.1 * len(world.waits) + 1
+    assert world.too_many == 0
+    # And the limit is kept, and used
+    assert busiest_window(world.sent) <= qps
+    assert len(world.sent) >= SHARE * qps * (30.0 - LOST_SECONDS)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 10), st.floats(0.0, 10.0))

@@ -42,6 +42,7 @@ def test_required_variables_alone_give_the_defaults() -> None:
     assert settings.dead_letter_queue_url == REQUIRED["DEAD_LETTER_QUEUE_URL"]
     assert settings.cube_max_qps == 10
     assert settings.cube_daily_quota == 5000
+    assert settings.cube_quota_reserve_percent == 10
     assert settings.cube_max_connections == 3
     assert settings.cube_language == "zh-CN"
     assert settings.cube_timestamp_unit == "s"
@@ -58,6 +59,7 @@ def test_every_variable_is_read() -> None:
         | {
             "CUBE_MAX_QPS": "25",
             "CUBE_DAILY_QUOTA": "100000",
+            "CUBE_QUOTA_RESERVE_PERCENT": "0",
             "CUBE_MAX_CONNECTIONS": "8",
             "CUBE_CONNECT_TIMEOUT": "1.5",
             "CUBE_READ_TIMEOUT": "20",
@@ -75,6 +77,7 @@ def test_every_variable_is_read() -> None:
 
     assert settings.cube_max_qps == 25
     assert settings.cube_daily_quota == 100_000
+    assert settings.cube_quota_reserve_percent == 0
     assert settings.cube_max_connections == 8
     assert settings.cube_connect_timeout == 1.5
     assert settings.cube_read_timeout == 20.0

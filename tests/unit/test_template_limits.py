@@ -145,6 +145,7 @@ def test_transform_keeps_rules_and_passes_the_limits_on(monkeypatch: pytest.Monk
         if "CUBE_BASE_URL" in variables:
             assert variables["CUBE_MAX_QPS"] == {"Ref": "CubeMaxQps"}
             assert variables["CUBE_DAILY_QUOTA"] == {"Ref": "CubeDailyQuota"}
+            assert variables["CUBE_QUOTA_RESERVE_PERCENT"] == {"Ref": "CubeQuotaReservePercent"}
             assert variables["CUBE_MAX_CONNECTIONS"] == {"Ref": "CubeMaxConnections"}
             assert variables["API_CONNECTIONS"] == share("Api")
             assert variables["QUEUE_SEND_CONCURRENCY"] == share("Threads")

@@ -221,6 +221,7 @@ class Sender:
             settings.messages_table,
             qps=settings.cube_max_qps,
             quota=settings.cube_daily_quota,
+            reserve_percent=settings.cube_quota_reserve_percent,
             longest_post=provider.longest_post,
             connections=connections,
             is_passing=patience < math.inf,
@@ -325,9 +326,10 @@ class Sender:
         try:
             # With other credentials it is still the same query of its account.
             account = None if outcome.posts else request.account
-            slot = self.gate.take(latest=min(latest, asked_at + self._patience), account=account)
+            is_bulk = request.priority == "bulk"
+            slot = self.gate.take(latest=min(latest, asked_at + self._patience), account=account, is_bulk=is_bulk)
             while not self.gate.wait(slot, line.open):
-                slot = self.gate.take(latest=latest)
+                slot = self.gate.take(latest=latest, is_bulk=is_bulk)
         except CubeError as error:
             post = error
         except Obstacle as error:

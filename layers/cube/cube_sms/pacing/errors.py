@@ -6,7 +6,7 @@ from typing import Literal
 
 from cube_sms.platform import ApiAnswer, NotPostedError, metrics
 
-type GateReason = Literal["probing", "throttled", "unavailable", "quota"]
+type GateReason = Literal["probing", "throttled", "unavailable", "quota", "reserve"]
 
 
 _DETAIL = "{error}; try again after Retry-After seconds, or have it queued with Prefer: respond-async"
@@ -55,17 +55,18 @@ _WHY_CLOSED: dict[GateReason, str] = {
     "throttled": "Cube has throttled us, and sending pauses",
     "unavailable": "Cube is unavailable, and sending pauses",
     "quota": "the day's quota is used up",
+    "reserve": "the rest of the day's quota is reserved for messages that are not bulk",
 }
 
 
 class GateClosedError(NotNowError):
-    """The gate is closed for everybody: the day's quota is used up, or Cube is not to be asked.
+    """The gate is closed: the day's quota, or what of it is for bulk messages, is used up, or Cube is not to be asked.
 
     Parameters
     ----------
-    reason : {"probing", "throttled", "unavailable", "quota"}
+    reason : {"probing", "throttled", "unavailable", "quota", "reserve"}
         Why: another worker is finding out whether Cube is back, Cube answered 429, Cube was unavailable several times
-        in a row, or the day's quota is used up.
+        in a row, the day's quota is used up, or the rest of it is for messages that are not bulk.
     until : float
         Seconds since the epoch from when on it is worth another try.
     """

@@ -19,7 +19,8 @@ from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError
 
 from .accounts import Accounts
 from .breaker import PROBING_SECONDS, Breaker
-from .errors import GateClosedError, NoSlotError
+from .callers import ASK_PAUSE, LOOK_AHEAD, MOST_ASKS, Callers
+from .errors import GateClosedError, NoSlotError, NotNowError
 from .gate_item import NEWEST_SHARE, GateItem, lane_name
 from .lanes import HANDOVER, WINDOW, Lane, Layout, Worker, next_query, plan
 from .quota import DailyQuota
@@ -113,6 +114,8 @@ class Slot(msgspec.Struct, eq=False):
     _hold: _Hold | None
     _query: _Query
     _is_probe: bool
+    _is_bulk: bool = False
+    _has_looked: bool = False
 
 
 class Gate:
@@ -126,6 +129,8 @@ class Gate:
         Name of the table of records.
     qps, quota : int
         Queries a second and a day; 0 for no limit. Without either there is no gate.
+    reserve_percent : int
+        Percent of the day's queries that bulk messages leave to the others.
     connections : int
         Queries that this worker can have under way at once.
     longest_post : float
@@ -148,6 +153,7 @@ class Gate:
         qps: int,
         quota: int,
         longest_post: float,
+        reserve_percent: int = 0,
         connections: int = 1,
         is_passing: bool = False,
         clock: Callable[[], float] = time.time,
@@ -165,9 +171,10 @@ class Gate:
         self._lock = RLock()
         self._item = GateItem(client, table, clock=clock, ticks=self._ticks)
         self._breaker = Breaker(self._item, longest_post=longest_post, clock=clock)
-        self._daily = DailyQuota(self._item, quota, clock)
+        self._daily = DailyQuota(self._item, quota, reserve_percent, clock)
         self._lanes = SeenLanes(self._item, self._layout.count)
         self._accounts = Accounts(self._item, longest_post=longest_post, clock=clock)
+        self._callers = Callers(self._item, clock=clock, ticks=self._ticks)
         self._holds: dict[int, _Hold] = {}
         self._reservations = 0
         # Slots that were taken, and whose queries have not left.
@@ -191,7 +198,7 @@ class Gate:
             closed_for = closed_for or "quota"
         return GateStatus(used, closed_for, self._item.take_repaired(), self._accounts.closed)
 
-    def reserve(self, wanted: int, *, latest: float) -> int:
+    def reserve(self, wanted: int, *, latest: float, is_bulk: bool = False) -> int:
         """Reserve slots for the next queries of this worker, in place of those it has left: one write.
 
         Parameters
@@ -200,6 +207,8 @@ class Gate:
             How many queries it wants to make, at least 1.
         latest : float
             Seconds since the epoch until when they make sense.
+        is_bulk : bool
+            Whether they are to leave the reserve of the day's quota to others.
 
         Returns
         -------
@@ -221,9 +230,14 @@ class Gate:
             if self._breaker.is_probing and self._is_probe_out:
                 raise GateClosedError("probing", self._clock() + PROBING_SECONDS)
             self._void()
-            for _ in range(TRIES):
-                granted = self._try_to_reserve(wanted, latest)
+            for _ in range(TRIES + MOST_ASKS * self._is_passing):
+                try:
+                    granted = self._try_to_reserve(wanted, latest, is_bulk=is_bulk)
+                except NotNowError:
+                    self._callers.served()
+                    raise
                 if granted:
+                    self._callers.served()
                     return granted
             raise RecordsUnavailableError(f"the gate was contended for, {TRIES} times in a row")
 
@@ -243,7 +257,7 @@ class Gate:
         with self._lock:
             self._accounts.check(account)
 
-    def take(self, *, latest: float, account: str | None = None) -> Slot | None:
+    def take(self, *, latest: float, account: str | None = None, is_bulk: bool = False) -> Slot | None:
         """Take the next slot, waiting for none; reserve one more where none is left.
 
         Parameters
@@ -252,6 +266,8 @@ class Gate:
             Seconds since the epoch until when it makes sense.
         account : str, optional
             Whose query it is for, where that is to be let go or refused.
+        is_bulk : bool
+            Whether it is to leave the reserve of the day's quota to others.
 
         Returns
         -------
@@ -273,16 +289,17 @@ class Gate:
             return None
         with self._lock:
             self._breaker.check()
-            slot = self._next_slot()
+            slot = self._next_slot() if self._daily.is_for(is_bulk=is_bulk) else None
             if slot is None or slot.at > latest:
                 self._void()
-                self.reserve(max(1, self._daily.left), latest=latest)
+                self.reserve(max(1, self._daily.left), latest=latest, is_bulk=is_bulk)
                 slot = self._next_slot()
                 if slot is None:
                     raise NoSlotError(self._clock() + 1.0)
             self._daily.left -= 1
             self._out.append(slot)
             self._is_probe_out = slot._is_probe
+            slot._is_bulk = is_bulk
             if slot._hold:
                 slot._hold.uses -= 1
                 slot._hold.queries.append(slot._query)
@@ -309,7 +326,7 @@ class Gate:
         Returns
         -------
         bool
-            Whether it can be used.
+            Whether it can be used. A bulk message's slot is left to a caller of the API that waits for one.
 
         Raises
         ------
@@ -334,11 +351,20 @@ class Gate:
                     return False
                 # A thread that comes late has pushed back those that come after it in the lane.
                 pause = max(slot._ticks, self._allowed_at(slot, ticks)) - ticks
-                if pause <= 0:
+                may_look = slot._is_bulk and slot._hold is not None and not slot._has_looked
+                if pause <= 0 and not may_look:
+                    if slot._is_bulk and not slot._is_probe and self._callers.is_waiting:
+                        if self._leave_lane(slot, ticks):
+                            return False
+                        continue
                     slot._query.at, slot._query.is_let_go = ticks, True
                     self._out.remove(slot)
                     return True
-            self._sleep(pause)
+            if may_look and pause <= LOOK_AHEAD:
+                slot._has_looked = True
+                self._callers.look()
+            else:
+                self._sleep(pause - LOOK_AHEAD if may_look else pause)
 
     def left(self, slot: Slot | None) -> None:
         """Note that a query has left."""
@@ -407,7 +433,7 @@ class Gate:
         if seconds >= LEAST_READY_SECONDS:
             self._ready_time += (seconds - self._ready_time) * NEWEST_SHARE
 
-    def _try_to_reserve(self, wanted: int, latest: float) -> int:
+    def _try_to_reserve(self, wanted: int, latest: float, *, is_bulk: bool) -> int:
         """Return how many queries have been reserved; none where the item was not as this worker remembered it."""
         if not self._name:
             # Not before: environments that start from one snapshot share what was made before it.
@@ -416,16 +442,23 @@ class Gate:
         ahead = self._clock() - self._ticks()
         update = ConditionalUpdate()
         is_probe = self._breaker.begin(update)
-        wanted = self._daily.cut(1 if is_probe else wanted)
+        wanted = self._daily.cut(1 if is_probe else wanted, is_bulk=is_bulk)
         grants: list[Grant] = []
         if self._layout.count:
             planned = self._plan(wanted, latest, ahead)
+            now = self._ticks() + ahead
+            if self._is_passing and not is_probe and self._callers.ask(self._name, planned.starts_at - now):
+                self._sleep(ASK_PAUSE)
+                return 0
+            if not planned.grants:
+                raise NoSlotError(self._when(planned.starts_at))
+            self._callers.thank(update)
             grants, wanted = planned.grants, planned.uses
         texts = {grant.index: str(Lane(grant.free_at, self._name, self._is_passing)) for grant in grants}
         for index, text in texts.items():
             update.require(update.equal(lane_name(index), self._item.get(lane_name(index))))
             update.set(lane_name(index), text)
-        self._daily.count(update, wanted)
+        self._daily.count(update, wanted, is_bulk=is_bulk)
         self._accounts.tidy(update)
         # No two reservations write the same, and so nobody takes another's for its own.
         self._reservations += 1
@@ -435,7 +468,7 @@ class Gate:
         if not self._item.write(update):
             return 0
         self._breaker.begun(is_probe=is_probe)
-        self._daily.counted(wanted)
+        self._daily.counted(wanted, is_bulk=is_bulk)
         self._is_probe_out = False
         ends_at = self._daily.ends_at
         for grant in grants:
@@ -461,13 +494,30 @@ class Gate:
         worker = Worker(self._name, queries, self._connections, self._post_time, delay, self._is_passing)
         latest_today = self._daily.ends_at - HANDOVER
         is_fresh = self._item.age < FRESH_SECONDS
-        planned = plan(
-            self._layout, lanes, worker, wanted, now=now, latest=min(latest, latest_today), is_fresh=is_fresh
-        )
-        if not planned.grants:
-            until = planned.starts_at
-            raise NoSlotError(until if until <= latest_today else max(until, self._daily.next_begins_at))
-        return planned
+        return plan(self._layout, lanes, worker, wanted, now=now, latest=min(latest, latest_today), is_fresh=is_fresh)
+
+    def _when(self, until: float) -> float:
+        """Return from when on a slot may be free that is free from some time on."""
+        latest_today = self._daily.ends_at - HANDOVER
+        return until if until <= latest_today else max(until, self._daily.next_begins_at)
+
+    def _leave_lane(self, slot: Slot, ticks: float) -> bool:
+        """Leave a slot's lane to a caller, and return whether the slot is gone with it."""
+        (index,) = (index for index, hold in self._holds.items() if hold is slot._hold)
+        hold = self._holds[index]
+        others = [query for query in hold.queries if query is not slot._query]
+        if not all(query.is_settled and query.at + WINDOW <= ticks for query in others):
+            # A lane of several queries a second is seldom idle.
+            self._callers.passed_by()
+            return False
+        try:
+            is_left = self._callers.leave(index, hold.text)
+        except RecordsUnavailableError:
+            is_left = True
+        if is_left:
+            self.give_back(slot)
+            del self._holds[index]
+        return is_left
 
     def _next_slot(self) -> Slot | None:
         is_probe = self._breaker.is_probing

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, get_args
 
-from cube_sms.platform import DAY, KEY, ConditionalUpdate, RecordsUnavailableError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cube_sms.platform import DAY, KEY, ConditionalUpdate, RecordsUnavailableError, key_to
 
 from .errors import GateReason
 from .lanes import Lane
@@ -30,6 +32,9 @@ NEWEST_SHARE = 0.2
 
 # No worker holds a lane for longer than an invocation lasts, and no clock is a day ahead.
 MOST_LANE_SECONDS = 3600.0
+
+# Until when a caller of the API waits for a lane, and who: written like a lane.
+WANTED = "wanted"
 
 _LANE = "l"
 _REASONS = frozenset(get_args(GateReason.__value__))
@@ -87,6 +92,22 @@ class GateItem:
         """Return the attributes that could not be read and were removed, since this was last called."""
         repaired, self._repaired = self._repaired, []
         return tuple(repaired)
+
+    def look(self, name: str) -> str | None:
+        """Return an attribute as it is in the table; None as well if it cannot be read, or DynamoDB is away."""
+        try:
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key=key_to(GATE_KEY),
+                ProjectionExpression="#name",
+                ExpressionAttributeNames={"#name": name},
+            )
+        except (BotoCoreError, ClientError):
+            return None
+        found: Mapping[str, Any] | None = answer.get("Item", {}).get(name)
+        if found is None or not _is_legible(name, found, self._clock()):
+            return None
+        return str(next(iter(found.values())))
 
     def write(self, update: ConditionalUpdate) -> bool:
         """Write, and return whether the item is now as asked for.
@@ -151,6 +172,8 @@ def _is_legible(name: str, typed: Mapping[str, Any], now: float) -> bool:
             return kind == "S"
         case "closedFor":
             return kind == "S" and value in _REASONS
+        case "wanted":
+            return kind == "S" and _is_legible_lane(value, now)
         case "closedUntil":
             return kind == "N"
         case "strikes" | "used":

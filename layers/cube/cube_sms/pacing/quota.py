@@ -30,17 +30,22 @@ class DailyQuota:
         Where the queries are counted.
     limit : int
         Queries a day; 0 for no limit.
+    reserve_percent : int
+        Percent of them that bulk messages leave to the others.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
 
-    def __init__(self, item: GateItem, limit: int, clock: Callable[[], float]) -> None:
+    def __init__(self, item: GateItem, limit: int, reserve_percent: int, clock: Callable[[], float]) -> None:
         self._item = item
         self._limit = limit
+        self._bulk_limit = limit - math.ceil(limit * reserve_percent / 100)
         self._clock = clock
         # Queries that were counted and have not been made, and of which day they are.
         self.left = 0
         self.day = 0
+        # Whether they were counted within what there is for bulk messages.
+        self._is_for_bulk = False
         # How many were counted when the item last told, for when it is gone.
         self._seen = 0
 
@@ -61,7 +66,11 @@ class DailyQuota:
         """Seconds since the epoch from when on those of the day after that may be."""
         return (self.day + 1) * DAY + HANDOVER
 
-    def cut(self, wanted: int) -> int:
+    def is_for(self, *, is_bulk: bool) -> bool:
+        """Return whether the queries that are left may be those of bulk messages, or of others."""
+        return not (self._limit and is_bulk) or self._is_for_bulk
+
+    def cut(self, wanted: int, *, is_bulk: bool) -> int:
         """Begin to count, and return how many of the queries that are wanted there are left.
 
         Raises
@@ -78,35 +87,40 @@ class DailyQuota:
             self.day, self.left, self._seen = today, 0, 0
         if self._clock() >= self.ends_at or self._item.number("day") > today:
             raise NoSlotError(self.next_begins_at)
-        left = self._limit - self._used(today) + max(0, self.left)
-        if left < 1 and self._item.age < REMEMBERED_SECONDS:
-            raise GateClosedError("quota", self.next_begins_at)
-        # Where it is a while ago that nothing was left, the write finds out.
+        left = self._most(is_bulk=is_bulk) - self._used(today) + max(0, self.left)
+        # Where it is a while ago that nothing was left, the write finds out, if it depends on what is counted.
+        is_doubtful = self._item.age >= REMEMBERED_SECONDS and self._item.number("day") == today
+        if left < 1 and not is_doubtful:
+            raise GateClosedError("reserve" if is_bulk else "quota", self.next_begins_at)
         return min(wanted, max(1, left))
 
-    def count(self, update: ConditionalUpdate, queries: int) -> None:
+    def count(self, update: ConditionalUpdate, queries: int, *, is_bulk: bool) -> None:
         """Make a reservation count its queries, less those that were counted before and not made."""
         if not self._limit:
             return
         if self._item.number("day") == self.day:
             more = queries - max(0, self.left)
             update.require(update.equal("day", self._item.get("day"), is_number=True))
-            update.require(update.less("used", self._limit - more + 1))
+            update.require(update.less("used", self._most(is_bulk=is_bulk) - more + 1))
             update.add("used", more)
         else:
             update.require(update.absent("day"), update.less("day", self.day))
             update.set("day", self.day)
             update.set("used", self._used(self.day) + queries - max(0, self.left))
 
-    def counted(self, queries: int) -> None:
+    def counted(self, queries: int, *, is_bulk: bool) -> None:
         """Note that the reservation was written."""
         self.left = queries
+        self._is_for_bulk = is_bulk
         self._seen = self._used(self.day)
 
     def give_back(self, day: int) -> None:
         """Take one back that was not made."""
         if day == self.day:
             self.left += 1
+
+    def _most(self, *, is_bulk: bool) -> int:
+        return self._bulk_limit if is_bulk else self._limit
 
     def _today(self) -> int:
         return int((self._clock() - HANDOVER) // DAY)

@@ -23,6 +23,9 @@ _LISTED_CODE = re.compile(r"[A-Za-z0-9._-]{1,32}|HTTP [45][0-9]{2}")
 Limit = NewType("Limit", int)
 """A limit of the provider; 0 for none."""
 
+Percent = NewType("Percent", int)
+"""A share of a limit."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a deployment can set. Each field is the environment variable of the same name in capitals.
@@ -39,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         URLs of the queues: what is to be sent, what could not be, and what the provider refused.
     cube_max_qps, cube_daily_quota : Limit
         Queries a second and a day (UTC) that the provider allows, all workers together.
+    cube_quota_reserve_percent : Percent
+        Percent of the day's queries that bulk messages leave to the others.
     cube_max_connections : Limit
         Connections that the provider allows, all workers together. The functions leave none open behind them where
         there is a limit.
@@ -75,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rejected_queue_url: str
     cube_max_qps: Limit = Limit(10)
     cube_daily_quota: Limit = Limit(5000)
+    cube_quota_reserve_percent: Percent = Percent(10)
     cube_max_connections: Limit = Limit(3)
     api_connections: Limit = Limit(1)
     cube_connect_timeout: float = 3.0
@@ -195,6 +201,7 @@ _READERS: dict[Any, Callable[[str], object]] = {
     bool: _flag,
     AnswerCodes: parse_answer_codes,
     Limit: _number(int, r"0|[1-9][0-9]{0,8}", "a whole number, or 0 for no limit"),
+    Percent: _number(int, r"[0-9]|[1-8][0-9]|90", "a whole number from 0 to 90"),
     int: _number(int, r"[1-9][0-9]{0,8}", "a whole number of at least 1"),
     float: _number(float, r"(?!0+(\.0+)?$)[0-9]{1,9}(\.[0-9]{1,9})?", "a number of seconds greater than 0"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, batched, chain
+from itertools import accumulate, batched, chain, takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -91,6 +91,11 @@ class _Parsed(NamedTuple):
         return None if isinstance(self.request, Exception) else self.request.account
 
     @property
+    def is_bulk(self) -> bool:
+        """Whether it leaves the reserve of the day's quota to others."""
+        return not isinstance(self.request, Exception) and self.request.priority == "bulk"
+
+    @property
     def identity(self) -> str:
         """What the records of one message share."""
         if isinstance(self.request, Exception):
@@ -145,7 +150,7 @@ class QueueConsumer:
             One for each record.
         """
         needed = self._sender.longest_send + RESERVED_SECONDS
-        waiting, staying = [self._parse(record) for record in records], []
+        waiting, staying = self._others_first([self._parse(record) for record in records]), []
         # The groups of which a message stays: those behind it wait for it.
         held: set[str] = set()
         pause = 0.0
@@ -172,12 +177,29 @@ class QueueConsumer:
         for record in staying:
             yield Consumed(record_id=record["messageId"])
 
+    def _others_first(self, batch: Sequence[_Parsed]) -> list[_Parsed]:
+        """Return a batch with bulk messages at its end, and with them those that they precede in their groups."""
+        first: list[_Parsed] = []
+        last: list[_Parsed] = []
+        held: set[str] = set()
+        for parsed in batch:
+            group = self._group(parsed.record)
+            if parsed.is_bulk:
+                held.add(group)
+            (last if group in held else first).append(parsed)
+        return first + last
+
     def _reserve(self, waiting: Sequence[_Parsed], latest: float) -> int:
-        """Reserve slots, and return for how many messages there are enough: those of a closed account need none."""
+        """Reserve slots, and return for how many messages there are enough: those of a closed account need none.
+
+        Bulk messages have a reservation of their own, after the others.
+        """
+        others = list(takewhile(lambda parsed: not parsed.is_bulk, waiting))
+        waiting = others or waiting
         needs_slot = [not parsed.account or not self._sender.gate.is_closed_for(parsed.account) for parsed in waiting]
         wanted = sum(needs_slot)
         try:
-            granted = self._sender.gate.reserve(wanted, latest=latest) if wanted else 0
+            granted = self._sender.gate.reserve(wanted, latest=latest, is_bulk=not others) if wanted else 0
         except RecordsUnavailableError:
             # Each message then tries for itself, and is retried for itself.
             granted = wanted
