@@ -136,6 +136,18 @@ class TestEnd:
         assert [first["state"], second["state"]] == ["CANCELLED", "SENT"]
         assert first["eventId"] != second["eventId"]
 
+    def test_of_a_message_that_is_cancelled_twice_is_one_event(self, store: RecordStore, changes: Changes) -> None:
+        # Given that a task waits, and another one asks in between
+        request = new_request(taskToken="one")
+        in_state(store, request, State.CANCELLED)
+        store.cancel(request.message_id, overrides=True)
+        store.claim(new_request(requestId=request.request_id, taskToken="two"))
+        store.cancel(request.message_id, overrides=True)
+        # Then
+        found = told(changes.new())
+        assert [ended.is_news for ended in found] == [True, False, False, False]
+        assert [sorted(ended.task_tokens) for ended in found] == [["one"], [], ["two"], []]
+
     def test_shows_nothing_that_is_nobodys_business(self, store: RecordStore, changes: Changes) -> None:
         # Given
         request = new_request(content=CONTENT, taskToken="the-token-of-a-task")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,7 +48,7 @@ class Machine(RuleBasedStateMachine):
         self.claims: dict[str, Record] = {}
         self.owners: list[str] = []
         self.before: Record | None = None
-        self.is_restart = False
+        self.is_restart = self.is_cancelled_again = False
         self.posts = 0
         self.unsettled = False
         self.duplicated = False
@@ -106,14 +107,22 @@ class Machine(RuleBasedStateMachine):
         else:
             assert record == self.before
 
-    @rule(knows_request=st.booleans(), is_repeated=st.booleans())
-    def cancel(self, knows_request: bool, is_repeated: bool) -> None:
-        request = self.request if knows_request else None
+    @rule(knows_request=st.booleans(), overrides=st.booleans(), is_repeated=st.booleans())
+    def cancel(self, knows_request: bool, overrides: bool, is_repeated: bool) -> None:
+        request, reason = self.request if knows_request else None, "stop by a caller" if overrides else "stop"
         record, has_ended = self._call(
-            lambda: self.store.cancel(self.request.message_id, request=request, reason="stop"), is_repeated
+            lambda: self.store.cancel(self.request.message_id, request=request, reason=reason, overrides=overrides),
+            is_repeated,
         )
         assert record == recorded(self.store, self.request)
         assert has_ended is (self.before is None or self.before.state in WAITING)
+        if self.before and self.before.state is State.CANCELLED and (overrides or self.before.reason == reason):
+            # What was to start it over starts nothing any more
+            assert (record.state, record.reason) == (State.CANCELLED, reason)
+            assert record.owner not in self.owners
+            self.owners.append(record.owner)
+            self.is_cancelled_again = True
+            return
         if not has_ended:
             assert record == self.before
             return
@@ -146,11 +155,13 @@ class Machine(RuleBasedStateMachine):
         if self.is_restart:
             assert before.state.can_restart
             assert (after.state, after.attempts) == (State.SENDING, 1)
+        elif self.is_cancelled_again:
+            assert replace(after, owner=before.owner, reason=before.reason) == before
         else:
             # A final state stays, and of a claim one more attempt is counted until it is known whether there was one.
             assert not before.state.is_final
             assert after.attempts - _counted(after) >= before.attempts - _counted(before)
-        self.is_restart = False
+        self.is_restart = self.is_cancelled_again = False
 
     @invariant()
     def record_knows_what_is_known(self) -> None:

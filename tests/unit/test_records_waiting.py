@@ -113,10 +113,30 @@ class TestCancel:
         clock.now += 10 * LEASE
         assert store.cancel(request.message_id) == (before, False)
 
-    def test_message_is_cancelled_once(self, store: RecordStore) -> None:
+    @pytest.mark.parametrize("overrides", [False, True])
+    def test_message_is_cancelled_once_and_stays_so_for_its_reason(self, store: RecordStore, overrides: bool) -> None:
         request = new_request()
-        first = store.cancel(request.message_id, reason="first")
-        assert store.cancel(request.message_id, reason="second") == (first.record, False)
+        first = store.cancel(request.message_id, reason="first").record
+        # When it is cancelled for another reason
+        second, has_ended = store.cancel(request.message_id, reason="second", overrides=overrides)
+        # Then that counts for whoever says so
+        assert (has_ended, second.state) == (False, State.CANCELLED)
+        assert second.reason == ("second" if overrides else "first")
+        assert (second.created_at, second.updated_at) == (first.created_at, first.updated_at)
+
+    @pytest.mark.parametrize("knows_request", [False, True])
+    def test_message_that_was_put_back_is_cancelled_before_it_starts_over(
+        self, store: RecordStore, knows_request: bool
+    ) -> None:
+        # Given a message that is on the queue once more, to start over
+        request = new_request()
+        known = request if knows_request else None
+        first = store.cancel(request.message_id, request=known, reason="stopped").record
+        # When it is cancelled again before a worker takes it
+        second = store.cancel(request.message_id, request=known, reason="stopped").record
+        # Then it does not, unless it is put back again
+        assert not store.claim(request, restart=first.owner).is_held
+        assert store.claim(request, restart=second.owner).is_held
 
     def test_message_that_may_have_been_sent_is_not_called_cancelled(self, store: RecordStore) -> None:
         request = new_request()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .records import BATCH_GET_SIZE, Cancellation, Change, Record, RecordTable, Refusal, WaitingRecords, read_change
-from .report import identity, report_paced, report_sent
+from .report import identity, report_cancelled, report_paced, report_sent
 from .sending import Outcome, Sender
 from .states import State
 
@@ -25,6 +25,7 @@ __all__ = [
     "identity",
     "put_back_spread",
     "read_change",
+    "report_cancelled",
     "report_paced",
     "report_sent",
     "retry_delay",

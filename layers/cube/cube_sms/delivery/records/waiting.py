@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cube_sms.delivery.errors import RequestConflictError
 from cube_sms.delivery.states import State
@@ -18,7 +18,7 @@ from .record import Record, hash_of
 from .table import RecordTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -29,10 +29,6 @@ WAITING = frozenset({State.QUEUED, State.RETRYING})
 
 # A write that another one forestalls is tried again on what that left.
 TRIES = 3
-
-# What is not sent any more and was not sent before, and what may have been.
-_NOT_SENT = (State.CANCELLED, "#state IN (:queued, :retrying) AND unsettled = :false")
-_MAY_BE_SENT = (State.UNKNOWN, "#state = :retrying AND unsettled = :true")
 
 
 class Cancellation(NamedTuple):
@@ -49,6 +45,27 @@ class Cancellation(NamedTuple):
 
     record: Record
     has_ended: bool = False
+
+
+class _End(NamedTuple):
+    state: State
+    condition: str
+    values: dict[str, Any]
+    remark: str = ""
+
+
+# What was not sent, and what may have been.
+_NOT_SENT = _End(
+    State.CANCELLED,
+    "#state IN (:queued, :retrying) AND unsettled = :false",
+    {":queued": State.QUEUED, ":retrying": State.RETRYING},
+)
+_MAY_BE_SENT = _End(
+    State.UNKNOWN,
+    "#state = :retrying AND unsettled = :true",
+    {":retrying": State.RETRYING, ":true": True},
+    ", after a POST whose outcome is unknown",
+)
 
 
 class WaitingRecords:
@@ -130,10 +147,18 @@ class WaitingRecords:
             values[":tokens"] = frozenset({request.task_token})
         return self._table.update(request.message_id, update, condition, values)[0]
 
-    def cancel(self, message_id: str, *, request: SendRequest | None = None, reason: str = "cancelled") -> Cancellation:
-        """End a message that nobody has, so that it is not sent any more: one write, two if it may have been sent.
+    def cancel(
+        self,
+        message_id: str,
+        *,
+        request: SendRequest | None = None,
+        reason: str = "cancelled",
+        overrides: bool = False,
+    ) -> Cancellation:
+        """End a message that nobody has, so that it is not sent any more: one write, or two.
 
-        A message that may have been sent ends as `State.UNKNOWN`, since `State.CANCELLED` says that it was not.
+        A message that may have been sent ends as `State.UNKNOWN`, since `State.CANCELLED` says that it was not. One
+        that was cancelled before gets another owner: what was put back to start it over starts nothing any more.
 
         Parameters
         ----------
@@ -144,6 +169,9 @@ class WaitingRecords:
             The request, where it is known.
         reason : str
             Why.
+        overrides : bool
+            Whether a message that was cancelled for another reason is cancelled for this one from now on. Otherwise
+            such a message is left as it is.
 
         Returns
         -------
@@ -159,51 +187,64 @@ class WaitingRecords:
         RecordsUnavailableError
             Where DynamoDB is away.
         """
-        owner = uuid.uuid4().hex
-        may_be_sent = False
+        now = self._clock()
+        values: dict[str, Any] = {
+            ":owner": uuid.uuid4().hex,
+            ":zero": 0,
+            ":false": False,
+            ":now": rfc3339(now),
+            ":reason": reason[:TEXT_LENGTH],
+            ":ttl": int(now + self._retention),
+        }
+        record, is_ours = self._end(message_id, _NOT_SENT, values, request)
         for _ in range(TRIES):
-            record, is_written = self._write_end(message_id, owner, request, reason, may_be_sent)
-            # A write whose answer was lost is repeated by boto3, and then meets its own trace.
-            if is_written or record.owner == owner:
-                return Cancellation(record, has_ended=True)
+            if is_ours:
+                break
             if request and not record.is_of(request):
                 raise RequestConflictError(str(request.request_id))
+            if record.state is State.CANCELLED:
+                return Cancellation(self._cancel_again(message_id, values, overrides))
             if record.state not in WAITING:
                 break
-            may_be_sent = record.unsettled
-        return Cancellation(record)
+            record, is_ours = self._end(message_id, _MAY_BE_SENT if record.unsettled else _NOT_SENT, values, request)
+        return Cancellation(record, has_ended=is_ours)
 
-    def _write_end(
-        self, message_id: str, owner: str, request: SendRequest | None, reason: str, may_be_sent: bool
+    def _end(
+        self, message_id: str, end: _End, values: Mapping[str, Any], request: SendRequest | None
     ) -> tuple[Record, bool]:
-        now = self._clock()
-        state, seen = _MAY_BE_SENT if may_be_sent else _NOT_SENT
-        values = {
-            ":state": state,
-            ":owner": owner,
-            ":zero": 0,
-            ":now": rfc3339(now),
-            ":reason": (f"{reason}, after a POST whose outcome is unknown" if may_be_sent else reason)[:TEXT_LENGTH],
-            ":ttl": int(now + self._retention),
-            ":false": False,
-            ":retrying": State.RETRYING,
-            **({":true": True} if may_be_sent else {":queued": State.QUEUED}),
-        }
+        """Write an end where its condition holds; return the record, and whether the end is ours."""
+        reason = f"{values[':reason']}{end.remark}"[:TEXT_LENGTH]
+        given = {**values, ":reason": reason, **end.values, ":state": end.state}
         update = (
             "SET #state = :state, #owner = :owner, attempts = if_not_exists(attempts, :zero),"
             " createdAt = if_not_exists(createdAt, :now), updatedAt = :now, reason = :reason, #ttl = :ttl,"
             " unsettled = if_not_exists(unsettled, :false),"
             " possiblyDuplicated = if_not_exists(possiblyDuplicated, :false)"
         )
-        condition = seen
+        condition = end.condition
         if request:
             update += ", requestHash = :hash, deviceId = :device"
-            condition += " AND requestHash = :hash"
-            values |= {":hash": hash_of(request), ":device": request.device_id}
+            condition = f"{condition} AND requestHash = :hash"
+            given |= {":hash": hash_of(request), ":device": request.device_id}
         update += " REMOVE expectedAt"
         if request and request.task_token:
             update += " ADD taskTokens :tokens"
-            values[":tokens"] = frozenset({request.task_token})
-        if not may_be_sent:
+            given[":tokens"] = frozenset({request.task_token})
+        if end is _NOT_SENT:
             condition = f"attribute_not_exists({KEY}) OR ({condition})"
-        return self._table.update(message_id, update, condition, values)
+        record, is_written = self._table.update(message_id, update, condition, given)
+        # A write whose answer was lost is repeated by boto3, and then meets its own trace.
+        return record, is_written or record.owner == values[":owner"]
+
+    def _cancel_again(self, message_id: str, values: Mapping[str, Any], overrides: bool) -> Record:
+        condition = "#state = :cancelled" if overrides else "#state = :cancelled AND reason = :reason"
+        record, _ = self._table.update(
+            message_id,
+            "SET #owner = :owner, reason = :reason, #ttl = :ttl",
+            condition,
+            {
+                ":cancelled": State.CANCELLED,
+                **{name: values[name] for name in (":owner", ":reason", ":ttl")},
+            },
+        )
+        return record
