@@ -144,11 +144,14 @@ def test_message_outlives_whoever_leaves_word_that_it_waits(is_written: bool) ->
         killed = []
 
         def strike(call: AwsCall) -> Answer | None:
-            if call.message_id == message.message_id and (pid := workers.with_port(call.port)):
-                kill(pid)
-                killed.append(pid)
-                raise HangUp
-            return None
+            if call.message_id != message.message_id:
+                return None
+            # Linux shows its sockets one after the other, and may leave one out while others come and go.
+            pid = wait_until("the process that calls", lambda: workers.with_port(call.port))
+            assert pid
+            killed.append(pid)
+            kill(pid)
+            raise HangUp
 
         # When it has put a message onto the queue
         with proxy.applying(Rule(NOTE, strike, is_forwarded=is_written)):

@@ -104,7 +104,7 @@ def report_cancelled(telemetry: Telemetry, cancellation: Cancellation, correlati
         device_id=mask_device_id(record.device_id) if record.device_id else None,
         state=record.state,
         attempts=record.attempts,
-        error=record.reason if has_ended else None,
+        reason=record.reason if has_ended else None,
     )
     if has_ended:
         telemetry.count(record.state.metric, account=account)
