@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # What a caller is asked to wait where the provider has not said.
 DEFAULT_RETRY_AFTER = 5.0
 
+# What a problem tells of a record.
+_MEMBERS = frozenset({"requestId", "account", "state", "attempts", "possiblyDuplicated", "code", "message"})
+
 _NOT_RECORDED = ApiAnswer(504, "Outcome unknown", "it could not be recorded")
 
 
@@ -183,7 +186,8 @@ def reply_to_cancellation(record: Record, now: float) -> Reply:
         return reply_to_record(record)
     why = "it may have been sent, and is not sent again" if record.state is State.UNKNOWN else f"it is {record.state}"
     answer = ApiAnswer(409, "Too late", f"the message cannot be cancelled: {why}", not record.state.is_final)
-    return _problem(answer, None, record.members, max(1.0, record.lease_until - now))
+    members = {name: value for name, value in record.members.items() if name in _MEMBERS}
+    return _problem(answer, None, members, max(1.0, record.lease_until - now))
 
 
 def _identity(request: SendRequest) -> dict[str, Any]:
