@@ -94,9 +94,12 @@ def report_cancelled(telemetry: Telemetry, cancellation: Cancellation, correlati
     """
     record, has_ended = cancellation
     account, _, request_id = record.message_id.partition("#")
+    text = f"message {record.state}" if has_ended else "message not cancelled"
+    if record.state is State.CANCELLED and not has_ended:
+        text = "message was cancelled"
     telemetry.log(
         record.state.level if has_ended else "info",
-        f"message {record.state}" if has_ended else "message not cancelled",
+        text,
         correlation_id,
         request_id=request_id,
         message_id=record.message_id,

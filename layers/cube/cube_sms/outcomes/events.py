@@ -65,8 +65,11 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
         case Change(Record() as record, told) if record.state.is_final:
             # A claim ends once. What comes after it in the same state is one more task that asks. What was cancelled
             # may be cancelled once more, which is no news.
-            is_news = told is None or told.state is not record.state
-            is_news |= told is not None and told.owner != record.owner and record.state is not State.CANCELLED
+            is_news = (
+                told is None
+                or told.state is not record.state
+                or (told.owner != record.owner and record.state is not State.CANCELLED)
+            )
             answered = frozenset() if is_news or not told else told.task_tokens
             return Ended(record.state.title(), detail_of(record), is_news, record.task_tokens - answered)
     return None

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cube_sms.delivery import State, put_back_spread, retry_delay
+from cube_sms.delivery import FAILED_CLAIM, State, put_back_spread, retry_delay
 from cube_sms.pacing import NotNowError
 from cube_sms.platform import Obstacle, RecordsUnavailableError, is_fifo, put_copy
 from cube_sms.request import InvalidRequestError, parse_send_request, refuse_too_large, unwrap
 
-from .dead_letters import ACCOUNT, ATTEMPTS, DETAIL, FAILED_CLAIM, LAST_CODE, REQUEST_ID, DeadLetterQueue
+from .dead_letters import ACCOUNT, ATTEMPTS, DETAIL, LAST_CODE, REQUEST_ID, DeadLetterQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

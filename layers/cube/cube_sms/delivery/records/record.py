@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from cube_sms.delivery.states import State
     from cube_sms.request import SendRequest
 
+FAILED_CLAIM = "failedClaim"
+"""The attribute of a message on the queue that names the claim or the cancellation which ended it: it starts over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:

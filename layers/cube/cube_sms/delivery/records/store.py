@@ -290,8 +290,9 @@ class RecordStore(WaitingRecords):
         record, _ = self._table.update(
             record.message_id,
             "ADD taskTokens :tokens",
-            "#state = :state AND #owner = :owner",
-            {":tokens": frozenset({token}), ":state": record.state, ":owner": record.owner},
+            # Whatever has come between, it is the end that the task is told of.
+            "#state = :state",
+            {":tokens": frozenset({token}), ":state": record.state},
         )
         return record
 
