@@ -104,6 +104,7 @@ def settings(aws_url: str = "http://127.0.0.1:9", cube_url: str = "https://cube.
         "EVENT_BUS": "cube-sms",
         "SEND_QUEUE_URL": f"{aws_url}/123456789012/send",
         "DEAD_LETTER_QUEUE_URL": f"{aws_url}/123456789012/dead-letters",
+        "REJECTED_QUEUE_URL": f"{aws_url}/123456789012/rejected",
         # Fetched once: what is measured is a warm function.
         "SECRET_MAX_AGE": "86400",
         "POWERTOOLS_LOG_LEVEL": "INFO",

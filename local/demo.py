@@ -74,6 +74,7 @@ EXPECTED = {
     "api-post-text": Expected("sent at once", "200 SENT"),
     "api-post-async": Expected("queued by the API", "202, SENT"),
     "api-post-invalid": Expected("not valid", "400", accepted=0, told=""),
+    "api-delete": Expected("cancelled", "200 CANCELLED", accepted=0, told="SMS Cancelled"),
     "eventbridge-requested": Expected("from the event bus", "SENT"),
     "schedule-input": Expected("from EventBridge Scheduler", "SENT"),
     "send-and-wait-input": Expected("a state machine waits for it", "SUCCEEDED, SENT"),
@@ -211,7 +212,7 @@ def _call(stack: LocalStack, event: str, content: dict[str, Any]) -> Row:
     names = ("Prefer", "Idempotency-Key")
     headers = {name.replace("-", "_"): content["headers"][name] for name in names if name in content["headers"]}
     answer = stack.call_api(content["httpMethod"], content["path"], content["body"], **headers)
-    request = json.loads(content["body"])
+    request = json.loads(content["body"] or "{}")
     request_id = answer.body.get("requestId") or request.get("requestId", "-")
     state = f" {answer.body['state']}" if answer.status == 200 else ""
     return Row(event, request_id, Message.of(request), answer=f"{answer.status}{state}")

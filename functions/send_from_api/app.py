@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.api import PATIENCE, MessagesApi, Reply, body_of, header_of, problem, reply_to_error, report_posted
+from cube_sms.api import (
+    PATIENCE,
+    MessagesApi,
+    Reply,
+    body_of,
+    header_of,
+    problem,
+    reply_to_error,
+    report_deleted,
+    report_posted,
+)
 from cube_sms.delivery import Sender, report_paced
 from cube_sms.pacing import ConnectionLeases
 from cube_sms.platform import AWS_CONFIG, SERVICE, Settings, Telemetry, direct_client
@@ -51,15 +61,23 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _reply(event: dict[str, Any], context: LambdaContext) -> Reply:
-    # Two routes, told apart by hand: Powertools' event handler takes longer to import than all of the rest but boto3.
+    # Three routes, told apart by hand: Powertools' event handler takes longer to import than all of the rest but boto3.
     # `resource` is the template's own name of the route; `path` begins with the base path of a custom domain.
     match event["httpMethod"], event["resource"]:
         case "POST", "/messages":
             return _post_message(event, context)
         case "GET", "/messages/{requestId}":
-            account = (event.get("queryStringParameters") or {}).get("account")
-            return api().get(event["pathParameters"]["requestId"], account)
+            return api().get(*_message(event))
+        case "DELETE", "/messages/{requestId}":
+            deleted = api().delete(*_message(event))
+            report_deleted(telemetry, deleted, event["requestContext"]["requestId"])
+            return deleted.reply
     return problem(404, "Not found", "there is no such resource")
+
+
+def _message(event: dict[str, Any]) -> tuple[str, str | None]:
+    account: str | None = (event.get("queryStringParameters") or {}).get("account")
+    return event["pathParameters"]["requestId"], account
 
 
 def _post_message(event: dict[str, Any], context: LambdaContext) -> Reply:

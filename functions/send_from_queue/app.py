@@ -10,7 +10,7 @@ import boto3
 
 from cube_sms.delivery import Sender, report_paced
 from cube_sms.platform import AWS_CONFIG, SERVICE, Settings, Telemetry, direct_client
-from cube_sms.queue import QueueConsumer, report_consumed
+from cube_sms.queue import QueueConsumer, report_consumed, report_put_back
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -34,16 +34,16 @@ def consumer() -> QueueConsumer:
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer Lambda's SQS event with the records that have to stay in the queue."""
-    failures = []
+    batch = []
     try:
         for consumed in consumer().consume(event["Records"], lambda: context.get_remaining_time_in_millis() / 1000):
             report_consumed(telemetry, consumed)
-            if not consumed.acknowledged:
-                failures.append({"itemIdentifier": consumed.record_id})
+            batch.append(consumed)
+        report_put_back(telemetry, batch)
         report_paced(telemetry, consumer().gate_status)
     finally:
         telemetry.flush()
-    return {"batchItemFailures": failures}
+    return {"batchItemFailures": [{"itemIdentifier": each.record_id} for each in batch if not each.acknowledged]}
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from local.stack import LocalStack
 
 CLAIM = "claim"
+NOTE = "note"
 FINISH = "finish"
 
 
@@ -30,7 +31,8 @@ class AwsCall(NamedTuple):
     Parameters
     ----------
     kind : str
-        `CLAIM` and `FINISH` for the two writes of a record, otherwise the operation, such as ``GetItem``.
+        `CLAIM` and `FINISH` for the two writes of a record, `NOTE` for word that a message waits, otherwise the
+        operation, such as ``GetItem``.
     operation : str
         The operation.
     message_id : str or None
@@ -118,6 +120,7 @@ class AwsProxy(HttpProxy):
         if operation == "UpdateItem":
             body = json.loads(call.body)
             kind = FINISH if "REMOVE leaseUntil" in body["UpdateExpression"] else CLAIM
+            kind = NOTE if "SET #state = :queued" in body["UpdateExpression"] else kind
             message_id = body["Key"]["messageId"]["S"]
         with self._lock:
             self.counts[operation] += 1

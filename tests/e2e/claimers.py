@@ -1,4 +1,4 @@
-"""Processes that claim the same messages at the same moment, straight from a table."""
+"""Processes that claim or cancel the same messages at the same moment, straight from a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEASE = 60.0
 
 
 class Claimed(NamedTuple):
-    """What one process's claim of a message came to."""
+    """What one process's claim of a message came to, or its cancellation."""
 
     is_held: bool
     has_ended: bool
@@ -50,7 +50,7 @@ def record_store(url: str, table: str, *, lease: float = LEASE) -> RecordStore:
 
 
 class Claimers:
-    """Processes that claim, as long as this context.
+    """Processes that claim or cancel, as long as this context.
 
     Parameters
     ----------
@@ -75,9 +75,21 @@ class Claimers:
 
     def claim(self, messages: Sequence[Message], restart: Sequence[str | None]) -> list[tuple[Claimed, ...]]:
         """Let every process claim every message at the same moment, and return what they got, message by message."""
+        return self._run(messages, restart, cancelling=0)
+
+    def race(
+        self, messages: Sequence[Message], restart: Sequence[str | None], *, cancelling: int
+    ) -> list[tuple[Claimed, ...]]:
+        """Do the same, while the last processes cancel each message: theirs are the last of what is returned."""
+        return self._run(messages, restart, cancelling=cancelling)
+
+    def _run(
+        self, messages: Sequence[Message], restart: Sequence[str | None], *, cancelling: int
+    ) -> list[tuple[Claimed, ...]]:
         bodies = [message.json.encode() for message in messages]
-        runs = [self._pool.submit(_claim_all, bodies, restart) for _ in range(self._processes)]
-        return list(zip(*(run.result(timeout=120) for run in runs), strict=True))
+        tasks = [_claim_all] * (self._processes - cancelling) + [_cancel_all] * cancelling
+        runs = [self._pool.submit(task, bodies, restart) for task in tasks]
+        return list(zip(*(run.result(timeout=300) for run in runs), strict=True))
 
 
 def request_of(message: Message) -> SendRequest:
@@ -100,3 +112,14 @@ def _claim_all(bodies: Sequence[bytes], restart: Sequence[str | None]) -> list[C
         claim = _claimer.records.claim(request, restart=owner)
         claimed.append(Claimed(claim.is_held, claim.has_ended, claim.record.state, claim.record.owner))
     return claimed
+
+
+def _cancel_all(bodies: Sequence[bytes], _restart: Sequence[str | None]) -> list[Claimed]:
+    assert _claimer
+    cancelled = []
+    for body in bodies:
+        request = parse_send_request(body)
+        _claimer.barrier.wait(60)
+        record, has_ended = _claimer.records.cancel(request.message_id)
+        cancelled.append(Claimed(False, has_ended, record.state, record.owner))
+    return cancelled

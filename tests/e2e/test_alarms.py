@@ -60,6 +60,7 @@ def run() -> Iterator[Run]:
         twice = request(requestId="twice")
         assert stack.call_api("POST", "/messages", twice).status == 200
         stack.enqueue(twice)
+        assert stack.call_api("DELETE", "/messages/cancelled").status == 200
         wait_until("a rejection", lambda: _call(stack, deviceId=devices["status:400"]) == 422)
         # Before anything else is in their way: a message that meets it waits for minutes then
         ends = {"MessagesFailed", "MessagesUnknown", "MessagesExpired", "MessagesInvalid", "DuplicatesSuppressed"}

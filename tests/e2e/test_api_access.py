@@ -48,20 +48,28 @@ def call_as(stack: LocalStack, credentials: Credentials, method: str, path: str,
 
 
 def test_a_caller_may_do_what_its_policy_allows(guarded_stack: LocalStack) -> None:
-    # Given one who may send, and one who may look
-    with caller(guarded_stack, "POST/messages") as sender, caller(guarded_stack, "GET/messages/*") as reader:
-        # When both do both
+    # Given one who may send, one who may look, and one who may cancel
+    with (
+        caller(guarded_stack, "POST/messages") as sender,
+        caller(guarded_stack, "GET/messages/*") as reader,
+        caller(guarded_stack, "DELETE/messages/*") as canceller,
+    ):
+        # When each does what another one may
         sent = call_as(guarded_stack, sender, "POST", "/messages", send_request(a_device()))
         path = f"/messages/{sent.body['requestId']}"
         refused = [
             call_as(guarded_stack, reader, "POST", "/messages", send_request(a_device())),
             call_as(guarded_stack, sender, "GET", path),
+            call_as(guarded_stack, sender, "DELETE", path),
+            call_as(guarded_stack, reader, "DELETE", path),
+            call_as(guarded_stack, canceller, "GET", path),
         ]
         shown = call_as(guarded_stack, reader, "GET", path)
+        cancelled = call_as(guarded_stack, canceller, "DELETE", f"/messages/{uuid4()}")
 
     # Then each may do its own
-    assert (sent.status, shown.status) == (200, 200)
-    assert [answer.status for answer in refused] == [403, 403]
+    assert (sent.status, shown.status, cancelled.status) == (200, 200, 200)
+    assert [answer.status for answer in refused] == [403] * 5
 
 
 def resource_policy(cidrs: list[str]) -> str:

@@ -40,6 +40,10 @@ def leave(stack: LocalStack, message: Message, state: State | None) -> str | Non
     if state is None:
         return None
     records = record_store(stack.aws.url, stack.outputs["MessagesTableName"], lease=0.0)
+    if state is State.QUEUED:
+        return records.note_queued(request_of(message)).owner
+    if state is State.CANCELLED:
+        return records.cancel(message.message_id).record.owner
     record = records.claim(request_of(message)).record
     if state is not State.SENDING:
         records.finish(record, state)
@@ -85,8 +89,15 @@ def test_callers_of_api_and_queue_at_the_same_time_send_a_message_once(proxied: 
 @pytest.mark.parametrize("delivery", DELIVERIES)
 @pytest.mark.parametrize(
     ("state", "count"),
-    [(None, 50), (State.RETRYING, 10), (State.FAILED, 10), (State.REJECTED, 10)],
-    ids=["new", "to be retried", "put back", "put back though refused"],
+    [
+        (None, 50),
+        (State.QUEUED, 10),
+        (State.RETRYING, 10),
+        (State.FAILED, 10),
+        (State.REJECTED, 10),
+        (State.CANCELLED, 10),
+    ],
+    ids=["new", "queued", "to be retried", "put back", "put back though refused", "put back though cancelled"],
 )
 def test_one_of_many_processes_gets_a_message(
     proxied: Proxied, claimers: Claimers, state: State | None, count: int, delivery: str
@@ -130,3 +141,31 @@ def test_one_of_many_processes_ends_a_dead_workers_message_that_may_not_be_repea
         assert not any(claim.is_held for claim in claimed)
         assert sum(claim.has_ended for claim in claimed) == 1
         assert {claim.state for claim in claimed} == {State.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("state", "count"),
+    [(None, 40), (State.QUEUED, 20), (State.RETRYING, 20), (State.CANCELLED, 20)],
+    ids=["new", "queued", "to be retried", "put back though cancelled"],
+)
+def test_message_is_cancelled_or_had_by_one_process(
+    proxied: Proxied, claimers: Claimers, state: State | None, count: int
+) -> None:
+    # Given messages that nobody has
+    messages = [Message.make() for _ in range(count)]
+    owners = [leave(proxied.stack, message, state) for message in messages]
+
+    # When some processes claim each at the same moment as others cancel it
+    cancelling = PROCESSES // 2
+    raced = claimers.race(messages, owners, cancelling=cancelling)
+
+    # Then either one of them may post it and everybody who cancels is told so, or it is cancelled and nobody posts it
+    endings = [verdict.state for verdict in verdicts(proxied.stack, messages)]
+    for claimed, ending in zip(raced, endings, strict=True):
+        claims, cancellations = claimed[:-cancelling], claimed[-cancelling:]
+        is_cancelled = ending is State.CANCELLED
+        assert sum(claim.is_held for claim in claims) == (0 if is_cancelled else 1)
+        assert {each.state for each in cancellations} == {ending}
+        ended = sum(each.has_ended for each in cancellations)
+        assert ended == (1 if is_cancelled and state is not State.CANCELLED else 0)
+    assert set(endings) <= {State.CANCELLED, State.SENDING}

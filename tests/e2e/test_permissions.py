@@ -234,6 +234,7 @@ def the_api_sends_nothing(stack: LocalStack, withdrawn: Withdrawn) -> None:
     with withdrawn():
         assert stack.call_api("POST", "/messages", send_request(device), Idempotency_Key=key).status == 503
         assert stack.cube.requests(device) == []
+        assert stack.call_api("DELETE", f"/messages/{uuid4()}").status == 503
     assert stack.call_api("POST", "/messages", send_request(device), Idempotency_Key=key).status == 200
 
 

@@ -122,10 +122,17 @@ class Deployment:
 
     def get(self, request_id: str, **query: str) -> ApiAnswer:
         """Get a message with the API's handler."""
+        return self._ask("GET", request_id, query)
+
+    def cancel(self, request_id: str, **query: str) -> ApiAnswer:
+        """Cancel a message with the API's handler."""
+        return self._ask("DELETE", request_id, query)
+
+    def _ask(self, method: str, request_id: str, query: dict[str, str]) -> ApiAnswer:
         given = load_event("api-post-text") | {
             "resource": "/messages/{requestId}",
             "path": f"/messages/{request_id}",
-            "httpMethod": "GET",
+            "httpMethod": method,
             "pathParameters": {"requestId": request_id},
             "queryStringParameters": query or None,
             "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} or None,

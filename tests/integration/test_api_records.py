@@ -64,7 +64,8 @@ class TestGet:
         reply = gateway.post(MESSAGE | {"account": "fleet"}, Idempotency_Key="a.b:c-1", Prefer="respond-async")
         path, _, query = reply.headers["Location"].partition("?")
         assert (path, query) == ("messages/a.b:c-1", "account=fleet")
-        assert gateway.get("a.b:c-1", account="fleet").status == 404
+        waiting = gateway.get("a.b:c-1", account="fleet")
+        assert (waiting.status, waiting.json["state"], waiting.json["expectedAt"]) == (200, "QUEUED", None)
         # When it has been sent
         assert gateway.consume(queue_event(*gateway.queued())) == []
         # Then

@@ -22,6 +22,7 @@ NAMES = sorted(path.stem for path in EVENTS.glob("*.json"))
 SQS = [name for name in NAMES if name.startswith("sqs-")]
 FIFO = "sqs-fifo"
 API = [name for name in NAMES if name.startswith("api-")]
+POSTS = [name for name in API if name.startswith("api-post-")]
 REQUESTED = "eventbridge-requested"
 # In whose records the request is wrapped.
 ENVELOPES = [REQUESTED, "sqs-sns"]
@@ -117,18 +118,21 @@ def test_campaign_has_a_file_with_rows_of_every_kind() -> None:
 def test_api_event_is_well_formed(name: str) -> None:
     event = load_event(name)
     context = event["requestContext"]
-    assert (event["httpMethod"], event["path"], event["resource"]) == ("POST", "/messages", "/messages")
-    assert (context["httpMethod"], context["resourcePath"]) == ("POST", "/messages")
+    called = (event["httpMethod"], event["path"], event["resource"])
+    message_id = (event["pathParameters"] or {}).get("requestId")
+    post, delete = ("POST", "/messages", "/messages"), ("DELETE", f"/messages/{message_id}", "/messages/{requestId}")
+    assert called == (post if name in POSTS else delete)
+    assert (context["httpMethod"], context["resourcePath"]) == (event["httpMethod"], event["resource"])
     assert event["multiValueHeaders"] == {name: [value] for name, value in event["headers"].items()}
     assert UUID(context["requestId"])
     assert context["identity"]["userArn"].startswith("arn:aws:sts::123456789012:assumed-role/")
     assert event["isBase64Encoded"] is False
-    assert "deviceId" in json.loads(event["body"])
+    assert ("deviceId" in json.loads(event["body"] or "{}")) is (name in POSTS)
 
 
 def test_each_device_belongs_to_one_event() -> None:
     seen: dict[str, str] = {}
-    for name in [*SQS, *API, REQUESTED, *REQUESTS]:
+    for name in [*SQS, *POSTS, REQUESTED, *REQUESTS]:
         event: dict[str, Any] = load_event(name)
         bodies = [record["body"] for record in event.get("Records", [])] or [event.get("body") or json.dumps(event)]
         for body in bodies:

@@ -253,10 +253,11 @@ class TestThrottled:
                 gateway.cool_down()
             # When
             failures = gateway.consume(event)
-            # Then nothing is posted, nothing is recorded, and the queue hides the messages just as long
+            # Then nothing is posted, nobody claims them, and the queue hides the messages just as long
             assert len(wire.requests) == 1
         assert failures == ids(event)
-        assert not any(has_record(gateway, each) for each in ids(event))
+        records = [gateway.store().get(f"default#{each}") for each in ids(event)]
+        assert [record and record.state for record in records] == [State.QUEUED if seconds > 60 else None] * 3
         opens_at = closed_at + seconds
         assert [round(time.time() + hidden - opens_at) in (-1, 0, 1) for hidden in gateway.hidden()] == [True] * 3
 
@@ -425,7 +426,8 @@ class TestQuota:
         assert cube.stats()["accepted"] == 3
         expected = min(MAX_INVISIBLE_SECONDS, until_tomorrow())
         assert expected - 1 < gateway.hidden()[-1] <= expected + 2
-        assert not has_record(gateway, failures[0])
+        waiting = gateway.record(failures[0])
+        assert (waiting.state, waiting.attempts, waiting.expected_at is None) == (State.QUEUED, 0, False)
         # And callers are told when that is
         assert_closed(gateway.post(MESSAGE), 429, until_tomorrow() + 1)
         assert (cube.stats()["received"], gateway.dead_letters()) == (3, [])

@@ -128,6 +128,16 @@ class TestToken:
         # Then another worker has it, and the request comes again
         assert (claim.is_held, claim.record.state, claim.record.task_tokens) == (False, State.SENDING, frozenset())
 
+    def test_is_not_lost_to_a_message_that_is_cancelled_once_more_just_now(
+        self, store: RecordStore, dynamodb: DynamoDBClient
+    ) -> None:
+        request = new_request()
+        in_state(store, request, State.CANCELLED)
+        with forestalled(dynamodb, 2, lambda: store.cancel(request.message_id, overrides=True)):
+            claim = store.claim(again(request, "late"))
+        assert (claim.record.state, claim.record.task_tokens) == (State.CANCELLED, frozenset({"late"}))
+        assert recorded(store, request) == claim.record
+
     def test_survives_an_answer_that_is_lost(self, store: RecordStore, dynamodb: DynamoDBClient) -> None:
         request = new_request(taskToken="one")
         with answer_lost(dynamodb) as statuses:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cube_sms.api.replies import reply_to_error, reply_to_outcome, reply_to_record
+from cube_sms.api.replies import reply_to_cancellation, reply_to_error, reply_to_outcome, reply_to_record
 from cube_sms.delivery.errors import RequestConflictError
 from cube_sms.delivery.records import Record
 from cube_sms.delivery.sending import Outcome
@@ -41,7 +41,14 @@ def test_records_that_cannot_be_had_are_503_without_the_reason() -> None:
 
 @pytest.mark.parametrize(
     ("state", "status"),
-    [(State.SENT, 200), (State.EXPIRED, 400), (State.REJECTED, 422), (State.FAILED, 503), (State.UNKNOWN, 504)],
+    [
+        (State.SENT, 200),
+        (State.EXPIRED, 400),
+        (State.CANCELLED, 409),
+        (State.REJECTED, 422),
+        (State.FAILED, 503),
+        (State.UNKNOWN, 504),
+    ],
 )
 def test_message_that_was_dealt_with_before_is_answered_from_its_record(state: State, status: int) -> None:
     record = recorded(state, possibly_duplicated=True, code="1007", message="device unknown", reason="HTTP 400")
@@ -94,3 +101,24 @@ def test_record_is_shown_with_all_that_is_known_but_what_is_internal() -> None:
         "createdAt": "2027-01-15T08:00:00.000Z",
         "updatedAt": "2027-01-15T08:00:01.000Z",
     }
+
+
+@pytest.mark.parametrize("expected_at", [None, "2027-01-16T00:00:00.000Z"])
+def test_record_of_a_message_that_waits_is_shown_with_what_is_expected(expected_at: str | None) -> None:
+    reply = reply_to_record(recorded(State.QUEUED, attempts=0, expected_at=expected_at))
+    assert (reply.status, reply.body["state"], reply.body["expectedAt"]) == (200, "QUEUED", expected_at)
+
+
+def test_message_that_is_cancelled_is_shown_to_whoever_cancels_it() -> None:
+    record = recorded(State.CANCELLED, device_id=None, request_hash=None, reason="cancelled")
+    assert reply_to_cancellation(record, NOW) == reply_to_record(record)
+    assert "expectedAt" not in reply_to_record(record).body
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.CANCELLED])
+def test_message_that_is_not_cancelled_is_409_with_its_state(state: State) -> None:
+    reply = reply_to_cancellation(recorded(state, lease_until=NOW + 12.3), NOW)
+    assert_problem(reply, 409)
+    assert (reply.body["title"], reply.body["requestId"], reply.body["state"]) == ("Too late", "order-1", state)
+    # And when it is worth another try, unless it has ended
+    assert reply.headers == ({} if state.is_final else {"Retry-After": "13"})

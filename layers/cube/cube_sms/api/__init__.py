@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from .events import body_of, header_of
-from .messages import PATIENCE, MessagesApi, Posted
+from .messages import PATIENCE, Deleted, MessagesApi, Posted
 from .replies import Reply, problem, reply_to_error
-from .report import report_posted
+from .report import report_deleted, report_posted
 
 __all__ = [
     "PATIENCE",
+    "Deleted",
     "MessagesApi",
     "Posted",
     "Reply",
@@ -16,5 +17,6 @@ __all__ = [
     "header_of",
     "problem",
     "reply_to_error",
+    "report_deleted",
     "report_posted",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
@@ -12,14 +13,14 @@ from cube_sms.delivery import Outcome
 from cube_sms.platform import Obstacle, is_fifo
 from cube_sms.request import DEFAULT_ACCOUNT, is_identity, parse_send_request, refuse_too_large
 
-from .replies import prefers_async, problem, reply_to_outcome, reply_to_queued, reply_to_record
+from .replies import prefers_async, problem, reply_to_cancellation, reply_to_outcome, reply_to_queued, reply_to_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_sqs import SQSClient
 
-    from cube_sms.delivery import Sender
+    from cube_sms.delivery import Cancellation, Sender
     from cube_sms.pacing import ConnectionLeases, GateStatus
     from cube_sms.platform import Settings
     from cube_sms.request import SendRequest
@@ -31,6 +32,8 @@ RESERVED_SECONDS = 1.0
 
 # A string of RFC 8941, with parameters that mean nothing here. What it escapes, no id may hold.
 _QUOTED = re.compile(r'"([^"]*)"\s*(?:;.*)?')
+
+_NO_SUCH_MESSAGE = problem(404, "Not found", "there is no such message")
 
 # How long a call may wait for its slot. A caller that has to wait longer is better told so at once.
 PATIENCE = 5.0
@@ -54,8 +57,23 @@ class Posted(NamedTuple):
     reply: Reply
 
 
+class Deleted(NamedTuple):
+    """What became of a message that was to be cancelled.
+
+    Parameters
+    ----------
+    cancellation : Cancellation or None
+        What cancelling it came to; None where there can be no such message.
+    reply : Reply
+        What the caller is told.
+    """
+
+    cancellation: Cancellation | None
+    reply: Reply
+
+
 class MessagesApi:
-    """Sends messages for callers that wait, queues them for those that do not, and shows their records.
+    """Sends messages for callers that wait, queues them for those that do not, shows their records, and cancels them.
 
     Parameters
     ----------
@@ -125,6 +143,9 @@ class MessagesApi:
         ).identified(str(uuid.uuid4()))
         if prefers_async(prefer):
             self._enqueue(request)
+            # Only now, so that nothing is said to wait that does not. A worker that had it sooner has a record of it.
+            with suppress(Obstacle):
+                self._sender.records.note_queued(request)
             return Posted(request, None, reply_to_queued(request, path))
         try:
             outcome = self._send(request, self._clock() + time_left)
@@ -162,10 +183,34 @@ class MessagesApi:
         Reply
             The record, or 404.
         """
-        account, request_id = account or DEFAULT_ACCOUNT, unquote(request_id)
-        # Other items of the table have keys that no message can have.
-        record = self._sender.records.get(f"{account}#{request_id}") if is_identity(account, request_id) else None
-        return reply_to_record(record) if record else problem(404, "Not found", "there is no such message")
+        message_id = _message_id(request_id, account)
+        record = self._sender.records.get(message_id) if message_id else None
+        return reply_to_record(record) if record else _NO_SUCH_MESSAGE
+
+    def delete(self, request_id: str, account: str | None) -> Deleted:
+        """Cancel a message that has not been sent.
+
+        Parameters
+        ----------
+        request_id, account : str or None
+            As for `get`. There need be no record yet: the message may be on the queue.
+
+        Returns
+        -------
+        Deleted
+            What became of it: the record, 409 where it was too late, or 404 where this can be no message's id.
+        """
+        message_id = _message_id(request_id, account)
+        if not message_id:
+            return Deleted(None, _NO_SUCH_MESSAGE)
+        cancellation = self._sender.records.cancel(message_id, reason="cancelled by a call of the API", overrides=True)
+        return Deleted(cancellation, reply_to_cancellation(cancellation.record, self._clock()))
+
+
+def _message_id(request_id: str, account: str | None) -> str | None:
+    """Return the key of a message's record; None for what can be none, as the keys of the table's other items."""
+    account, request_id = account or DEFAULT_ACCOUNT, unquote(request_id)
+    return f"{account}#{request_id}" if is_identity(account, request_id) else None
 
 
 def _id_of(idempotency_key: str | None) -> str | None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # What a caller is asked to wait where the provider has not said.
 DEFAULT_RETRY_AFTER = 5.0
 
+# What a problem tells of a record.
+_MEMBERS = frozenset({"requestId", "account", "state", "attempts", "possiblyDuplicated", "code", "message"})
+
 _NOT_RECORDED = ApiAnswer(504, "Outcome unknown", "it could not be recorded")
 
 
@@ -157,9 +160,34 @@ def reply_to_record(record: Record) -> Reply:
     Returns
     -------
     Reply
-        200 with what is known of the message.
+        200 with what is known of the message; of one that waits, from when on it may be sent.
     """
-    return Reply(200, record.members)
+    waiting = {"expectedAt": record.expected_at} if record.state is State.QUEUED else {}
+    return Reply(200, record.members | waiting)
+
+
+def reply_to_cancellation(record: Record, now: float) -> Reply:
+    """Return the reply to whoever wanted a message cancelled.
+
+    Parameters
+    ----------
+    record : Record
+        The message's record as it is now.
+    now : float
+        Seconds since the epoch.
+
+    Returns
+    -------
+    Reply
+        200 with the record where it is cancelled, now or before; otherwise 409 with its state, and ``Retry-After``
+        where it may still come to be cancelled.
+    """
+    if record.state is State.CANCELLED:
+        return reply_to_record(record)
+    why = "it may have been sent, and is not sent again" if record.state is State.UNKNOWN else f"it is {record.state}"
+    answer = ApiAnswer(409, "Too late", f"the message cannot be cancelled: {why}", not record.state.is_final)
+    members = {name: value for name, value in record.members.items() if name in _MEMBERS}
+    return _problem(answer, None, members, max(1.0, record.lease_until - now))
 
 
 def _identity(request: SendRequest) -> dict[str, Any]:

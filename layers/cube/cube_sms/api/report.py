@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cube_sms.delivery import identity, report_sent
+from cube_sms.delivery import identity, report_cancelled, report_sent
 
 if TYPE_CHECKING:
     from cube_sms.platform import Telemetry
 
-    from .messages import Posted
+    from .messages import Deleted, Posted
 
 
 def report_posted(telemetry: Telemetry, posted: Posted, correlation_id: str) -> None:
@@ -28,3 +28,19 @@ def report_posted(telemetry: Telemetry, posted: Posted, correlation_id: str) -> 
         report_sent(telemetry, posted.request, posted.outcome, correlation_id)
     else:
         telemetry.log("info", "message queued", correlation_id, **identity(posted.request))
+
+
+def report_deleted(telemetry: Telemetry, deleted: Deleted, correlation_id: str) -> None:
+    """Report what became of a message that was to be cancelled.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        Where to.
+    deleted : Deleted
+        What became of it.
+    correlation_id : str
+        The call's id.
+    """
+    if deleted.cancellation:
+        report_cancelled(telemetry, deleted.cancellation, correlation_id)

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
-from .records import BATCH_GET_SIZE, Change, Record, RecordTable, Refusal, read_change
-from .report import identity, report_paced, report_sent
+from .records import (
+    BATCH_GET_SIZE,
+    FAILED_CLAIM,
+    Cancellation,
+    Change,
+    Record,
+    RecordTable,
+    Refusal,
+    WaitingRecords,
+    read_change,
+)
+from .report import identity, report_cancelled, report_paced, report_sent
 from .sending import Outcome, Sender
 from .states import State
 
 __all__ = [
     "BATCH_GET_SIZE",
+    "FAILED_CLAIM",
+    "Cancellation",
     "Change",
     "Outcome",
     "Record",
@@ -20,9 +32,11 @@ __all__ = [
     "Sender",
     "SpoiledRecordError",
     "State",
+    "WaitingRecords",
     "identity",
     "put_back_spread",
     "read_change",
+    "report_cancelled",
     "report_paced",
     "report_sent",
     "retry_delay",

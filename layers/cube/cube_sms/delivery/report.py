@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from cube_sms.platform import metrics
 from cube_sms.request import mask_device_id
 
+from .states import State
+
 if TYPE_CHECKING:
     from cube_sms.pacing import GateStatus
     from cube_sms.platform import Telemetry
     from cube_sms.request import SendRequest
 
+    from .records import Cancellation
     from .sending import Outcome
 
 
@@ -38,6 +41,8 @@ def report_sent(
     level, text = state.level, f"message {state}"
     if outcome.is_from_record:
         level, text = "info", "duplicate suppressed" if state.is_final else "message held by another worker"
+        # It need not have come before.
+        text = "message was cancelled" if state is State.CANCELLED else text
     telemetry.log(
         level,
         text,
@@ -56,7 +61,7 @@ def report_sent(
     )
     if not outcome.is_from_record:
         telemetry.count(state.metric, account=account)
-    elif state.is_final:
+    elif state.is_final and state is not State.CANCELLED:
         telemetry.count(metrics.DUPLICATES_SUPPRESSED, account=account)
     for latency in latencies:
         telemetry.count(metrics.CUBE_LATENCY, latency, account=account)
@@ -73,6 +78,39 @@ def report_sent(
             "error", "record was deleted during its POST", correlation_id, message_id=outcome.record.message_id
         )
         telemetry.count(metrics.RECORDS_DAMAGED)
+
+
+def report_cancelled(telemetry: Telemetry, cancellation: Cancellation, correlation_id: str) -> None:
+    """Report what cancelling a message came to.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        Where to.
+    cancellation : Cancellation
+        What it came to.
+    correlation_id : str
+        The id of what asked for it.
+    """
+    record, has_ended = cancellation
+    account, _, request_id = record.message_id.partition("#")
+    text = f"message {record.state}" if has_ended else "message not cancelled"
+    if record.state is State.CANCELLED and not has_ended:
+        text = "message was cancelled"
+    telemetry.log(
+        record.state.level if has_ended else "info",
+        text,
+        correlation_id,
+        request_id=request_id,
+        message_id=record.message_id,
+        account=account,
+        device_id=mask_device_id(record.device_id) if record.device_id else None,
+        state=record.state,
+        attempts=record.attempts,
+        reason=record.reason if has_ended else None,
+    )
+    if has_ended:
+        telemetry.count(record.state.metric, account=account)
 
 
 def report_paced(telemetry: Telemetry, gate: GateStatus) -> None:

@@ -245,7 +245,14 @@ class Sender:
         if not self._keeps_alive:
             self._provider.close()
 
-    def send(self, request: SendRequest, *, restart: str | None = None, deadline: float = math.inf) -> Outcome:
+    def send(
+        self,
+        request: SendRequest,
+        *,
+        restart: str | None = None,
+        accepted_at: float | None = None,
+        deadline: float = math.inf,
+    ) -> Outcome:
         """Try once to send a message: claim it, post it, record what came of it.
 
         Parameters
@@ -253,7 +260,9 @@ class Sender:
         request : SendRequest
             The message, with its id.
         restart : str, optional
-            The claim that ended it with a letter, where it is to start over.
+            The claim or the cancellation that ended it, where it is to start over.
+        accepted_at : float, optional
+            Seconds since the epoch at which the request was accepted; now if it is not said.
         deadline : float
             Seconds since the epoch until when all has to be done.
 
@@ -278,7 +287,7 @@ class Sender:
                 try:
                     self.gate.check(request.account)
                     credentials = self._credentials.get(request.account)
-                    claim = self.records.claim(request, restart=restart)
+                    claim = self.records.claim(request, restart=restart, accepted_at=accepted_at)
                 except UnknownAccountError as error:
                     fault = Fault("account", "has no credentials in this deployment")
                     raise InvalidRequestError([fault], request.request_id or None) from error

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.delivery import Change, Record, Refusal, read_change
+from cube_sms.delivery import Change, Record, Refusal, State, read_change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,8 +63,13 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
         case Change(Refusal() as refusal):
             return Ended(refusal.reason, refusal.members, False, refusal.task_tokens)
         case Change(Record() as record, told) if record.state.is_final:
-            # A claim ends once. What comes after it in the same state is one more task that asks.
-            is_news = told is None or (told.owner, told.state) != (record.owner, record.state)
+            # A claim ends once. What comes after it in the same state is one more task that asks. What was cancelled
+            # may be cancelled once more, which is no news.
+            is_news = (
+                told is None
+                or told.state is not record.state
+                or (told.owner != record.owner and record.state is not State.CANCELLED)
+            )
             answered = frozenset() if is_news or not told else told.task_tokens
             return Ended(record.state.title(), detail_of(record), is_news, record.task_tokens - answered)
     return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from .consumer import Consumed, QueueConsumer
-from .report import report_consumed
+from .report import report_consumed, report_put_back
 
 __all__ = [
     "Consumed",
     "QueueConsumer",
     "report_consumed",
+    "report_put_back",
 ]

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cube_sms.delivery import State, put_back_spread, retry_delay
+from cube_sms.delivery import FAILED_CLAIM, State, put_back_spread, retry_delay
 from cube_sms.pacing import NotNowError
 from cube_sms.platform import Obstacle, RecordsUnavailableError, is_fifo, put_copy
 from cube_sms.request import InvalidRequestError, parse_send_request, refuse_too_large, unwrap
 
-from .dead_letters import ACCOUNT, ATTEMPTS, DETAIL, FAILED_CLAIM, LAST_CODE, REQUEST_ID, DeadLetterQueue
+from .dead_letters import ACCOUNT, ATTEMPTS, DETAIL, LAST_CODE, REQUEST_ID, DeadLetterQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import (
@@ -40,6 +40,9 @@ SQS_BATCH_SIZE = 10
 # While every connection has its POST, other threads claim the next messages and write the outcomes of the last ones. A
 # worker that dies leaves as many messages behind as it has threads.
 THREADS_PER_CONNECTION = 1.25
+
+# A message that is put back unclaimed for longer than this is one that somebody may look for.
+NOTED_SECONDS = 60.0
 
 # Kept free at the end of an invocation: for Secrets Manager, DynamoDB, SQS, and the metrics.
 RESERVED_SECONDS = 2.0
@@ -68,6 +71,9 @@ class Consumed(msgspec.Struct, kw_only=True):
         Whether the message is done with and can be deleted from the queue.
     forwarded : bool
         Whether it has been put among the messages of its device, and comes again.
+    put_back_until : float, optional
+        Seconds since the epoch from when on it may be sent, where it was put back with the rest of its batch; zero if
+        only time had run out.
     """
 
     record_id: str
@@ -79,6 +85,7 @@ class Consumed(msgspec.Struct, kw_only=True):
     dead_letter_reason: str | None = None
     acknowledged: bool = False
     forwarded: bool = False
+    put_back_until: float | None = None
 
 
 class _Parsed(NamedTuple):
@@ -150,10 +157,11 @@ class QueueConsumer:
             One for each record.
         """
         needed = self._sender.longest_send + RESERVED_SECONDS
-        waiting, staying = self._others_first([self._parse(record) for record in records]), []
+        waiting = self._others_first([self._parse(record) for record in records])
+        staying: list[_Parsed] = []
         # The groups of which a message stays: those behind it wait for it.
         held: set[str] = set()
-        pause = 0.0
+        until = 0.0
         try:
             while waiting and (left := time_left()) >= needed:
                 deadline = self._clock() + left - RESERVED_SECONDS
@@ -161,21 +169,23 @@ class QueueConsumer:
                 begun, waiting = waiting[:granted], waiting[granted:]
                 for parsed, consumed in self._consume_all(begun, deadline, lambda: time_left() >= needed):
                     if consumed is None:
-                        staying.append(parsed.record)
+                        staying.append(parsed)
                         continue
                     if not consumed.acknowledged:
                         held.add(self._group(parsed.record))
                     yield consumed
-                staying += [parsed.record for parsed in waiting if self._group(parsed.record) in held]
+                staying += [parsed for parsed in waiting if self._group(parsed.record) in held]
                 waiting = [parsed for parsed in waiting if self._group(parsed.record) not in held]
         except NotNowError as error:
-            pause = max(1.0, error.until - self._clock())
+            until = error.until
         finally:
             self._sender.rest()
-        staying += [parsed.record for parsed in waiting]
-        self._put_back(staying, pause, held)
-        for record in staying:
-            yield Consumed(record_id=record["messageId"])
+        staying += waiting
+        self._put_back([parsed.record for parsed in staying], max(1.0, until - self._clock()) if until else 0.0, held)
+        self._note_waiting(staying, until, lambda: time_left() >= needed)
+        for parsed in staying:
+            request = None if isinstance(parsed.request, Exception) else parsed.request
+            yield Consumed(record_id=parsed.record["messageId"], request=request, put_back_until=until)
 
     def _others_first(self, batch: Sequence[_Parsed]) -> list[_Parsed]:
         """Return a batch with bulk messages at its end, and with them those that they precede in their groups."""
@@ -251,11 +261,10 @@ class QueueConsumer:
     def _consume(self, parsed: _Parsed, deadline: float) -> Consumed:
         now = self._clock()
         record = parsed.record
-        attributes = record.get("attributes", {})
         consumed = Consumed(
             record_id=record["messageId"],
             receives=_receives(record),
-            queue_age=max(0.0, now - int(attributes.get("SentTimestamp", now * 1000)) / 1000),
+            queue_age=max(0.0, now - (_sent_at(record) or now)),
         )
         # Whatever goes wrong with one message is that message's affair: it stays in the queue and the batch goes on.
         try:
@@ -275,7 +284,9 @@ class QueueConsumer:
                 consumed.forwarded = consumed.acknowledged = True
                 return
             restart = _attribute(record, FAILED_CLAIM)
-            consumed.outcome = self._sender.send(request, restart=restart, deadline=deadline)
+            consumed.outcome = self._sender.send(
+                request, restart=restart, accepted_at=_sent_at(record), deadline=deadline
+            )
         except Obstacle as error:
             if not (reason := error.letter):
                 raise
@@ -294,6 +305,8 @@ class QueueConsumer:
         if outcome.state is State.RETRYING and outcome.error and outcome.error.until is not None:
             # Nothing is wrong with the message.
             self._hide(record, outcome.error.until - self._clock() + put_back_spread(consumed.receives))
+            if not outcome.record:
+                self._note_waiting([_Parsed(record, request)], outcome.error.until)
             return
         if outcome.state is State.RETRYING:
             # Without an attempt to count (AWS is in the way) receives are, or SQS would soon have had enough of them.
@@ -340,6 +353,26 @@ class QueueConsumer:
             VisibilityTimeout=_visibility_timeout(seconds),
         )
 
+    def _note_waiting(
+        self, parsed: Iterable[_Parsed], until: float, is_in_time: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Leave word of messages that were put back unclaimed, if that is for long: nothing depends on it."""
+        if until - self._clock() <= NOTED_SECONDS:
+            return
+        for record, request in parsed:
+            if isinstance(request, Exception):
+                continue
+            if not is_in_time():
+                return
+            try:
+                self._sender.records.note_queued(request, accepted_at=_sent_at(record), expected_at=until)
+            except RecordsUnavailableError:
+                # Each further one could wait as long in vain.
+                return
+            except Obstacle:
+                # Whoever takes it next tells of it.
+                continue
+
     def _put_back(self, records: Sequence[Mapping[str, Any]], seconds: float, held: Collection[str]) -> None:
         # SQS keeps those behind the first of their group until that one can be received, and so need no time of theirs.
         waited_for = set(held)
@@ -361,6 +394,12 @@ class QueueConsumer:
             except (BotoCoreError, ClientError):
                 # They come back by themselves, when the queue's visibility timeout is over.
                 return
+
+
+def _sent_at(record: Mapping[str, Any]) -> float | None:
+    """Return when a message came onto the queue, in seconds since the epoch."""
+    sent = record.get("attributes", {}).get("SentTimestamp")
+    return int(sent) / 1000 if sent else None
 
 
 def _receives(record: Mapping[str, Any]) -> int:
