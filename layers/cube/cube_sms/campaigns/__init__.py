@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .errors import InvalidCampaignError
+from .estimates import Estimate, estimate
 from .reports import CampaignReporter
 from .runs import Campaign, CampaignPreparer
 
@@ -10,5 +11,7 @@ __all__ = [
     "Campaign",
     "CampaignPreparer",
     "CampaignReporter",
+    "Estimate",
     "InvalidCampaignError",
+    "estimate",
 ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from .errors import NotNowError
 from .gate import Gate, GateStatus, Slot
+from .lanes import WINDOW
 from .leases import ConnectionLeases
 
 __all__ = [
+    "WINDOW",
     "ConnectionLeases",
     "Gate",
     "GateStatus",
