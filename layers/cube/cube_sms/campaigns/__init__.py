@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .dry_runs import DryRunner
 from .errors import InvalidCampaignError
 from .estimates import Estimate, estimate
 from .reports import CampaignReporter
@@ -11,6 +12,7 @@ __all__ = [
     "Campaign",
     "CampaignPreparer",
     "CampaignReporter",
+    "DryRunner",
     "Estimate",
     "InvalidCampaignError",
     "estimate",

@@ -6,6 +6,7 @@ from .errors import NotNowError
 from .gate import Gate, GateStatus, Slot
 from .lanes import WINDOW
 from .leases import ConnectionLeases
+from .quota import used_today
 
 __all__ = [
     "WINDOW",
@@ -14,4 +15,5 @@ __all__ = [
     "GateStatus",
     "NotNowError",
     "Slot",
+    "used_today",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, get_args
 
-from cube_sms.platform import DAY, KEY, ConditionalUpdate, RecordsUnavailableError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cube_sms.platform import DAY, KEY, ConditionalUpdate, RecordsUnavailableError, key_to
 
 from .errors import GateReason
 from .lanes import Lane
@@ -87,6 +89,21 @@ class GateItem:
         """Return the attributes that could not be read and were removed, since this was last called."""
         repaired, self._repaired = self._repaired, []
         return tuple(repaired)
+
+    def read(self) -> None:
+        """See it without a write, for those who send nothing.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        try:
+            answer: Any = self._client.get_item(TableName=self._table, Key=key_to(GATE_KEY), ConsistentRead=True)
+        except (BotoCoreError, ClientError) as error:
+            raise RecordsUnavailableError(error) from error
+        self._see(answer.get("Item", {}))
+        self._seen_at = self._ticks()
 
     def write(self, update: ConditionalUpdate) -> bool:
         """Write, and return whether the item is now as asked for.
