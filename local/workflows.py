@@ -156,7 +156,7 @@ def create_send_and_wait(stack: LocalStack) -> str:
     return str(answer["stateMachineArn"])
 
 
-def start_campaign(stack: LocalStack, rows: str, data: Mapping[str, str]) -> Execution:
+def start_campaign(stack: LocalStack, rows: str, data: Mapping[str, Any]) -> Execution:
     """Put a CSV file under the key of an execution's input, and start the execution."""
     stack.aws.client("s3").put_object(
         Bucket=stack.outputs["CampaignBucketName"], Key=data["key"], Body=rows.encode("utf-8")

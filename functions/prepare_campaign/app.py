@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.campaigns import Campaign, CampaignPreparer, InvalidCampaignError
-from cube_sms.platform import OBJECTS_CONFIG, SERVICE, Settings, Telemetry
+from cube_sms.campaigns import Campaign, CampaignPreparer, DryRunner, InvalidCampaignError
+from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -24,14 +24,31 @@ def preparer() -> CampaignPreparer:
     return CampaignPreparer(boto3.client("s3", config=OBJECTS_CONFIG), max_content_length=settings.max_content_length)
 
 
+@cache
+def dry_runner() -> DryRunner:
+    """Make the runner of dry runs, which few execution environments need."""
+    settings = Settings.from_environment(os.environ)
+    return DryRunner(
+        preparer(),
+        boto3.client("dynamodb", config=AWS_CONFIG),
+        settings.messages_table,
+        qps=settings.cube_max_qps,
+        quota=settings.cube_daily_quota,
+    )
+
+
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Answer the state machine with where the requests are, or with why there are none.
+    """Answer the state machine with where the requests are, with why there are none, or with what a dry run found.
 
     A campaign that cannot be meant is no error of the function's. The sentence is for its owner: it may quote the file.
     """
     try:
         campaign = Campaign.from_input(event["bucket"], event["execution"], event["input"])
+        if campaign.is_dry_run:
+            found = dry_runner().run(campaign)
+            telemetry.logger.info("campaign checked", extra={"rows": found["rows"], "requests": found["valid"]})
+            return found
         prepared = preparer().prepare(campaign)
     except InvalidCampaignError as error:
         telemetry.logger.warning("campaign refused", extra={"part": error.part})

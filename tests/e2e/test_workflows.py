@@ -263,7 +263,7 @@ def test_a_message_is_sent_at_its_time(stack: LocalStack, consumer: EventConsume
 # ── A campaign ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def a_campaign(**fields: str) -> dict[str, str]:
+def a_campaign(**fields: Any) -> dict[str, Any]:
     name = f"campaign-{uuid4()}"
     return {"key": f"{name}.csv", "campaign": name, **fields}
 
@@ -383,6 +383,38 @@ def test_a_file_that_cannot_be_meant_fails_once_before_anything_is_sent(stack: L
     assert [accepted(stack, device) for device in devices] == [[], [], []]
 
 
+def test_a_dry_run_checks_every_row_and_sends_nothing(stack: LocalStack) -> None:
+    # Given a file with a row that is faulty and a device that stands there twice
+    device = a_device()
+    rows = f"deviceId,site\n{device},Oslo\nsensor 7,Bergen\n{device},Bodø\n8931440400093990000,Tromsø\n"
+    campaign = a_campaign(content="Hello")
+
+    # When it is run dry
+    execution = start_campaign(stack, rows, {**campaign, "dryRun": True})
+    found = ended(execution)["output"]
+
+    # Then the execution ends with what was found
+    must = "deviceId: must be 1 to 64 characters of 0-9, A-Z and a-z, usually the ICCID of the SIM"
+    assert {name: found[name] for name in ("dryRun", "key", "campaign", "rows", "valid")} == {
+        "dryRun": True,
+        **{name: campaign[name] for name in ("key", "campaign")},
+        "rows": 4,
+        "valid": 3,
+    }
+    assert found["refused"] == {"count": 1, "first": [{"row": 2, "reason": must}]}
+    assert found["repeatedDevices"] == {"count": 1, "first": [{"row": 3, "deviceId": "*" * 16 + device[-4:]}]}
+    assert found["roundedIccids"] == {"count": 1, "first": [{"row": 4, "deviceId": "*" * 15 + "0000"}]}
+    assert found["estimate"].keys() >= {"seconds", "endsAt", "days", "usedToday"}
+    # Nothing was put onto the queue, and nothing is in the bucket but the file
+    history = stack.aws.client("stepfunctions").get_execution_history(executionArn=execution.arn)["events"]
+    entered = [each["stateEnteredEventDetails"]["name"] for each in history if "stateEnteredEventDetails" in each]
+    assert entered == ["Prepare", "Check", "Checked"]
+    assert accepted(stack, device) == []
+    bucket, name = stack.outputs["CampaignBucketName"], campaign["campaign"]
+    objects = stack.aws.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    assert [each["Key"] for each in objects if name in each["Key"]] == [campaign["key"]]
+
+
 def test_a_file_without_rows_has_a_result_without_rows(stack: LocalStack) -> None:
     campaign = a_campaign(content="Hello")
 
@@ -408,18 +440,20 @@ def test_a_row_is_sent_as_it_stands_in_the_file(stack: LocalStack) -> None:
 
 
 @pytest.mark.parametrize(
-    "permission",
+    ("permission", "is_dry"),
     [
-        Permission("PrepareCampaignRole", "ReadFiles", "s3:GetObject"),
-        Permission("PrepareCampaignRole", "WriteRows", "s3:PutObject"),
+        (Permission("PrepareCampaignRole", "ReadFiles", "s3:GetObject"), False),
+        (Permission("PrepareCampaignRole", "WriteRows", "s3:PutObject"), False),
+        (Permission("PrepareCampaignRole", "ReadGate", "dynamodb:GetItem"), True),
     ],
-    ids=lambda permission: permission.action,
+    ids=["s3:GetObject", "s3:PutObject", "dynamodb:GetItem"],
 )
-def test_reading_a_file_needs_each_permission(stack: LocalStack, permission: Permission) -> None:
+def test_reading_a_file_needs_each_permission(stack: LocalStack, permission: Permission, is_dry: bool) -> None:
     # Given a campaign that has ended
     campaign = a_campaign(content="Hello")
     ended(start_campaign(stack, f"deviceId\n{a_device()}\n", campaign))
-    event = {"bucket": stack.outputs["CampaignBucketName"], "execution": "again", "input": campaign}
+    data = {**campaign, "dryRun": is_dry}
+    event = {"bucket": stack.outputs["CampaignBucketName"], "execution": "again", "input": data}
 
     # Then its file can be read once more, but not without this permission
     with without(stack, permission):

@@ -82,6 +82,7 @@ class CampaignRuns:
         for name, value in ENVIRONMENT.items():
             monkeypatch.setenv(name, value)
         prepare_campaign.preparer.cache_clear()
+        prepare_campaign.dry_runner.cache_clear()
         report_campaign.reporter.cache_clear()
         s3 = boto3.client("s3", region_name="eu-central-1")
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
@@ -102,6 +103,15 @@ class CampaignRuns:
         assert len(lines) == answer["requests"]
         assert sum(states.values()) == answer["rows"]
         return Ran("", tuple(map(json.loads, lines)), result, states)
+
+    def dry_run(self, file: bytes | str, **data: Any) -> dict[str, Any]:
+        """Run a campaign of a file dry, and return what is found. Nothing is left in the bucket but the file."""
+        name = next(_names)
+        body = file.encode() if isinstance(file, str) else file
+        self._s3.put_object(Bucket=BUCKET, Key=f"{name}.csv", Body=body)
+        answer = self.prepare({"key": f"{name}.csv", "campaign": name, "content": "Hello", "dryRun": True, **data})
+        assert self._keys(f"runs/{name}.") == self._keys(f"{name}.outcomes") == []
+        return answer
 
     def prepare(self, data: Any) -> dict[str, Any]:
         """Invoke the function at the start of a campaign."""

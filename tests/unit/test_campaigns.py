@@ -17,6 +17,7 @@ from cube_sms.campaigns.files import COLUMNS
 from cube_sms.campaigns.reports import NOT_TRIED, OUTCOME, REFUSED, UNREADABLE, CampaignReporter
 from cube_sms.campaigns.runs import Campaign, CampaignPreparer
 from cube_sms.delivery.states import State
+from cube_sms.platform import rfc3339
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.request.parsing import parse_send_request
 from tests.cloudformation import written
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from cube_sms.delivery.records import RecordStore
+    from tests.support import Clock
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "campaigns"
@@ -81,7 +83,7 @@ def send(store: RecordStore, state: State, fields: dict[str, str], **finish: Any
 
 
 def test_each_row_is_told_with_the_outcome_of_its_message(
-    s3: S3Client, store: RecordStore, reporter: CampaignReporter
+    s3: S3Client, store: RecordStore, reporter: CampaignReporter, clock: Clock
 ) -> None:
     # Given a campaign whose messages have ended in every way, or have not
     states = list(State)
@@ -110,6 +112,7 @@ def test_each_row_is_told_with_the_outcome_of_its_message(
         "code": "0000",
         "message": "success",
         "reason": "because",
+        "updatedAt": rfc3339(clock()),
     }
 
 

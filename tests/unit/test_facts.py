@@ -145,7 +145,7 @@ class TestState:
 class TestMemberOfARecord:
     def test_is_in_a_campaigns_result_or_among_what_the_row_says(self) -> None:
         members = set(outcome_event_schema()["$defs"]["Detail"]["properties"]) - {"eventId", "messageId"}
-        assert differences({*OUTCOME, "account", "deviceId", "createdAt", "updatedAt"}, members) == {}
+        assert differences({*OUTCOME, "account", "deviceId", "createdAt"}, members) == {}
         assert set(OUTCOME) - set(names_in(section("docs/workflows.md", "A campaign"))) == set()
 
     def test_is_in_the_event_that_is_shown(self) -> None:

@@ -11,11 +11,11 @@ class InvalidCampaignError(Exception):
     Parameters
     ----------
     sentence : str
-        What was found and what is wanted. It may quote the file's first line, and so belongs into no log.
-    part : {"input", "encoding", "header", "quotes"}
+        What was found and what is wanted. It may quote the file, and so belongs into no log.
+    part : {"input", "encoding", "header", "quotes", "rows"}
         Which part of the campaign it is about.
     """
 
-    def __init__(self, sentence: str, part: Literal["input", "encoding", "header", "quotes"]) -> None:
+    def __init__(self, sentence: str, part: Literal["input", "encoding", "header", "quotes", "rows"]) -> None:
         super().__init__(sentence)
         self.part = part

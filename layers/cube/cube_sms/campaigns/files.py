@@ -37,7 +37,7 @@ _SEP_LINE = re.compile(r'sep=([^"\r\n])(?:\r\n|\r|\n)', re.IGNORECASE)
 
 _MARK = "\ufeff"
 _MOST_SHOWN = 20
-_WANTED = (
+WANTED = (
     f'A campaign\'s file is CSV in UTF-8 (in Excel: "CSV UTF-8"). Its first line names the columns: "{DEVICE}", and '
     f'"{CONTENT}" if the campaign\'s input has no content. Between them is a comma, a semicolon or a tab'
 )
@@ -108,12 +108,12 @@ def read_campaign_file(chunks: Iterable[bytes], *, needs_content: bool) -> Campa
     columns = headers[delimiter]
     if DEVICE not in _fields(columns) and not all(headers.values()):
         raise InvalidCampaignError(
-            f"The file is empty, or a quote in its first line is never closed. {_WANTED}", "header"
+            f"The file is empty, or a quote in its first line is never closed. {WANTED}", "header"
         )
     _check(columns, delimiter, needs_content=needs_content)
     filled = (record for record in read_records(chain([body], text), delimiter) if not record.is_empty)
     if next(filled).cells != columns:
-        raise InvalidCampaignError(f"The first line has more than {_MAX_HEAD} characters. {_WANTED}", "header")
+        raise InvalidCampaignError(f"The first line has more than {_MAX_HEAD} characters. {WANTED}", "header")
     return CampaignFile(prefix, delimiter, columns, _fields(columns), filled)
 
 
@@ -132,10 +132,10 @@ def _decoded(chunks: Iterator[bytes]) -> Iterator[str]:
     start = b""
     while len(start) < 4 and (chunk := next(chunks, b"")):
         start += chunk
-    if start.startswith(b"PK\x03\x04"):
-        raise InvalidCampaignError(f"The file is an Excel workbook, or another ZIP file. {_WANTED}", "encoding")
+    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise InvalidCampaignError(f"The file is an Excel workbook, or another archive. {WANTED}", "encoding")
     if b"\0" in start[:4] or start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InvalidCampaignError(f"The file is UTF-16, not UTF-8. {_WANTED}", "encoding")
+        raise InvalidCampaignError(f"The file is UTF-16, not UTF-8. {WANTED}", "encoding")
     decoder = codecs.getincrementaldecoder("utf-8")()
     line = 1
     for chunk in chain([start], chunks, [b""]):
@@ -144,7 +144,7 @@ def _decoded(chunks: Iterator[bytes]) -> Iterator[str]:
         except UnicodeDecodeError as error:
             line += error.object[: error.start].count(b"\n")
             found = f"byte 0x{error.object[error.start]:02X} in line {line}"
-            raise InvalidCampaignError(f"The file is not UTF-8 ({found}). {_WANTED}", "encoding") from None
+            raise InvalidCampaignError(f"The file is not UTF-8 ({found}). {WANTED}", "encoding") from None
         line += text.count("\n")
         yield text
 
@@ -182,4 +182,4 @@ def _check(columns: Sequence[str], delimiter: str, *, needs_content: bool) -> No
     similar_names = {re.sub(r"[\W_]", "", name) for name in names if name not in _FIELD_OF_NAME}
     similar = [f'"{field}" in another spelling' for name, field in _FIELD_OF_NAME.items() if name in similar_names]
     if faults := missing + twice + similar:
-        raise InvalidCampaignError(f"{found}: {', '.join(faults)}. {_WANTED}", "header")
+        raise InvalidCampaignError(f"{found}: {', '.join(faults)}. {WANTED}", "header")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .runs import Campaign, Head, Row
 
 # Columns of the result, behind the file's own.
-OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "reason")
+OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "reason", "updatedAt")
 
 # What a row can come to besides the states of a message.
 REFUSED = "REFUSED"

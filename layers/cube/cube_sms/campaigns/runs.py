@@ -16,9 +16,10 @@ from botocore.exceptions import ClientError
 
 from cube_sms.request import DEFAULT_MAX_CONTENT_LENGTH, InvalidRequestError, SendRequest, parse_send_request
 
+from .checks import Checks, with_hint
 from .csv import MAX_ROW, Record
 from .errors import InvalidCampaignError
-from .files import CONTENT, read_campaign_file
+from .files import CONTENT, DEVICE, read_campaign_file
 from .objects import read_chunks, read_lines, write_lines
 
 if TYPE_CHECKING:
@@ -45,12 +46,15 @@ class Campaign(NamedTuple):
         What ids of requests begin with where the file gives none.
     content : str
         The content of rows that have none of their own.
+    is_dry_run : bool
+        Whether its rows are only to be checked.
     """
 
     bucket: str
     key: str
     name: str
     content: str = ""
+    is_dry_run: bool = False
 
     @classmethod
     def from_input(cls, bucket: str, execution: str, data: Any) -> Self:
@@ -80,8 +84,15 @@ class Campaign(NamedTuple):
         >>> Campaign.from_input("bucket", "execution", {"key": "spring.csv"}).name
         'execution'
         """
-        given = {"campaign": execution, "content": "", **data} if isinstance(data, dict) else {}
-        faults = []
+        defaults = {"campaign": execution, "content": "", "dryRun": False}
+        given = {**defaults, **data} if isinstance(data, dict) else {}
+        # Whoever writes "dry_run" wants nothing to be sent.
+        own_names = {name.casefold(): name for name in defaults}
+        faults = [
+            f"{own_names[plain]}: is in another spelling"
+            for name in given
+            if name not in defaults and (plain := re.sub(r"[\W_]", "", name.casefold())) in own_names
+        ]
         if not isinstance(given.get("key"), str) or not given["key"]:
             faults.append('key: must be the key of the file in the bucket, such as "spring.csv"')
         if not isinstance(given.get("campaign"), str) or not _NAME.fullmatch(given["campaign"]):
@@ -91,9 +102,11 @@ class Campaign(NamedTuple):
             )
         if not isinstance(given.get("content"), str):
             faults.append("content: must be a string")
+        if not isinstance(given.get("dryRun"), bool):
+            faults.append("dryRun: must be true or false")
         if faults:
             raise InvalidCampaignError("; ".join(faults), "input")
-        return cls(bucket, given["key"], given["campaign"], given["content"])
+        return cls(bucket, given["key"], given["campaign"], given["content"], given["dryRun"])
 
     @property
     def rows_key(self) -> str:
@@ -165,10 +178,13 @@ class Prepared(NamedTuple):
         How many rows it has.
     requests : int
         How many of them are valid requests.
+    warnings : dict[str, int]
+        How many are odd, of each kind.
     """
 
     rows: int
     requests: int
+    warnings: dict[str, int]
 
 
 class CampaignPreparer:
@@ -204,15 +220,13 @@ class CampaignPreparer:
         InvalidCampaignError
             Where there is no such file, or it cannot be meant.
         """
-        file = read_campaign_file(self._file(campaign), needs_content=not campaign.content.strip())
-        rows = requests = 0
+        file, rows = self._read(campaign)
+        checks = Checks()
 
         def lines() -> Iterator[bytes]:
-            nonlocal rows, requests
             yield msgspec.json.encode(Head(file.prefix, file.delimiter, file.columns))
-            for rows, record in enumerate(file.records, start=1):
-                row = self._row(campaign, file, record, rows)
-                requests += row.request is not None
+            for row in rows:
+                checks.add(row)
                 yield msgspec.json.encode(row)
 
         write_lines(self._s3, campaign.bucket, campaign.rows_key, lines())
@@ -224,7 +238,35 @@ class CampaignPreparer:
             # In ASCII, which no reader of lines takes for an end of one.
             (json.dumps(msgspec.to_builtins(row.request)).encode() for row in written if row.request),
         )
-        return Prepared(rows, requests)
+        return Prepared(checks.rows, checks.valid, checks.warnings)
+
+    def check(self, campaign: Campaign) -> Checks:
+        """Read the whole file and write nothing.
+
+        Parameters
+        ----------
+        campaign : Campaign
+            What is to be checked.
+
+        Returns
+        -------
+        Checks
+            What there is to say of its rows.
+
+        Raises
+        ------
+        InvalidCampaignError
+            Where `prepare` would.
+        """
+        checks = Checks()
+        for row in self._read(campaign)[1]:
+            checks.add(row)
+        return checks
+
+    def _read(self, campaign: Campaign) -> tuple[CampaignFile, Iterator[Row]]:
+        file = read_campaign_file(self._file(campaign), needs_content=not campaign.content.strip())
+        rows = (self._row(campaign, file, record, number) for number, record in enumerate(file.records, start=1))
+        return file, rows
 
     def _file(self, campaign: Campaign) -> Iterator[bytes]:
         try:
@@ -264,7 +306,7 @@ class CampaignPreparer:
         try:
             return parse_send_request(msgspec.json.encode(fields), max_content_length=self._max_content_length)
         except InvalidRequestError as error:
-            return str(error)
+            return with_hint(str(error), fields.get(DEVICE, ""))
 
 
 def read_rows(s3: S3Client, campaign: Campaign) -> tuple[Head, Iterator[Row]]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from .errors import NotNowError
 from .gate import Gate, GateStatus, Slot
+from .lanes import WINDOW
 from .leases import ConnectionLeases
+from .quota import used_today
 
 __all__ = [
+    "WINDOW",
     "ConnectionLeases",
     "Gate",
     "GateStatus",
     "NotNowError",
     "Slot",
+    "used_today",
 ]

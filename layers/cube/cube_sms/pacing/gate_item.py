@@ -109,6 +109,21 @@ class GateItem:
             return None
         return str(next(iter(found.values())))
 
+    def read(self) -> None:
+        """See it without a write, for those who send nothing.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        try:
+            answer: Any = self._client.get_item(TableName=self._table, Key=key_to(GATE_KEY), ConsistentRead=True)
+        except (BotoCoreError, ClientError) as error:
+            raise RecordsUnavailableError(error) from error
+        self._see(answer.get("Item", {}))
+        self._seen_at = self._ticks()
+
     def write(self, update: ConditionalUpdate) -> bool:
         """Write, and return whether the item is now as asked for.
 

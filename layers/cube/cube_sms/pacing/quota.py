@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING
 
 from cube_sms.platform import DAY
 
 from .errors import GateClosedError, NoSlotError
-from .gate_item import REMEMBERED_SECONDS
+from .gate_item import REMEMBERED_SECONDS, GateItem
 from .lanes import HANDOVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cube_sms.platform import ConditionalUpdate
+    from mypy_boto3_dynamodb import DynamoDBClient
 
-    from .gate_item import GateItem
+    from cube_sms.platform import ConditionalUpdate
 
 
 class DailyQuota:
@@ -123,7 +124,7 @@ class DailyQuota:
         return self._bulk_limit if is_bulk else self._limit
 
     def _today(self) -> int:
-        return int((self._clock() - HANDOVER) // DAY)
+        return _day(self._clock())
 
     def _used(self, day: int) -> int:
         if self._item.get("day") is None:
@@ -135,3 +136,34 @@ class DailyQuota:
         if day == self.day:
             self._seen = used
         return used
+
+
+def used_today(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> int:
+    """Return how many of today's queries all workers together have counted.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+
+    Returns
+    -------
+    int
+        How many; 0 where there is no quota, since then nobody counts.
+
+    Raises
+    ------
+    RecordsUnavailableError
+        Where DynamoDB is away.
+    """
+    item = GateItem(client, table, clock=clock, ticks=clock)
+    item.read()
+    return int(item.number("used")) if item.number("day") == _day(clock()) else 0
+
+
+def _day(now: float) -> int:
+    return int((now - HANDOVER) // DAY)

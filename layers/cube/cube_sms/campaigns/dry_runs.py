@@ -1,0 +1,95 @@
+"""Dry runs: what a campaign would come to."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from cube_sms.pacing import used_today
+
+from .estimates import estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from .runs import Campaign, CampaignPreparer
+
+
+class DryRunner:
+    """Checks all rows of campaigns, and sends nothing.
+
+    Parameters
+    ----------
+    preparer : CampaignPreparer
+        Reads the files.
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    qps, quota : int
+        Queries a second and a day (UTC) that the provider allows; 0 for no limit.
+    reserve : int
+        Percent of the quota that campaigns leave to others.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        preparer: CampaignPreparer,
+        client: DynamoDBClient,
+        table: str,
+        *,
+        qps: int,
+        quota: int,
+        reserve: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._preparer = preparer
+        self._client = client
+        self._table = table
+        self._qps = qps
+        self._quota = quota
+        self._reserve = reserve
+        self._clock = clock
+
+    def run(self, campaign: Campaign) -> dict[str, Any]:
+        """Check a campaign.
+
+        Parameters
+        ----------
+        campaign : Campaign
+            What would be sent.
+
+        Returns
+        -------
+        dict[str, Any]
+            What there is to say of it, as JSON members.
+
+        Raises
+        ------
+        InvalidCampaignError
+            Where there is no such file, or it cannot be meant.
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        checks = self._preparer.check(campaign)
+        used = used_today(self._client, self._table, clock=self._clock)
+        seconds, ends_at, days = estimate(
+            checks.valid,
+            now=self._clock(),
+            qps=self._qps,
+            quota=self._quota,
+            reserve=self._reserve,
+            used_today=used,
+        )
+        limits = {"queriesPerSecond": self._qps, "queriesPerDay": self._quota, "reservePercent": self._reserve}
+        return {
+            "dryRun": True,
+            "key": campaign.key,
+            "campaign": campaign.name,
+            **checks.members,
+            "estimate": {"seconds": seconds, "endsAt": ends_at, "days": days, **limits, "usedToday": used},
+        }
