@@ -72,7 +72,7 @@ def test_a_burst_of_messages_is_sent_by_several_workers(stack: LocalStack) -> No
 
 
 def test_an_invalid_message_goes_to_the_dead_letter_queue_with_the_reason(stack: LocalStack) -> None:
-    body = json.dumps({"deviceId": "not-an-iccid", "content": "x", "priority": 1, "requestId": f"invalid-{uuid4()}"})
+    body = json.dumps({"deviceId": "not-an-iccid", "content": "x", "colour": 1, "requestId": f"invalid-{uuid4()}"})
 
     stack.enqueue(body)
 
@@ -80,7 +80,7 @@ def test_an_invalid_message_goes_to_the_dead_letter_queue_with_the_reason(stack:
     assert letter["body"] == body
     assert letter["reason"] == "InvalidRequest"
     assert "deviceId: must be" in letter["detail"]
-    assert "priority: is not a field" in letter["detail"]
+    assert "colour: is not a field" in letter["detail"]
 
 
 def test_a_message_outlives_an_outage_of_the_provider(stack: LocalStack) -> None:
