@@ -41,7 +41,13 @@ class Outcome(msgspec.Struct, rename="camel"):
     message_id: Annotated[str, Meta(description="<account>#<requestId>: the message, across accounts.")]
     request_id: Annotated[str, Meta(description="The id that the sender gave, or that the request was given.")]
     account: Annotated[str, Meta(description="Whose credentials were used.")]
-    device_id: Annotated[str, Meta(description="Where it went, usually the ICCID of the SIM.")]
+    device_id: Annotated[
+        str | None,
+        Meta(
+            description="Where it went, usually the ICCID of the SIM. Null where a message was cancelled before anybody"
+            " had seen the request."
+        ),
+    ]
     state: Annotated[str, Meta(description="What became of it.")]
     attempts: Annotated[int, Meta(ge=0, description="POSTs made to the provider.")]
     possibly_duplicated: Annotated[
@@ -50,7 +56,7 @@ class Outcome(msgspec.Struct, rename="camel"):
     code: Annotated[str | None, Meta(description="The provider's code in its last answer.")]
     message: Annotated[str | None, Meta(description="The provider's words in its last answer, where they are kept.")]
     reason: Annotated[str | None, Meta(description="What went wrong, where the provider did not say it.")]
-    created_at: Annotated[datetime, Meta(tz=True, description="When it was first taken up.")]
+    created_at: Annotated[datetime, Meta(tz=True, description="When the request was accepted.")]
     updated_at: Annotated[datetime, Meta(tz=True, description="When it ended.")]
 
 
@@ -58,6 +64,9 @@ def outcome_schema(states: list[State]) -> dict[str, Any]:
     """Return the JSON Schema of the detail of an outcome event in one of these states."""
     schema: dict[str, Any] = msgspec.json.schema(Outcome)["$defs"]["Outcome"]
     schema["properties"]["state"]["enum"] = sorted(states)
+    if State.CANCELLED not in states:
+        device_id = schema["properties"]["deviceId"]
+        schema["properties"]["deviceId"] = {"type": "string", "description": device_id["description"].split(". ")[0]}
     return schema
 
 

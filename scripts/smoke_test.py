@@ -32,7 +32,7 @@ PAUSE_SECONDS = 1.0
 BUSY = {429, 503}
 
 # The states of a message that has not ended.
-UNDER_WAY = ("SENDING", "RETRYING")
+UNDER_WAY = ("QUEUED", "SENDING", "RETRYING")
 
 
 class SmokeTestError(Exception):
@@ -129,7 +129,7 @@ def send_through_queue(api: Api, device: str) -> None:
     expect(202, queued)
     deadline = time.monotonic() + PATIENCE_SECONDS
     answer = api.call("GET", queued.location)
-    # It has no record until a worker takes it.
+    # If word that it waits could not be written, it has no record until a worker takes it.
     while answer.status == 404 or answer.body.get("state") in UNDER_WAY:
         if time.monotonic() > deadline:
             raise SmokeTestError(f"not sent from the queue in {PATIENCE_SECONDS:g} s: {json.dumps(answer.body)}")

@@ -21,7 +21,9 @@ TABLE = "cube-sms-messages"
 LEASE = 30.0
 RETENTION = 30 * 86400.0
 
-FINAL = [State.SENT, State.REJECTED, State.EXPIRED, State.FAILED, State.UNKNOWN]
+# The final states that a claim can end in, and all of them.
+ENDS = [State.SENT, State.REJECTED, State.EXPIRED, State.FAILED, State.UNKNOWN]
+FINAL = [*ENDS, State.CANCELLED]
 
 # Attributes as somebody may leave them; None for one that is gone.
 SPOILED: list[tuple[str, Any]] = [
@@ -75,7 +77,11 @@ def recorded(store: RecordStore, request: SendRequest) -> Record:
 
 
 def in_state(store: RecordStore, request: SendRequest, state: State) -> Record:
-    """Leave a message in a state after one POST, and return its record."""
+    """Leave a message in a state after one POST, or none if it is queued or cancelled, and return its record."""
+    if state is State.QUEUED:
+        return store.note_queued(request)
+    if state is State.CANCELLED:
+        return store.cancel(request.message_id, request=request).record
     record = store.claim(request).record
     return record if state is State.SENDING else store.finish(record, state)
 

@@ -21,7 +21,7 @@ from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.request.parsing import parse_send_request
 from tests.cloudformation import written
 from tests.support import letters
-from tests.unit.records_table import TABLE
+from tests.unit.records_table import TABLE, in_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,8 +74,8 @@ def result(s3: S3Client, campaign: Campaign) -> list[dict[str, str]]:
 def send(store: RecordStore, state: State, fields: dict[str, str], **finish: Any) -> None:
     """Leave the message of a request in a state."""
     request = parse_send_request(json.dumps(fields).encode())
-    if state is State.SENDING:
-        store.claim(request)
+    if state in (State.QUEUED, State.SENDING, State.CANCELLED):
+        in_state(store, request, state)
     else:
         store.finish(store.claim(request).record, state, **finish)
 

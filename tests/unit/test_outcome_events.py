@@ -19,7 +19,7 @@ from cube_sms.pacing.gate_item import GATE_KEY
 from tests.streams import passes, template_filters
 from tests.support import DEVICE, Clock
 from tests.unit.changes import Changes
-from tests.unit.records_table import FINAL, LEASE, RETENTION, TABLE, in_state, new_request
+from tests.unit.records_table import ENDS, FINAL, LEASE, RETENTION, TABLE, in_state, new_request
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -63,7 +63,7 @@ def news(changes: list[Change]) -> list[dict[str, Any]]:
 
 
 class TestEnd:
-    @pytest.mark.parametrize("state", FINAL)
+    @pytest.mark.parametrize("state", ENDS)
     def test_of_a_message_is_one_event(self, store: RecordStore, clock: Clock, changes: Changes, state: State) -> None:
         # Given a message that was tried once in vain
         request = new_request(account="fleet")
@@ -114,6 +114,28 @@ class TestEnd:
         # Then
         assert [detail["state"] for detail in news(changes.new())] == ["UNKNOWN"]
 
+    def test_of_a_message_that_nobody_has_seen_is_told_without_its_device(
+        self, store: RecordStore, changes: Changes
+    ) -> None:
+        # When it is cancelled while it is on the queue
+        store.cancel("fleet#order-unseen", reason="wrong text")
+        # Then
+        (ended,) = told(changes.new())
+        detail = ended.detail
+        assert (ended.outcome, ended.detail_type, ended.is_news) == ("Cancelled", "SMS Cancelled", True)
+        assert (detail["account"], detail["requestId"], detail["deviceId"]) == ("fleet", "order-unseen", None)
+        assert (detail["state"], detail["attempts"], detail["reason"]) == ("CANCELLED", 0, "wrong text")
+
+    def test_of_a_message_that_was_cancelled_and_started_over_is_another_event(
+        self, store: RecordStore, changes: Changes
+    ) -> None:
+        request = new_request()
+        cancelled = in_state(store, request, State.CANCELLED)
+        store.finish(store.claim(request, restart=cancelled.owner).record, State.SENT)
+        first, second = news(changes.new())
+        assert [first["state"], second["state"]] == ["CANCELLED", "SENT"]
+        assert first["eventId"] != second["eventId"]
+
     def test_shows_nothing_that_is_nobodys_business(self, store: RecordStore, changes: Changes) -> None:
         # Given
         request = new_request(content=CONTENT, taskToken="the-token-of-a-task")
@@ -126,7 +148,7 @@ class TestEnd:
         for text in (json.dumps(ended.detail), repr(ended)):
             assert not [
                 hidden
-                for hidden in (CONTENT, "Kx4711q", "the-token", record.owner, record.request_hash)
+                for hidden in (CONTENT, "Kx4711q", "the-token", record.owner, str(record.request_hash))
                 if hidden in text
             ]
 
@@ -268,7 +290,9 @@ class TestTask:
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("claim"), st.sampled_from(["", "one", "two", "three"])),
-        st.tuples(st.just("finish"), st.sampled_from([State.RETRYING, *FINAL])),
+        st.tuples(st.just("finish"), st.sampled_from([State.RETRYING, *ENDS])),
+        st.tuples(st.just("queue"), st.sampled_from(["", "one", "five"])),
+        st.tuples(st.just("cancel"), st.none()),
         st.tuples(st.just("lapse"), st.none()),
         st.tuples(st.just("restart"), st.sampled_from(["", "one", "four"])),
     ),
@@ -293,6 +317,12 @@ def test_every_end_is_told_once_whatever_happens(
             after = store.finish(held, argument)
             if after.state.is_final and record and record.owner == held.owner and record.state is State.SENDING:
                 ends.append((after.state, after.owner))
+        elif step == "cancel":
+            cancelled = store.cancel(request.message_id)
+            ends += [(cancelled.record.state, cancelled.record.owner)] if cancelled.has_ended else []
+        elif step == "queue":
+            store.note_queued(new_request(requestId=request.request_id, delivery=delivery, **_token(argument)))
+            tokens |= {argument} - {""} if record is None else set()
         elif step in ("claim", "restart"):
             asked = new_request(requestId=request.request_id, delivery=delivery, **_token(argument))
             owner = record.owner if record and step == "restart" else None
@@ -300,8 +330,7 @@ def test_every_end_is_told_once_whatever_happens(
             held = claim.record if claim.is_held else held
             if claim.has_ended:
                 ends.append((claim.record.state, claim.record.owner))
-            if argument and (claim.is_held or claim.record.state.is_final):
-                tokens.add(argument)
+            tokens |= {argument} - {""} if claim.is_held or claim.record.state.is_final else set()
     # Then
     found = told(changes.new())
     events = [ended.detail for ended in found if ended.is_news]

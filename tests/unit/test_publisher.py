@@ -243,6 +243,7 @@ class TestTask:
             ("token-EXPIRED", "CubeSms.Expired"),
             ("token-FAILED", "CubeSms.Failed"),
             ("token-UNKNOWN", "CubeSms.Unknown"),
+            ("token-CANCELLED", "CubeSms.Cancelled"),
             ("token-refused", "CubeSms.Conflict"),
         ]
         # And with the event's own detail, where there is an event

@@ -8,13 +8,13 @@ import pytest
 
 from cube_sms.delivery.states import State
 from tests.support import DEVICE, START
-from tests.unit.records_table import FINAL, LEASE, in_state, new_request, recorded
+from tests.unit.records_table import ENDS, FINAL, LEASE, in_state, new_request, recorded
 
 if TYPE_CHECKING:
     from cube_sms.delivery.records import RecordStore
     from tests.support import Clock
 
-OUTCOMES = [State.RETRYING, *FINAL]
+OUTCOMES = [State.RETRYING, *ENDS]
 
 
 def test_states_in_which_nothing_more_happens_are_final() -> None:
@@ -34,6 +34,19 @@ class TestClaim:
         assert claim.record.lease_until == START + LEASE
         assert (claim.record.unsettled, claim.record.possibly_duplicated) == (False, False)
         assert recorded(store, request) == claim.record
+
+    def test_message_was_accepted_when_its_sender_handed_it_in(self, store: RecordStore, clock: Clock) -> None:
+        # Given a message that has waited on the queue for an hour, and one that has not waited
+        waited, posted = new_request(), new_request()
+        # When they are claimed, and tried again later
+        first, other = store.claim(waited, accepted_at=START - 3600).record, store.claim(posted).record
+        store.finish(first, State.RETRYING)
+        clock.now += 60
+        again = store.claim(waited, accepted_at=START - 1800).record
+        # Then
+        assert (first.created_at, again.created_at) == ("2027-01-15T07:00:00.000Z",) * 2
+        assert (first.begun_at, again.begun_at) == ("2027-01-15T08:00:00.000Z",) * 2
+        assert other.created_at == other.begun_at == "2027-01-15T08:00:00.000Z"
 
     def test_message_that_another_worker_has_is_not(self, store: RecordStore, clock: Clock) -> None:
         # Given a claim whose lease is as good as over
@@ -68,8 +81,8 @@ class TestClaim:
         clock.now += 10 * LEASE
         # When
         claim = store.claim(request, restart=ended.owner if restart == "its own" else restart)
-        # Then only one that left a letter starts over, for whoever knows its last claim
-        if state in (State.FAILED, State.REJECTED) and restart == "its own":
+        # Then only one that left a letter or was cancelled starts over, for whoever knows its last claim
+        if state in (State.FAILED, State.REJECTED, State.CANCELLED) and restart == "its own":
             assert claim.is_held
             assert (claim.record.state, claim.record.attempts) == (State.SENDING, 1)
             assert claim.record.owner != ended.owner
@@ -155,11 +168,12 @@ class TestFinish:
         assert (record.lease_until, record.owner) == (0.0, claimed.owner)
         assert recorded(store, request) == record
 
-    def test_claim_does_not_end_in_another_claim(self, store: RecordStore) -> None:
+    @pytest.mark.parametrize("state", [State.QUEUED, State.SENDING, State.CANCELLED])
+    def test_claim_does_not_end_in_what_is_none_of_its_outcomes(self, store: RecordStore, state: State) -> None:
         request = new_request()
         claimed = store.claim(request).record
         with pytest.raises(ValueError, match="another state"):
-            store.finish(claimed, State.SENDING)
+            store.finish(claimed, state)
         assert recorded(store, request) == claimed
 
     @pytest.mark.parametrize("first", OUTCOMES)

@@ -18,8 +18,9 @@ from hypothesis.stateful import (
 
 from cube_sms.delivery.records import RecordStore
 from cube_sms.delivery.states import State
+from cube_sms.platform import rfc3339
 from tests.support import Clock
-from tests.unit.records_table import FINAL, LEASE, RETENTION, TABLE, answer_lost, new_request, recorded
+from tests.unit.records_table import ENDS, LEASE, RETENTION, TABLE, answer_lost, new_request, recorded
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
     from cube_sms.delivery.records import Claim, Record
 
 WORKERS = st.sampled_from(["a", "b", "c"])
+WAITING = (State.QUEUED, State.RETRYING)
 PAUSES = st.sampled_from([0.0, LEASE, LEASE - 0.001, LEASE / 2, 10 * LEASE])
 
 
 class Machine(RuleBasedStateMachine):
-    """Workers that claim one message, finish it in time or late or never, and start it over."""
+    """Workers that claim one message, finish it in time or late or never and start it over, queue it and cancel it."""
 
     delivery: str
     dynamodb: DynamoDBClient
@@ -64,7 +66,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(
         data=st.data(),
-        state=st.sampled_from([State.RETRYING, *FINAL]),
+        state=st.sampled_from([State.RETRYING, *ENDS]),
         posts=st.integers(0, 2),
         is_unknown=st.booleans(),
         is_repeated=st.booleans(),
@@ -92,6 +94,36 @@ class Machine(RuleBasedStateMachine):
         else:
             assert record == self.before
 
+    @rule(expected=st.none() | st.just(3600.0), is_repeated=st.booleans())
+    def queue(self, expected: float | None, is_repeated: bool) -> None:
+        expected_at = None if expected is None else self.clock() + expected
+        record = self._call(lambda: self.store.note_queued(self.request, expected_at=expected_at), is_repeated)
+        assert record == recorded(self.store, self.request)
+        is_news = expected is not None and self.before is not None and self.before.state is State.QUEUED
+        if self.before is None or is_news:
+            assert (record.state, record.attempts) == (State.QUEUED, 0)
+            assert record.expected_at == (None if expected_at is None else rfc3339(expected_at))
+        else:
+            assert record == self.before
+
+    @rule(knows_request=st.booleans(), is_repeated=st.booleans())
+    def cancel(self, knows_request: bool, is_repeated: bool) -> None:
+        request = self.request if knows_request else None
+        record, has_ended = self._call(
+            lambda: self.store.cancel(self.request.message_id, request=request, reason="stop"), is_repeated
+        )
+        assert record == recorded(self.store, self.request)
+        assert has_ended is (self.before is None or self.before.state in WAITING)
+        if not has_ended:
+            assert record == self.before
+            return
+        # What may have been sent is not called cancelled
+        assert record.state is (State.UNKNOWN if self.unsettled else State.CANCELLED)
+        assert "stop" in str(record.reason)
+        assert record.owner not in self.owners
+        self.owners.append(record.owner)
+        self.is_over |= record.state is State.UNKNOWN
+
     @rule(worker=WORKERS)
     def die(self, worker: str) -> None:
         self.claims.pop(worker, None)
@@ -106,12 +138,13 @@ class Machine(RuleBasedStateMachine):
         before, self.before = self.before, self.store.get(self.request.message_id)
         after = self.before
         if after is None or before in (None, after):
-            assert after is None or before == after or after.state is State.SENDING
+            assert after is None or before == after or after.state in (State.QUEUED, State.SENDING, State.CANCELLED)
             return
         assert before is not None
-        assert (after.created_at, after.request_hash) == (before.created_at, before.request_hash)
+        assert after.created_at == before.created_at
+        assert after.request_hash == before.request_hash or before.request_hash is None
         if self.is_restart:
-            assert before.state.letter
+            assert before.state.can_restart
             assert (after.state, after.attempts) == (State.SENDING, 1)
         else:
             # A final state stays, and of a claim one more attempt is counted until it is known whether there was one.
@@ -126,6 +159,8 @@ class Machine(RuleBasedStateMachine):
             assert self.before.possibly_duplicated is self.duplicated
             assert self.before.attempts - _counted(self.before) == self.posts
             assert (self.before.lease_until > 0) is (self.before.state is State.SENDING)
+            assert self.before.expected_at is None or self.before.state is State.QUEUED
+            assert self.before.request_hash or self.before.state is State.CANCELLED
 
     def _claim(self, worker: str, restart: str | None, is_repeated: bool) -> None:
         before = self.before
@@ -137,14 +172,17 @@ class Machine(RuleBasedStateMachine):
             self.unsettled = True
             self.posts += 1
         if not claim.is_held:
+            # What waits is had by whoever asks
+            assert before is not None
+            assert before.state not in WAITING
             assert claim.has_ended is (is_lapsed and self.delivery == "at-most-once")
             self.is_over |= claim.has_ended
             return
         assert not self.is_over
-        assert before is None or is_lapsed or before.state is State.RETRYING or before.state.letter
+        assert before is None or is_lapsed or before.state in WAITING or before.state.can_restart
         assert claim.record.lease_until == self.clock() + LEASE
         assert claim.record.owner not in self.owners
-        if before and before.state.letter:
+        if before and before.state.can_restart:
             assert restart == before.owner
             self.is_restart = True
             self.posts = 0
@@ -172,7 +210,7 @@ def test_no_order_of_events_breaks_a_record(dynamodb: DynamoDBClient, delivery: 
     run_state_machine_as_test(
         Delivered,
         settings=settings(
-            max_examples=15,
+            max_examples=25,
             stateful_step_count=25,
             deadline=None,
             database=None,

@@ -13,8 +13,9 @@ from cube_sms.delivery.errors import RequestConflictError, SpoiledRecordError
 from cube_sms.delivery.records import RecordStore
 from cube_sms.delivery.states import State
 from cube_sms.platform.errors import RecordsUnavailableError
-from tests.support import send_request
+from tests.support import START, send_request
 from tests.unit.records_table import (
+    ENDS,
     FINAL,
     LEASE,
     RETENTION,
@@ -99,7 +100,7 @@ class TestLostAnswer:
             claim = store.claim(request)
         assert (claim.is_held, claim.has_ended, claim.record.state) == (False, True, State.UNKNOWN)
 
-    @pytest.mark.parametrize("state", [State.RETRYING, *FINAL])
+    @pytest.mark.parametrize("state", [State.RETRYING, *ENDS])
     def test_outcome_is_ours(self, dynamodb: DynamoDBClient, store: RecordStore, state: State) -> None:
         request = new_request()
         claimed = store.claim(request).record
@@ -157,7 +158,7 @@ class TestDeleted:
     def delete(self, dynamodb: DynamoDBClient) -> Delete:
         return lambda record: dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": record.message_id}})
 
-    @pytest.mark.parametrize("state", [State.RETRYING, *FINAL])
+    @pytest.mark.parametrize("state", [State.RETRYING, *ENDS])
     @pytest.mark.parametrize("token", ["", "waits"])
     def test_outcome_of_a_record_that_is_gone_is_written_all_the_same(
         self, store: RecordStore, delete: Delete, clock: Clock, state: State, token: str
@@ -215,6 +216,21 @@ class TestDeleted:
             found = store.claim(request).record
         assert found.possibly_duplicated
         assert recorded(store, request) == found
+
+    def test_copy_of_a_message_that_is_begun_anew_is_not_taken_for_what_was_begun_before(
+        self, store: RecordStore, delete: Delete, clock: Clock
+    ) -> None:
+        # Given that another worker has posted it anew from the same message of the queue, with an unknown outcome
+        request = new_request()
+        record = store.claim(request, accepted_at=START - 60).record
+        delete(record)
+        clock.now += 1
+        other = store.claim(request, accepted_at=START - 60).record
+        store.finish(other, State.RETRYING, unsettled=True)
+        # When
+        found = store.finish(record, State.SENT)
+        # Then
+        assert (found.owner, found.was_deleted, found.possibly_duplicated) == (other.owner, True, True)
 
     def test_message_that_another_worker_begins_anew_at_the_last_moment_may_be_duplicated(
         self, dynamodb: DynamoDBClient, store: RecordStore, delete: Delete

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
-from .records import BATCH_GET_SIZE, Change, Record, RecordTable, Refusal, read_change
+from .records import BATCH_GET_SIZE, Cancellation, Change, Record, RecordTable, Refusal, WaitingRecords, read_change
 from .report import identity, report_paced, report_sent
 from .sending import Outcome, Sender
 from .states import State
 
 __all__ = [
     "BATCH_GET_SIZE",
+    "Cancellation",
     "Change",
     "Outcome",
     "Record",
@@ -20,6 +21,7 @@ __all__ = [
     "Sender",
     "SpoiledRecordError",
     "State",
+    "WaitingRecords",
     "identity",
     "put_back_spread",
     "read_change",

@@ -28,6 +28,8 @@ class State(StrEnum):
     letter : str or None
         The reason that the message's letter gives, if a message from the queue leaves one. Whoever puts the letter back
         starts the message over.
+    can_restart : bool
+        Whether the message can start over, for whoever knows the claim that ended it.
     """
 
     is_final: bool
@@ -35,6 +37,7 @@ class State(StrEnum):
     level: Level
     answer: ApiAnswer
     letter: str | None
+    can_restart: bool
 
     def __new__(  # noqa: D102 - of the members below
         cls,
@@ -44,13 +47,23 @@ class State(StrEnum):
         answer: ApiAnswer,
         is_final: bool = True,
         letter: str | None = None,
+        can_restart: bool = False,
     ) -> Self:
         state = str.__new__(cls, value)
         state._value_ = value
         state.is_final, state.metric, state.level, state.answer = is_final, metric, level, answer
-        state.letter = letter
+        state.letter, state.can_restart = letter, can_restart or letter is not None
         return state
 
+    # Nothing came of it yet, and nobody is answered with it.
+    QUEUED = (
+        "QUEUED",
+        metrics.MESSAGES_RETRIED,
+        "info",
+        ApiAnswer(409, "Queued", "the message waits on the queue", True),
+        False,
+    )
+    """It waits on the queue, and no worker has claimed it yet."""
     # Of one that stays so, what came of it could not be recorded.
     SENDING = (
         "SENDING",
@@ -84,3 +97,13 @@ class State(StrEnum):
         ApiAnswer(504, "Outcome unknown", "the message may have been sent"),
     )
     """It may have been sent, and is not to be sent again."""
+    CANCELLED = (
+        "CANCELLED",
+        metrics.MESSAGES_CANCELLED,
+        "info",
+        ApiAnswer(409, "Cancelled", "the message was cancelled, and is not sent"),
+        True,
+        None,
+        True,
+    )
+    """Somebody cancelled it before it was sent."""

@@ -7,16 +7,19 @@ from .items import REFUSED_KEY, read_item, read_record
 from .record import Record, Refusal, hash_of
 from .store import Claim, RecordStore
 from .table import BATCH_GET_SIZE, RecordTable
+from .waiting import Cancellation, WaitingRecords
 
 __all__ = [
     "BATCH_GET_SIZE",
     "REFUSED_KEY",
+    "Cancellation",
     "Change",
     "Claim",
     "Record",
     "RecordStore",
     "RecordTable",
     "Refusal",
+    "WaitingRecords",
     "change_to",
     "hash_of",
     "read_change",

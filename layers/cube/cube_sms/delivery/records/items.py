@@ -60,15 +60,20 @@ def read_record(item: Mapping[str, Any]) -> Record:
     """
     faults: list[Fault] = []
     read: Any = partial(_read, item, faults)
+    state = read("state", "S", State)
+    # Who cancels a message need not know the request.
+    of_request = None if state is State.CANCELLED else _REQUIRED
     record = Record(
         message_id=read(KEY, "S", _key),
-        state=read("state", "S", State),
+        state=state,
         attempts=read("attempts", "N", _count),
-        request_hash=read("requestHash", "S", _text),
-        device_id=read("deviceId", "S", _text),
+        request_hash=read("requestHash", "S", _text, of_request),
+        device_id=read("deviceId", "S", _text, of_request),
         created_at=read("createdAt", "S", _time),
         updated_at=read("updatedAt", "S", _time),
         owner=read("owner", "S", _text),
+        begun_at=read("begunAt", "S", _time, None),
+        expected_at=read("expectedAt", "S", _time, None),
         lease_until=read("leaseUntil", "N", float, 0.0),
         unsettled=read("unsettled", "BOOL", _flag),
         possibly_duplicated=read("possiblyDuplicated", "BOOL", _flag),

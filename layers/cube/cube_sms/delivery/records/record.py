@@ -27,12 +27,16 @@ class Record:
         Its state.
     attempts : int
         POSTs made. While it is `State.SENDING` the next one is counted, since a worker that dies cannot count it.
-    request_hash : str
-        SHA-256 of the request.
-    device_id : str
-        Where it goes.
+    request_hash : str or None
+        SHA-256 of the request; None where it was cancelled before anybody saw the request.
+    device_id : str or None
+        Where it goes; None for the same reason.
     created_at, updated_at : str
-        RFC 3339, UTC.
+        When the request was accepted, and when the record was written last: RFC 3339, UTC.
+    begun_at : str or None
+        When it was first claimed.
+    expected_at : str or None
+        From when on it may be sent, where it waits and that is known.
     owner : str
         The claim that wrote the record last.
     lease_until : float
@@ -52,11 +56,13 @@ class Record:
     message_id: str
     state: State
     attempts: int
-    request_hash: str
-    device_id: str
+    request_hash: str | None
+    device_id: str | None
     created_at: str
     updated_at: str
     owner: str
+    begun_at: str | None = None
+    expected_at: str | None = None
     lease_until: float = 0.0
     unsettled: bool = False
     possibly_duplicated: bool = False
@@ -85,8 +91,11 @@ class Record:
         }
 
     def is_of(self, request: SendRequest) -> bool:
-        """Return whether it tells of this request, and not of another one under the same id."""
-        return self.request_hash == hash_of(request)
+        """Return whether it tells of this request, and not of another one under the same id.
+
+        One that was cancelled before anybody saw the request tells of every request under its id.
+        """
+        return self.request_hash in (None, hash_of(request))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A message is claimed with one conditional write before its POST, and the claim is finished with one after it; nothing
 is read on the way. The ways into `State.SENDING` are the entries of `_INTO_SENDING`, the way out of it is the condition
-in `finish`: no other transition can be written.
+in `finish`. While nobody has the message, `waiting` writes what becomes of it. No other transition can be written.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cube_sms.platform import DAY, KEY, rfc3339
 
 from .items import REFUSED_KEY, TEXT_LENGTH
 from .record import Record, hash_of
-from .table import RecordTable
+from .waiting import TRIES, WAITING, WaitingRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,21 +57,21 @@ class _Transition(NamedTuple):
 _COUNTED = "if_not_exists(attempts, :zero) + :one"
 _SEEN = "#owner = :seen_owner AND #state = :seen_state"
 
-# It has ended with a letter, and somebody has put that back onto the queue.
+# It has ended, and somebody who knows which claim ended it has put it back onto the queue.
 _OVER = _Transition(_SEEN, ":one", "if_not_exists(unsettled, :false)", {":false": False})
 
 # The ways into State.SENDING, by the state that was seen; None for the first try, which has seen nothing.
 _INTO_SENDING: dict[State | None, _Transition] = {
-    # Nobody has it, or it is to be tried again.
+    # Nobody has it: it is new, or waits, or is to be tried again.
     None: _Transition(
-        f"attribute_not_exists({KEY}) OR (requestHash = :hash AND #state = :retrying)",
+        f"attribute_not_exists({KEY}) OR (requestHash = :hash AND #state IN (:queued, :retrying))",
         _COUNTED,
         "if_not_exists(unsettled, :false)",
-        {":retrying": State.RETRYING, ":zero": 0, ":false": False},
+        {":queued": State.QUEUED, ":retrying": State.RETRYING, ":zero": 0, ":false": False},
     ),
     # The lease is over: its worker died, and may have posted it.
     State.SENDING: _Transition(_SEEN, _COUNTED, ":true", {":zero": 0, ":true": True}),
-    **{state: _OVER for state in State if state.letter},
+    **{state: _OVER for state in State if state.can_restart},
 }
 
 # Longer than the stream of the table tells of it.
@@ -80,11 +80,8 @@ _REFUSAL_SECONDS = 2 * DAY
 # A request may have more faults than an item or a task has room for.
 _REFUSAL_LENGTH = 1024
 
-# A claim that another one forestalls is tried again on what that left.
-_TRIES = 3
 
-
-class RecordStore:
+class RecordStore(WaitingRecords):
     """The records of all messages, in one DynamoDB table. Safe to share between threads.
 
     Parameters
@@ -110,12 +107,10 @@ class RecordStore:
         retention: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._table = RecordTable(client, table)
+        super().__init__(client, table, retention=retention, clock=clock)
         self._lease = lease
-        self._retention = retention
-        self._clock = clock
 
-    def claim(self, request: SendRequest, *, restart: str | None = None) -> Claim:
+    def claim(self, request: SendRequest, *, restart: str | None = None, accepted_at: float | None = None) -> Claim:
         """Claim a message before it is posted: one write, where nobody else has it.
 
         Parameters
@@ -123,8 +118,10 @@ class RecordStore:
         request : SendRequest
             The message.
         restart : str, optional
-            The `Record.owner` of a record whose state leaves a letter (`State.letter`), and which is to start over with
-            fresh attempts.
+            The `Record.owner` of a record that has ended and is to start over with fresh attempts, where its state
+            allows that (`State.can_restart`).
+        accepted_at : float, optional
+            When the request was accepted, in seconds since the epoch; now if it is not said.
 
         Returns
         -------
@@ -143,12 +140,12 @@ class RecordStore:
         owner = uuid.uuid4().hex
         request_hash = hash_of(request)
         seen: Record | None = None
-        for _ in range(_TRIES):
-            record, is_written = self._write_claim(request, request_hash, owner, seen)
+        for _ in range(TRIES):
+            record, is_written = self._write_claim(request, request_hash, owner, seen, accepted_at)
             # A write whose answer was lost is repeated by boto3, and then meets its own trace.
             if is_written or record.owner == owner:
                 return Claim(record, is_held=True)
-            if record.request_hash != request_hash:
+            if record.request_hash not in (None, request_hash):
                 raise RequestConflictError(str(request.request_id))
             is_lapsed = record.state is State.SENDING and record.lease_until <= self._clock()
             if is_lapsed and request.delivery == "at-most-once":
@@ -157,9 +154,9 @@ class RecordStore:
                     return Claim(self._awaited(record, request), has_ended=True)
                 # The worker was only late, and has recorded its outcome just now.
                 seen = None
-            elif is_lapsed or (record.state.letter and record.owner == restart):
+            elif is_lapsed or (record.state.can_restart and record.owner == restart):
                 seen = record
-            elif record.state is State.RETRYING:
+            elif record.state in WAITING:
                 seen = None
             else:
                 break
@@ -217,7 +214,7 @@ class RecordStore:
         record : Record
             The claimed record.
         state : State
-            The state that follows, any but `State.SENDING`.
+            The state that follows: final, or `State.RETRYING`. No claim ends as cancelled.
         by : str, optional
             The owner that ends it, where that is not the record's own but one that found its lease over.
         attempts : int, optional
@@ -239,7 +236,7 @@ class RecordStore:
         RecordsUnavailableError
             Where DynamoDB is away.
         """
-        if state is State.SENDING:
+        if state in (State.QUEUED, State.SENDING, State.CANCELLED):
             raise ValueError("a claim ends in another state")
         by = by or record.owner
         unsettled = unsettled or record.unsettled
@@ -274,7 +271,7 @@ class RecordStore:
             if found.owner == by:
                 return replace(found, was_deleted=True)
         # Whoever takes a message over keeps its beginning, and knows that it may have been sent.
-        if found.owner == by or (found.created_at == record.created_at and found.unsettled):
+        if found.owner == by or (found.begun_at == record.begun_at and found.unsettled):
             return found
         if unsettled or state is State.SENT:
             found, _ = self._table.update(
@@ -284,10 +281,6 @@ class RecordStore:
                 {":true": True},
             )
         return replace(found, was_deleted=True)
-
-    def get(self, message_id: str) -> Record | None:
-        """Return the record of a message: see `RecordTable.get`."""
-        return self._table.get(message_id)
 
     def _awaited(self, record: Record, request: SendRequest) -> Record:
         """Return a record; a final one with the request's task token, which nothing else would answer any more."""
@@ -307,7 +300,7 @@ class RecordStore:
         return self._table.update(
             record.message_id,
             f"{update}, unsettled = :unsettled, requestHash = :hash, deviceId = :device, createdAt = :created,"
-            " possiblyDuplicated = :duplicated, #ttl = :ttl"
+            " begunAt = :begun, possiblyDuplicated = :duplicated, #ttl = :ttl"
             + (" ADD taskTokens :tokens" if record.task_tokens else ""),
             f"attribute_not_exists({KEY})",
             {
@@ -315,6 +308,7 @@ class RecordStore:
                 ":hash": record.request_hash,
                 ":device": record.device_id,
                 ":created": record.created_at,
+                ":begun": record.begun_at,
                 ":duplicated": record.possibly_duplicated,
                 ":ttl": int(self._clock() + self._retention),
                 **({":tokens": record.task_tokens} if record.task_tokens else {}),
@@ -322,15 +316,21 @@ class RecordStore:
         )
 
     def _write_claim(
-        self, request: SendRequest, request_hash: str, owner: str, seen: Record | None
+        self,
+        request: SendRequest,
+        request_hash: str,
+        owner: str,
+        seen: Record | None,
+        accepted_at: float | None,
     ) -> tuple[Record, bool]:
         into = _INTO_SENDING[seen.state if seen else None]
         now = self._clock()
         return self._table.update(
             request.message_id,
             f"SET #state = :sending, attempts = {into.attempts}, requestHash = :hash, deviceId = :device,"
-            " createdAt = if_not_exists(createdAt, :now), updatedAt = :now, leaseUntil = :lease, #owner = :owner,"
-            f" #ttl = :ttl, unsettled = {into.unsettled}, possiblyDuplicated = {into.unsettled}"
+            " createdAt = if_not_exists(createdAt, :accepted), begunAt = if_not_exists(begunAt, :now),"
+            " updatedAt = :now, leaseUntil = :lease, #owner = :owner, #ttl = :ttl,"
+            f" unsettled = {into.unsettled}, possiblyDuplicated = {into.unsettled} REMOVE expectedAt"
             + (" ADD taskTokens :tokens" if request.task_token else ""),
             into.condition,
             {
@@ -338,6 +338,7 @@ class RecordStore:
                 ":one": 1,
                 ":hash": request_hash,
                 ":device": request.device_id,
+                ":accepted": rfc3339(now if accepted_at is None else accepted_at),
                 ":now": rfc3339(now),
                 ":lease": now + self._lease,
                 ":owner": owner,
