@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.platform import MAX_MESSAGE_BYTES, message_size, put_copy, sendable
+from cube_sms.platform import FAILED_CLAIM, MAX_MESSAGE_BYTES, message_size, put_copy, sendable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 REQUEST_ID = "requestId"
-FAILED_CLAIM = "failedClaim"
 CUT_FROM = "cutFrom"
 REASON = "reason"
 DETAIL = "detail"

@@ -73,8 +73,8 @@ Delivery = Annotated[
 Priority = Annotated[
     Literal["normal", "bulk"],
     Meta(
-        description='"normal" or "bulk": bulk messages, such as those of a campaign, leave a part of the day\'s quota to '
-        "the others"
+        description='"normal" or "bulk": bulk messages, such as those of a campaign, leave a part of the day\'s quota '
+        "to the others"
     ),
 ]
 TaskToken = Annotated[

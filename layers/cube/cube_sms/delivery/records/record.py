@@ -108,6 +108,8 @@ class Refusal:
         The request's id.
     reason, detail : str
         Why, in one word, and what is wrong.
+    updated_at : str
+        When that was found last: RFC 3339, UTC.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for it.
     """
@@ -115,6 +117,7 @@ class Refusal:
     request_id: str
     reason: str
     detail: str
+    updated_at: str
     task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
