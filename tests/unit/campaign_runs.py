@@ -34,6 +34,8 @@ ENVIRONMENT = {
     "REJECTED_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/cube-sms-rejected",
 }
 
+EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:cube-sms-campaign:an-execution"
+
 _names = (f"campaign-{number}" for number in itertools.count())
 
 
@@ -111,7 +113,11 @@ class CampaignRuns:
 
     def prepare(self, data: Any) -> dict[str, Any]:
         """Invoke the function at the start of a campaign."""
-        event = {"bucket": BUCKET, "execution": "arn:aws:states:eu-central-1:123456789012:execution:cube-sms-campaign:an-execution", "input": data}
+        event = {
+            "bucket": BUCKET,
+            "execution": "arn:aws:states:eu-central-1:123456789012:execution:cube-sms-campaign:an-execution",
+            "input": data,
+        }
         answer: dict[str, Any] = prepare_campaign.handler(event, Context())
         return answer
 

@@ -20,7 +20,6 @@ from cube_sms.delivery.states import State
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.request.parsing import parse_send_request
 from tests.cloudformation import written
-from tests.support import letters
 from tests.unit.records_table import TABLE, in_state
 
 if TYPE_CHECKING:

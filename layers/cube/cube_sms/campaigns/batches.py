@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,7 @@ from cube_sms.delivery import (
     State,
     WaitingRecords,
 )
+from cube_sms.pacing import bulk_closed_until
 from cube_sms.platform import DAY, rfc3339
 
 from .outcomes import STOPPED, has_ended, is_stopped, read_outcomes, state_of, write_outcomes
@@ -139,6 +141,7 @@ class BatchSender:
         self._queue = RowQueue(sqs, settings.send_queue_url, sleep=sleep)
         self._rate = settings.cube_max_qps or UNLIMITED_RATE
         self._ahead = batches_ahead(settings.cube_max_qps)
+        self._closed_until = partial(bulk_closed_until, dynamodb, table, quota=settings.cube_daily_quota, clock=clock)
         self._clock = clock
 
     def look(self, campaign: Campaign, batch: Batch) -> Looked:
@@ -176,10 +179,12 @@ class BatchSender:
         found = self._find(campaign, batch, requests)
         waiting = [each for each in requests.values() if not _has_ended(each, found.get(each.message_id), look)]
         now = self._clock()
+        # Rows wait in the file meanwhile: on the queue they would not outlast its 14 days.
+        closed = max(0.0, self._closed_until() - now) if waiting and not run.stopped_at else 0.0
         if run.stopped_at:
             # What was never put onto the queue has no record, and gets none.
             waiting = self._cancel(waiting, found, now) if is_out else []
-        elif waiting and (not look.put_at or now - look.put_at > QUEUE_SECONDS):
+        elif waiting and closed <= AHEAD_SECONDS and (not look.put_at or now - look.put_at > QUEUE_SECONDS):
             look = msgspec.structs.replace(look, begun_at=now)
             self._items.put_look(campaign.name, batch.number, look)
             puts = (Put(each, _claim(found.get(each.message_id))) for each in waiting)
@@ -195,7 +200,7 @@ class BatchSender:
             states=msgspec.json.encode(_counts(requests, found, waiting, look)).decode(),
         )
         self._items.put_look(campaign.name, batch.number, look)
-        return Looked(not waiting, self._pause(look, run.batches))
+        return Looked(not waiting, self._pause(look, run.batches, closed))
 
     def _find(self, campaign: Campaign, batch: Batch, requests: Mapping[str, SendRequest]) -> dict[str, Found]:
         """Return what there is of each row: an outcome that was kept, or what the table tells at this moment."""
@@ -225,14 +230,16 @@ class BatchSender:
         # A worker that has died cannot send it any more. Its message finds out what became of it.
         return [each for each in waiting if _is_held(found[each.message_id], now)]
 
-    def _pause(self, look: Look, batches: int) -> int:
+    def _pause(self, look: Look, batches: int, closed: float) -> int:
         """Return for how many seconds nothing can be seen that anybody waits for."""
+        if closed > MOST_PAUSE:
+            return math.ceil(min(closed, MOST_CLOSED_PAUSE))
         now = self._clock()
         # As if all batches on the queue were sent at the same pace. They are rather sent one after the other: then
         # this one is done earlier or later than that, and a look too many is made.
         expected = look.waiting * min(self._ahead, batches) / self._rate
         pause = min(MOST_PAUSE, max(LEAST_PAUSE, expected / 2))
-        idle = min(MOST_IDLE_PAUSE, (now - max(look.changed_at, look.put_at)) / 4)
+        idle = min(MOST_IDLE_PAUSE, (now - max(look.changed_at, look.put_at)) / 4) if look.put_at else 0.0
         return math.ceil(max(pause, idle))
 
 

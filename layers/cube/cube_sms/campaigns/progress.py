@@ -162,7 +162,9 @@ class CampaignItems:
 
     def note(self, name: str, execution: str, **values: float) -> Run | None:
         """Set members of a run, and return it; None if the newest run is another one."""
-        names = {_camel(field): f":{field}" for field in values}
+        names = {
+            msgspec.structs.fields(Run)[Run.__struct_fields__.index(field)].encode_name: f":{field}" for field in values
+        }
         item, is_written = update_item(
             self._client,
             self._table,
@@ -228,7 +230,7 @@ def _read[T](item: Mapping[str, Any], kind: type[T]) -> T:
     return msgspec.convert({name: next(iter(typed.values())) for name, typed in item.items()}, kind, strict=False)
 
 
-def _fields(struct: msgspec.Struct) -> tuple[str, ...]:
+def _fields(struct: msgspec.Struct | type[msgspec.Struct]) -> tuple[str, ...]:
     return struct.__struct_encode_fields__
 
 
@@ -245,8 +247,3 @@ def _assigned(names: Mapping[str, str]) -> str:
 
 def _names(names: Mapping[str, str]) -> dict[str, str]:
     return {f"#{name}": name for name in (*names, "ttl")}
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.title, others))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .errors import NotNowError
 from .gate import Gate, GateStatus, Slot
+from .glance import bulk_closed_until
 from .lanes import WINDOW
 from .leases import ConnectionLeases
 
@@ -14,4 +15,5 @@ __all__ = [
     "GateStatus",
     "NotNowError",
     "Slot",
+    "bulk_closed_until",
 ]
