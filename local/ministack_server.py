@@ -1,4 +1,8 @@
-"""MiniStack, with an invocation's output in the log once it is answered, layers that are shared, and fair queues.
+"""MiniStack, with what the stack needs of it beyond what it does itself.
+
+An invocation's output is in the log once it is answered, and processes share their layers. A map of Step Functions
+takes `MaxConcurrencyPath`, its children have a history, and they end with their execution. Who may put one message
+onto a queue may put ten, as on AWS. And a standard queue is fair to the groups of its messages.
 
 MiniStack itself takes what a thread has read within 50 ms. On a busy machine that is too early: the lines come with the
 next invocation of the same process, or never. It unpacks all layers again for each process of a function, which takes
@@ -21,8 +25,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ministack.app import main
-from ministack.core import lambda_runtime
-from ministack.services import sqs
+from ministack.core import iam_actions, lambda_runtime
+from ministack.services import sqs, stepfunctions
 
 
 class Worker(lambda_runtime.Worker):  # type: ignore[misc] # nothing of MiniStack's environment is in ours
@@ -149,6 +153,57 @@ class FairQueues:
         return [message for _, message in sorted(zip(tenants, messages, strict=True), key=lambda pair: order[pair[0]])]
 
 
+class States(dict[str, Any]):
+    """The states of a child of a map: each that it enters is in its history, and it enters none once it is aborted.
+
+    Parameters
+    ----------
+    states : dict
+        The states.
+    execution : dict
+        The execution that enters them.
+    """
+
+    def __init__(self, states: dict[str, Any], execution: dict[str, Any]) -> None:
+        super().__init__(states)
+        self._execution = execution
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the state that is entered."""
+        run = stepfunctions._map_runs.get(self._execution.get("mapRunArn"))
+        parent = stepfunctions._executions[run["executionArn"]] if run else self._execution
+        if parent["status"] != "RUNNING":
+            raise stepfunctions._ExecutionError("States.Aborted", "The execution was stopped")
+        state = super().get(name, default)
+        if run and state:
+            details = {"stateEnteredEventDetails": {"name": name}}
+            stepfunctions._add_event(self._execution, f"{state['Type']}StateEntered", details)
+        return state
+
+
+_extract_iam_action = iam_actions.extract_iam_action
+_run_sub_machine = stepfunctions._run_sub_machine
+_run_distributed_map = stepfunctions._run_distributed_map
+
+
+def extract_iam_action(*arguments: Any, **options: Any) -> Any:
+    """Return which permission a call needs."""
+    action = _extract_iam_action(*arguments, **options)
+    return "sqs:SendMessage" if action == "sqs:SendMessageBatch" else action
+
+
+def run_sub_machine(states: Any, start_at: Any, data: Any, execution: Any, context: Any) -> Any:
+    """Run the states of a branch, or of a child of a map."""
+    return _run_sub_machine(States(states, execution), start_at, data, execution, context)
+
+
+def run_distributed_map(state: Any, raw: Any, effective: Any, iterator: Any, execution: Any, context: Any) -> Any:
+    """Run a map with as many children at a time as its input says."""
+    if path := state.get("MaxConcurrencyPath"):
+        state = {**state, "MaxConcurrency": stepfunctions._resolve_path(path, effective)}
+    return _run_distributed_map(state, raw, effective, iterator, execution, context)
+
+
 def _is_readable(pipe: Any, *, timeout: int | None) -> bool:
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
@@ -159,4 +214,7 @@ if __name__ == "__main__":
     sqs._collect_msgs = FairQueues().collect
     lambda_runtime.Worker = Worker
     lambda_runtime.zipfile = SimpleNamespace(**vars(zipfile) | {"ZipFile": Archive})
+    iam_actions.extract_iam_action = extract_iam_action
+    stepfunctions._run_sub_machine = run_sub_machine
+    stepfunctions._run_distributed_map = run_distributed_map
     main()

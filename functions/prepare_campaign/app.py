@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.campaigns import Campaign, CampaignPreparer, DryRunner, InvalidCampaignError
+from cube_sms.campaigns import (
+    Campaign,
+    CampaignItems,
+    CampaignPreparer,
+    CampaignStarter,
+    DryRunner,
+    Executions,
+    InvalidCampaignError,
+    batches_ahead,
+)
 from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
 
 if TYPE_CHECKING:
@@ -18,38 +27,55 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 
 
 @cache
+def settings() -> Settings:
+    """Read the settings, once for each execution environment."""
+    return Settings.from_environment(os.environ)
+
+
+@cache
 def preparer() -> CampaignPreparer:
     """Make the preparer, once for each execution environment."""
-    settings = Settings.from_environment(os.environ)
-    return CampaignPreparer(boto3.client("s3", config=OBJECTS_CONFIG), max_content_length=settings.max_content_length)
+    return CampaignPreparer(boto3.client("s3", config=OBJECTS_CONFIG), max_content_length=settings().max_content_length)
+
+
+@cache
+def starter() -> CampaignStarter:
+    """Make the starter, once for each execution environment."""
+    return CampaignStarter(
+        CampaignItems(boto3.client("dynamodb", config=AWS_CONFIG), settings().messages_table),
+        Executions(boto3.client("stepfunctions", config=AWS_CONFIG)),
+    )
 
 
 @cache
 def dry_runner() -> DryRunner:
     """Make the runner of dry runs, which few execution environments need."""
-    settings = Settings.from_environment(os.environ)
     return DryRunner(
         preparer(),
         boto3.client("dynamodb", config=AWS_CONFIG),
-        settings.messages_table,
-        qps=settings.cube_max_qps,
-        quota=settings.cube_daily_quota,
+        settings().messages_table,
+        qps=settings().cube_max_qps,
+        quota=settings().cube_daily_quota,
+        reserve=settings().cube_quota_reserve_percent,
     )
 
 
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Answer the state machine with where the requests are, with why there are none, or with what a dry run found.
+    """Answer the state machine with where the batches are, with why there are none, or with what a dry run found.
 
     A campaign that cannot be meant is no error of the function's. The sentence is for its owner: it may quote the file.
     """
     try:
-        campaign = Campaign.from_input(event["bucket"], event["execution"], event["input"])
+        execution = event["execution"]
+        campaign = Campaign.from_input(event["bucket"], execution.rpartition(":")[2], event["input"])
         if campaign.is_dry_run:
             found = dry_runner().run(campaign)
             telemetry.logger.info("campaign checked", extra={"rows": found["rows"], "requests": found["valid"]})
             return found
+        starter().begin(campaign, execution)
         prepared = preparer().prepare(campaign)
+        starter().prepared(campaign, execution, prepared)
     except InvalidCampaignError as error:
         telemetry.logger.warning("campaign refused", extra={"part": error.part})
         return {"refusal": str(error)}
@@ -57,7 +83,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     return {
         "key": campaign.key,
         "campaign": campaign.name,
-        "requestsKey": campaign.requests_key,
+        "batchesKey": campaign.batches_key,
+        "batchesAhead": batches_ahead(settings().cube_max_qps),
         **prepared._asdict(),
     }
 
@@ -65,3 +92,4 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     # Before the first event Lambda gives it more CPU than the function has.
     preparer()
+    starter()

@@ -33,8 +33,15 @@ def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
     """Answer the state machine with where the result is, and how many rows came to which state."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])
     states = reporter().report(campaign)
-    telemetry.logger.info("campaign reported", extra={"states": states})
-    return {"bucket": campaign.bucket, "key": campaign.result_key, "rows": sum(states.values()), "states": states}
+    is_stopped = reporter().end(campaign)
+    telemetry.logger.info("campaign reported", extra={"campaign": campaign.name, "states": states})
+    return {
+        "bucket": campaign.bucket,
+        "key": campaign.result_key,
+        "rows": sum(states.values()),
+        "states": states,
+        "isStopped": is_stopped,
+    }
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

@@ -34,12 +34,12 @@ TOOLS = HERE / "layer-build.txt"
 SERVICES = {
     "dynamodb": {"BatchGetItem", "GetItem", "UpdateItem"},
     "events": {"PutEvents"},
-    # What boto3's `upload_fileobj` calls, for small files and large ones, and the one call of ours.
+    # What boto3's `upload_fileobj` calls, for small files and large ones, and the two calls of ours.
     "s3": {"GetObject", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
-    | {"AbortMultipartUpload"},
+    | {"AbortMultipartUpload", "PutObjectTagging"},
     "secretsmanager": {"GetSecretValue"},
-    "sqs": {"ChangeMessageVisibility", "ChangeMessageVisibilityBatch", "SendMessage"},
-    "stepfunctions": {"SendTaskFailure", "SendTaskSuccess"},
+    "sqs": {"ChangeMessageVisibility", "ChangeMessageVisibilityBatch", "SendMessage", "SendMessageBatch"},
+    "stepfunctions": {"DescribeExecution", "SendTaskFailure", "SendTaskSuccess", "StartExecution"},
 }
 # What OpenSSL is to trust: botocore's list, which is Mozilla's.
 BUNDLE = "botocore/cacert.pem"

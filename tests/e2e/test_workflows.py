@@ -291,7 +291,7 @@ def test_each_row_of_a_campaign_has_its_message_and_its_outcome(stack: LocalStac
     counts = {"SENT": 3, "REFUSED": 2, "REJECTED": 1}
     key = f"{campaign['campaign']}.outcomes.csv"
     bucket = stack.outputs["CampaignBucketName"]
-    assert execution["output"] == {"bucket": bucket, "key": key, "rows": 6, "states": counts}
+    assert execution["output"] == {"bucket": bucket, "key": key, "rows": 6, "states": counts, "isStopped": False}
     result = campaign_result(stack, campaign["key"])
     assert [(row["deviceId"], row["requestId"], row["state"]) for row in result] == [
         (sent, f"{campaign['campaign']}-1", "SENT"),
@@ -336,19 +336,92 @@ def test_a_campaign_has_the_name_of_its_execution_unless_it_is_given_one(stack: 
     assert campaign_result(stack, key)[0]["requestId"] == f"{execution.name}-1"
 
 
-def test_a_campaign_may_have_more_rows_than_run_at_a_time(stack: LocalStack) -> None:
-    devices = [a_device() for _ in range(120)]
+def test_a_batch_takes_few_state_transitions(stack: LocalStack) -> None:
+    # Given a campaign of more than a batch
+    devices = [a_device() for _ in range(320)]
     campaign = a_campaign(content="Hello")
 
-    # An expression has a second, and here a hundred are evaluated at a time: on a busy machine one can be late, and its
-    # row is not tried. The next run of that name sends it, and nothing else.
-    for _ in range(3):
-        execution = ended(start_campaign(stack, "\n".join(["deviceId", *devices]), campaign))
-        if "NOT_TRIED" not in execution["output"]["states"]:
-            break
+    # When it has run
+    execution = start_campaign(stack, "\n".join(["deviceId", *devices]), campaign)
+    states = ended(execution)["output"]["states"]
 
-    assert execution["output"]["states"] == {"SENT": 120}
+    # Then every row was sent once, and the states that were entered are as many as $5 for a million rows allow
+    assert states == {"SENT": 320}
     assert sorted(post["deviceId"] for post in stack.cube.requests() if post["deviceId"] in devices) == sorted(devices)
+    (run,) = execution.states.list_map_runs(executionArn=execution.arn)["mapRuns"]
+    children = execution.states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+    entered = [
+        event
+        for child in children
+        for event in execution.states.get_execution_history(executionArn=child["executionArn"])["events"]
+        if event["type"].endswith("StateEntered")
+    ]
+    assert len(children) == 2
+    assert 2 * 4 <= len(entered) <= 320 / 5
+
+
+def manage(stack: LocalStack, campaign: dict[str, str], action: str = "show") -> dict[str, Any]:
+    """Ask of a campaign what an operator does."""
+    payload = json.dumps({"campaign": campaign["campaign"], "action": action})
+    answer = stack.aws.client("lambda").invoke(
+        FunctionName=stack.outputs["ManageCampaignFunctionName"], Payload=payload
+    )
+    assert "FunctionError" not in answer
+    told: dict[str, Any] = json.load(answer["Payload"])
+    return told
+
+
+def test_a_campaign_is_stopped_and_goes_on_without_sending_anything_twice(stack: LocalStack) -> None:
+    # Given a campaign whose rows are on the queue, and of which none is sent yet
+    devices = [a_device() for _ in range(40)]
+    campaign = a_campaign(content="Hello")
+    with stack.queue_paused():
+        execution = start_campaign(stack, "\n".join(["deviceId", *devices]), campaign)
+        wait_until("its rows to be put", lambda: manage(stack, campaign).get("states") == {"QUEUED": 40})
+
+        # When it is stopped
+        stopped = manage(stack, campaign, "stop")
+        again = manage(stack, campaign, "stop")
+
+        # Then nothing of it is sent any more, and its result says so
+        assert stopped["states"] == again["states"] == {"CANCELLED": 40}
+        output = ended(execution)["output"]
+        assert (output["states"], output["isStopped"]) == ({"CANCELLED": 40}, True)
+        assert {row["reason"] for row in campaign_result(stack, campaign["key"])} == {"its campaign was stopped"}
+        assert manage(stack, campaign)["status"] == "STOPPED"
+
+        # And when it goes on
+        assert "error" not in manage(stack, campaign, "resume")
+        wait_until("it to run", lambda: manage(stack, campaign)["execution"] != execution.arn)
+        wait_until("its rows to be put", lambda: manage(stack, campaign).get("states") == {"QUEUED": 40})
+    wait_until("its end", lambda: manage(stack, campaign)["status"] == "ENDED")
+
+    # Then every row is sent once
+    assert manage(stack, campaign)["states"] == {"SENT": 40}
+    assert [accepted(stack, device) for device in devices] == [["Hello"]] * 40
+
+
+def test_a_campaign_whose_execution_was_killed_goes_on_with_the_next(stack: LocalStack) -> None:
+    # Given a campaign whose execution is killed while its rows are on the queue
+    devices = [a_device() for _ in range(40)]
+    campaign = a_campaign(content="Hello")
+    rows = "\n".join(["deviceId", *devices])
+    with stack.queue_paused():
+        first = start_campaign(stack, rows, campaign)
+        wait_until("its rows to be put", lambda: manage(stack, campaign).get("states") == {"QUEUED": 40})
+
+        # When another run of that name is started meanwhile, and one more when the first is gone
+        second = ended(start_campaign(stack, rows, campaign))
+        first.states.stop_execution(executionArn=first.arn)
+        assert manage(stack, campaign)["status"] == "BROKEN_OFF"
+        third = start_campaign(stack, rows, campaign)
+        wait_until("it to run", lambda: manage(stack, campaign)["execution"] == third.arn)
+
+    # Then the second is refused, and the third has every row sent once
+    assert second["error"] == "CubeSms.InvalidCampaign"
+    assert first.arn in second["cause"]
+    assert ended(third)["output"]["states"] == {"SENT": 40}
+    assert [accepted(stack, device) for device in devices] == [["Hello"]] * 40
 
 
 @pytest.mark.parametrize(
@@ -444,16 +517,20 @@ def test_a_row_is_sent_as_it_stands_in_the_file(stack: LocalStack) -> None:
     [
         (Permission("PrepareCampaignRole", "ReadFiles", "s3:GetObject"), False),
         (Permission("PrepareCampaignRole", "WriteRows", "s3:PutObject"), False),
-        (Permission("PrepareCampaignRole", "ReadGate", "dynamodb:GetItem"), True),
+        (Permission("PrepareCampaignRole", "NoteRun", "dynamodb:GetItem"), False),
+        (Permission("PrepareCampaignRole", "NoteRun", "dynamodb:GetItem"), True),
+        (Permission("PrepareCampaignRole", "NoteRun", "dynamodb:UpdateItem"), False),
+        (Permission("PrepareCampaignRole", "KnowWhetherOneRuns", "states:DescribeExecution"), False),
     ],
-    ids=["s3:GetObject", "s3:PutObject", "dynamodb:GetItem"],
+    ids=["ReadFiles", "WriteRows", "GetRun", "GetGate", "NoteRun", "DescribeExecution"],
 )
 def test_reading_a_file_needs_each_permission(stack: LocalStack, permission: Permission, is_dry: bool) -> None:
     # Given a campaign that has ended
     campaign = a_campaign(content="Hello")
     ended(start_campaign(stack, f"deviceId\n{a_device()}\n", campaign))
+    arn = f"{stack.outputs['CampaignStateMachineArn'].replace(':stateMachine:', ':execution:')}:again-{uuid4()}"
     data = {**campaign, "dryRun": is_dry}
-    event = {"bucket": stack.outputs["CampaignBucketName"], "execution": "again", "input": data}
+    event = {"bucket": stack.outputs["CampaignBucketName"], "execution": arn, "input": data}
 
     # Then its file can be read once more, but not without this permission
     with without(stack, permission):
@@ -473,15 +550,21 @@ def is_answered(stack: LocalStack, function: str, event: dict[str, Any]) -> bool
     [
         Permission("ReportCampaignRole", "ReadRows", "s3:GetObject"),
         Permission("ReportCampaignRole", "WriteResults", "s3:PutObject"),
-        Permission("ReportCampaignRole", "ReadRecords", "dynamodb:BatchGetItem"),
+        Permission("ReportCampaignRole", "LetFilesGo", "s3:PutObjectTagging"),
+        Permission("ReportCampaignRole", "KeepRecords", "dynamodb:BatchGetItem"),
+        Permission("ReportCampaignRole", "KeepRecords", "dynamodb:GetItem"),
+        Permission("ReportCampaignRole", "KeepRecords", "dynamodb:UpdateItem"),
     ],
     ids=lambda permission: permission.action,
 )
 def test_a_report_needs_each_permission(stack: LocalStack, permission: Permission) -> None:
-    # Given a campaign that has ended
+    # Given a campaign that has ended, and whose outcomes are told by its records alone
     campaign = a_campaign(content="Hello")
     ended(start_campaign(stack, f"deviceId\n{a_device()}\n", campaign))
     event = {"bucket": stack.outputs["CampaignBucketName"], **campaign}
+    stack.aws.client("s3").delete_object(
+        Bucket=event["bucket"], Key=f"runs/{campaign['campaign']}.outcomes/000000001.jsonl"
+    )
 
     # Then it can be reported once more, but not without this permission
     with without(stack, permission):

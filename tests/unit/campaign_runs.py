@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 
+from cube_sms.campaigns import Campaign
+from cube_sms.campaigns.runs import read_batch, read_batches
 from functions.prepare_campaign import app as prepare_campaign
 from functions.report_campaign import app as report_campaign
 from tests.support import Context
 from tests.unit.records_table import TABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
     from mypy_boto3_s3 import S3Client
 
@@ -29,6 +33,8 @@ ENVIRONMENT = {
     "DEAD_LETTER_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/cube-sms-dead",
     "REJECTED_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/cube-sms-rejected",
 }
+
+EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:cube-sms-campaign:an-execution"
 
 _names = (f"campaign-{number}" for number in itertools.count())
 
@@ -81,8 +87,10 @@ class CampaignRuns:
         """Make the bucket, and the functions cold."""
         for name, value in ENVIRONMENT.items():
             monkeypatch.setenv(name, value)
+        prepare_campaign.settings.cache_clear()
         prepare_campaign.preparer.cache_clear()
         prepare_campaign.dry_runner.cache_clear()
+        prepare_campaign.starter.cache_clear()
         report_campaign.reporter.cache_clear()
         s3 = boto3.client("s3", region_name="eu-central-1")
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
@@ -97,12 +105,12 @@ class CampaignRuns:
         if "refusal" in answer:
             assert self._keys(f"runs/{name}.") == self._keys(f"{name}.outcomes") == []
             return Ran(answer["refusal"])
-        lines = self._read(answer["requestsKey"]).splitlines()
+        requests = tuple(self._requests(answer))
         states = self.report(answer)["states"]
         result = self._read(f"{name}.outcomes.csv")
-        assert len(lines) == answer["requests"]
+        assert len(requests) == answer["requests"]
         assert sum(states.values()) == answer["rows"]
-        return Ran("", tuple(map(json.loads, lines)), result, states)
+        return Ran("", requests, result, states)
 
     def dry_run(self, file: bytes | str, **data: Any) -> dict[str, Any]:
         """Run a campaign of a file dry, and return what is found. Nothing is left in the bucket but the file."""
@@ -115,7 +123,11 @@ class CampaignRuns:
 
     def prepare(self, data: Any) -> dict[str, Any]:
         """Invoke the function at the start of a campaign."""
-        event = {"bucket": BUCKET, "execution": "an-execution", "input": data}
+        event = {
+            "bucket": BUCKET,
+            "execution": "arn:aws:states:eu-central-1:123456789012:execution:cube-sms-campaign:an-execution",
+            "input": data,
+        }
         answer: dict[str, Any] = prepare_campaign.handler(event, Context())
         return answer
 
@@ -124,6 +136,16 @@ class CampaignRuns:
         event = {"bucket": BUCKET, "key": prepared["key"], "campaign": prepared["campaign"]}
         answer: dict[str, Any] = report_campaign.handler(event, Context())
         return answer
+
+    def _requests(self, prepared: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Return what is put onto the queue for all batches, but that all of it is bulk."""
+        campaign = Campaign(BUCKET, prepared["key"], prepared["campaign"])
+        for batch in read_batches(self._s3, campaign):
+            for row in read_batch(self._s3, campaign, batch):
+                if row.request:
+                    request = json.loads(row.request.to_json())
+                    assert request.pop("priority") == "bulk"
+                    yield request
 
     def _keys(self, prefix: str) -> list[str]:
         return [each["Key"] for each in self._s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])]

@@ -304,15 +304,14 @@ def test_a_quote_that_is_never_closed_is_refused_before_anything_is_sent(campaig
 
 
 def test_nobody_else_reads_the_file(campaigns: CampaignRuns) -> None:
-    """The state machine reads the requests, and sends them as they are."""
+    """The state machine reads batches, and no text is in its history."""
     definition = json.loads((Path(__file__).parents[2] / "statemachine" / "campaign.asl.json").read_text("utf-8"))
-    rows = definition["States"]["Rows"]
+    batches = definition["States"]["Batches"]
 
-    assert (rows["ItemReader"]["ReaderConfig"], rows["ItemReader"]["Parameters"]["Key.$"]) == (
+    assert (batches["ItemReader"]["ReaderConfig"], batches["ItemReader"]["Parameters"]["Key.$"]) == (
         {"InputType": "JSONL"},
-        "$.requestsKey",
+        "$.batchesKey",
     )
-    # In ASCII, so that no reader of lines takes a character of a text for the end of one
     assert sent(campaigns.run(f"deviceId,content\n{DEVICE},a\u2028b\n").requests) == [(DEVICE, "a\u2028b")]
 
 

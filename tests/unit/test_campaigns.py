@@ -21,7 +21,6 @@ from cube_sms.platform import rfc3339
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.request.parsing import parse_send_request
 from tests.cloudformation import written
-from tests.support import letters
 from tests.unit.records_table import TABLE, in_state
 
 if TYPE_CHECKING:
@@ -277,18 +276,6 @@ def test_a_result_of_several_parts_is_whole(s3: S3Client, reporter: CampaignRepo
     rows = result(s3, campaign)
     assert [row["note"] for row in rows] == notes
     assert [row["requestId"] for row in rows] == [f"{campaign.name}-{number}" for number in range(1, 251)]
-
-
-def test_a_task_that_was_answered_is_not_tried_again() -> None:
-    # Given the errors that the publisher gives tasks
-    definition = json.loads((ROOT / "statemachine" / "campaign.asl.json").read_text("utf-8"))
-    never, always = definition["States"]["Rows"]["ItemProcessor"]["States"]["Send"]["Retry"]
-    ends = {f"CubeSms.{state.title()}" for state in State if state.is_final and state is not State.SENT}
-
-    refused = {f"CubeSms.{letter}" for letter in letters()}
-
-    assert set(never["ErrorEquals"]) == ends | refused | {"States.Timeout"}
-    assert (never["MaxAttempts"], always["ErrorEquals"]) == (0, ["States.ALL"])
 
 
 def test_the_page_names_outputs_samples_and_files_that_there_are() -> None:

@@ -103,8 +103,10 @@ def events_of(name: str) -> list[dict[str, Any]]:
 
 
 def is_of_a_workflow(name: str) -> bool:
-    """Return whether a state machine invokes a function, by its alias."""
-    return any({"Ref": f"{name}.Alias"} in walk(each["DefinitionSubstitutions"]) for each in WORKFLOWS.values())
+    """Return whether a state machine invokes a function, by its alias, or an operator does."""
+    return name == "ManageCampaignFunction" or any(
+        {"Ref": f"{name}.Alias"} in walk(each["DefinitionSubstitutions"]) for each in WORKFLOWS.values()
+    )
 
 
 def as_list(value: Any) -> list[Any]:

@@ -44,7 +44,7 @@ class DryRunner:
         *,
         qps: int,
         quota: int,
-        reserve: int = 0,
+        reserve: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._preparer = preparer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from cube_sms.pacing import WINDOW
+from cube_sms.pacing import WINDOW, bulk_limit
 from cube_sms.platform import DAY, rfc3339
 
 # The last moment that can be told with a year of four digits: 31 December 9999.
@@ -61,7 +61,7 @@ def estimate(rows: int, *, now: float, qps: int, quota: int, reserve: int, used_
     if rows <= 0:
         return Estimate(0, rfc3339(now), 0)
     rate = qps / WINDOW if qps else math.inf
-    allowed = quota * (100 - reserve) // 100 if quota else math.inf
+    allowed = bulk_limit(quota, reserve) if quota else math.inf
     midnight = (now // DAY + 1) * DAY
     # No more are sent in a day than its quota allows, and than there are seconds for.
     today = min(max(0, allowed - used_today), (midnight - now) * rate)

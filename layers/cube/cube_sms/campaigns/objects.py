@@ -7,6 +7,7 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any
 
 from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,9 +25,10 @@ def read_chunks(s3: S3Client, bucket: str, key: str) -> Iterator[bytes]:
     return s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK)
 
 
-def read_lines(s3: S3Client, bucket: str, key: str) -> Iterator[bytes]:
-    """Return the lines of an object without their ends."""
-    return s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines(_CHUNK)
+def read_lines(s3: S3Client, bucket: str, key: str, *, start: int = 0, size: int | None = None) -> Iterator[bytes]:
+    """Return the lines of an object without their ends: all of them, or those of so many bytes from a place on."""
+    part: Any = {} if size is None else {"Range": f"bytes={start}-{start + size - 1}"}
+    return s3.get_object(Bucket=bucket, Key=key, **part)["Body"].iter_lines(_CHUNK)
 
 
 def write_chunks(s3: S3Client, bucket: str, key: str, chunks: Iterable[bytes], *, content_type: str) -> None:
@@ -39,6 +41,19 @@ def write_lines(s3: S3Client, bucket: str, key: str, lines: Iterable[bytes]) -> 
     """Make an object of JSON Lines."""
     chunks = (b"\n".join([*some, b""]) for some in batched(lines, _LINES_AT_ONCE, strict=False))
     write_chunks(s3, bucket, key, chunks, content_type="application/jsonl")
+
+
+def let_go(s3: S3Client, bucket: str, *keys: str) -> None:
+    """Mark objects that no run of a campaign needs any more: the bucket keeps them for as long as records.
+
+    Those that have been deleted are passed over.
+    """
+    for key in keys:
+        try:
+            s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": "campaign", "Value": "ended"}]})
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
 
 
 class _Stream(io.RawIOBase):

@@ -6,33 +6,33 @@ import csv
 import io
 import time
 from collections import Counter
-from itertools import batched
+from itertools import batched, islice
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.delivery import BATCH_GET_SIZE, Record, RecordTable, Refusal, RequestConflictError
+from cube_sms.delivery import BATCH_GET_SIZE, Record, RecordTable, Refusal, RequestConflictError, State
 
 from .files import normalized
-from .objects import write_chunks
-from .runs import read_rows
+from .objects import let_go, write_chunks
+from .outcomes import NOT_TRIED, REFUSED, UNREADABLE, has_ended, read_outcomes
+from .progress import CampaignItems
+from .runs import read_batches, read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-    from cube_sms.delivery import SpoiledRecordError
     from cube_sms.request import SendRequest
 
-    from .runs import Campaign, Head, Row
+    from .outcomes import Found
+    from .runs import Batch, Campaign, Head, Row
 
 # Columns of the result, behind the file's own.
 OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "reason", "updatedAt")
 
-# What a row can come to besides the states of a message.
-REFUSED = "REFUSED"
-NOT_TRIED = "NOT_TRIED"
-UNREADABLE = "UNREADABLE"
+# The states of rows that another run may send.
+_OPEN = {NOT_TRIED, State.CANCELLED, *(state for state in State if not state.is_final)}
 
 # A spreadsheet takes a cell that begins like this for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -49,6 +49,8 @@ class CampaignReporter:
         boto3's client.
     table : str
         Name of the table of records.
+    clock : Callable[[], float]
+        Seconds since the epoch.
     sleep : Callable[[float], None]
         Waits for seconds.
     """
@@ -59,10 +61,13 @@ class CampaignReporter:
         dynamodb: DynamoDBClient,
         table: str,
         *,
+        clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._s3 = s3
         self._records = RecordTable(dynamodb, table, sleep=sleep)
+        self._items = CampaignItems(dynamodb, table, clock=clock, sleep=sleep)
+        self._clock = clock
 
     def report(self, campaign: Campaign) -> dict[str, int]:
         """Write the result: the file's own columns, and what became of each row.
@@ -88,26 +93,52 @@ class CampaignReporter:
             self._s3,
             campaign.bucket,
             campaign.result_key,
-            self._result(head, rows, counts),
+            self._result(campaign, head, rows, counts),
             content_type="text/csv; charset=utf-8",
         )
+        if not counts.keys() & _OPEN:
+            # Nothing is left to be sent of them.
+            let_go(self._s3, campaign.bucket, campaign.key, campaign.rows_key, campaign.result_key)
         return dict(counts)
 
-    def _result(self, head: Head, rows: Iterator[Row], counts: Counter[str]) -> Iterator[bytes]:
+    def end(self, campaign: Campaign) -> bool:
+        """Note that a campaign's run has its result, and return whether somebody had stopped it.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        run = self._items.run(campaign.name)
+        run = run and self._items.note(campaign.name, run.execution, ended_at=self._clock())
+        return bool(run and run.stopped_at)
+
+    def _result(self, campaign: Campaign, head: Head, rows: Iterator[Row], counts: Counter[str]) -> Iterator[bytes]:
         yield head.prefix.encode() + _as_csv([[*_renamed(head.columns), *OUTCOME]], head.delimiter)
-        for batch in batched(rows, BATCH_GET_SIZE, strict=False):
-            outcomes = self._outcomes(batch)
+        for batch in read_batches(self._s3, campaign):
+            some = list(islice(rows, batch.rows))
+            outcomes = self._outcomes(some, self._find(campaign, batch, some))
             counts.update(outcome["state"] for outcome in outcomes)
             yield _as_csv(
                 (
                     [*row.cells, *(outcome.get(name) for name in OUTCOME)]
-                    for row, outcome in zip(batch, outcomes, strict=True)
+                    for row, outcome in zip(some, outcomes, strict=True)
                 ),
                 head.delimiter,
             )
 
-    def _outcomes(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        found = self._records.find([row.request for row in rows if row.request])
+    def _find(self, campaign: Campaign, batch: Batch, rows: Sequence[Row]) -> dict[str, Found]:
+        """Return what there is of each row: an outcome that was kept, or what the table tells."""
+        kept = read_outcomes(self._s3, campaign, batch)
+        left = [
+            row.request for row in rows if row.request and not has_ended(row.request, kept.get(row.request.message_id))
+        ]
+        found: dict[str, Found] = {**kept}
+        for some in batched(left, BATCH_GET_SIZE, strict=False):
+            found |= self._records.find(some)
+        return found
+
+    def _outcomes(self, rows: Sequence[Row], found: Mapping[str, Found]) -> list[dict[str, Any]]:
         outcomes = []
         for row in rows:
             if row.request:
@@ -133,7 +164,7 @@ def _renamed(columns: Sequence[str]) -> list[str]:
     return names
 
 
-def _outcome(request: SendRequest, found: Record | Refusal | SpoiledRecordError | None) -> dict[str, Any]:
+def _outcome(request: SendRequest, found: Found) -> dict[str, Any]:
     match found:
         case None:
             return {"state": NOT_TRIED}

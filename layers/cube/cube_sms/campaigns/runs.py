@@ -1,12 +1,11 @@
-"""Campaigns: the send requests of a CSV file's rows, which ``statemachine/campaign.asl.json`` puts onto the queue.
+"""Campaigns: the send requests of a CSV file's rows, in batches for ``statemachine/campaign.asl.json``.
 
-The file is read once, before anything is sent. What comes after it reads the rows as they were understood here: the
-state machine their requests, `CampaignReporter` all of them.
+The file is read once, before anything is sent. What comes after it reads the rows as they were understood here:
+`BatchSender` those of a batch, `CampaignReporter` all of them.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -31,7 +30,12 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
-# JSON can hold them, SQS refuses them in whatever form Step Functions puts them onto the queue.
+# A batch is an execution of the state machine's own, of a few dozen state transitions. It has rows for half a minute at
+# the usual 10 a second. Its function holds all of them in memory, whatever their cells hold.
+MAX_BATCH_ROWS = 300
+MAX_BATCH_BYTES = 4_194_304
+
+# JSON can hold them, SQS refuses them in whatever form.
 _NOT_FOR_SQS = re.compile("[\ufffe\uffff]")
 
 
@@ -114,9 +118,13 @@ class Campaign(NamedTuple):
         return f"runs/{self.name}.rows.jsonl"
 
     @property
-    def requests_key(self) -> str:
-        """Where the send requests go that the state machine puts onto the queue, one in each line."""
-        return f"runs/{self.name}.requests.jsonl"
+    def batches_key(self) -> str:
+        """Where the batches of rows go, a `Batch` in each line."""
+        return f"runs/{self.name}.batches.jsonl"
+
+    def outcomes_key(self, batch: Batch) -> str:
+        """Return where the outcomes of a batch go that has ended."""
+        return f"runs/{self.name}.outcomes/{batch.first:09}.jsonl"
 
     @property
     def result_key(self) -> str:
@@ -169,6 +177,26 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
 
 
+class Batch(msgspec.Struct, frozen=True):
+    """Rows of a campaign that are sent together. The same rows make the same batches.
+
+    Parameters
+    ----------
+    number : int
+        Its place among the batches, from 0.
+    first, rows : int
+        The number of its first row, from 1, and how many it has.
+    start, size : int
+        Where they are among the campaign's rows, in bytes.
+    """
+
+    number: int
+    first: int
+    rows: int
+    start: int
+    size: int
+
+
 class Prepared(NamedTuple):
     """What a campaign's file came to.
 
@@ -178,12 +206,15 @@ class Prepared(NamedTuple):
         How many rows it has.
     requests : int
         How many of them are valid requests.
+    batches : int
+        How many batches they are sent in.
     warnings : dict[str, int]
         How many are odd, of each kind.
     """
 
     rows: int
     requests: int
+    batches: int
     warnings: dict[str, int]
 
 
@@ -221,24 +252,18 @@ class CampaignPreparer:
             Where there is no such file, or it cannot be meant.
         """
         file, rows = self._read(campaign)
-        checks = Checks()
+        batches, checks = _Batches(), Checks()
 
         def lines() -> Iterator[bytes]:
-            yield msgspec.json.encode(Head(file.prefix, file.delimiter, file.columns))
+            yield batches.begin(msgspec.json.encode(Head(file.prefix, file.delimiter, file.columns)))
             for row in rows:
                 checks.add(row)
-                yield msgspec.json.encode(row)
+                yield batches.add(msgspec.json.encode(row))
 
         write_lines(self._s3, campaign.bucket, campaign.rows_key, lines())
-        written = read_rows(self._s3, campaign)[1]
-        write_lines(
-            self._s3,
-            campaign.bucket,
-            campaign.requests_key,
-            # In ASCII, which no reader of lines takes for an end of one.
-            (json.dumps(msgspec.to_builtins(row.request)).encode() for row in written if row.request),
-        )
-        return Prepared(checks.rows, checks.valid, checks.warnings)
+        found = batches.end()
+        write_lines(self._s3, campaign.bucket, campaign.batches_key, map(msgspec.json.encode, found))
+        return Prepared(checks.rows, checks.valid, len(found), checks.warnings)
 
     def check(self, campaign: Campaign) -> Checks:
         """Read the whole file and write nothing.
@@ -286,7 +311,7 @@ class CampaignPreparer:
             if (cell := record.cells[index] if index < len(record.cells) else "").strip()
         }
         default = {CONTENT: campaign.content} if campaign.content.strip() else {}
-        fields = {"requestId": f"{campaign.name}-{number}", **default, **own}
+        fields = {"requestId": f"{campaign.name}-{number}", "priority": "bulk", **default, **own}
         cells = [*record.cells, *[""] * len(file.columns)][: len(file.columns)]
         request = self._understood(fields, record, len(file.columns))
         if isinstance(request, str):
@@ -309,8 +334,51 @@ class CampaignPreparer:
             return with_hint(str(error), fields.get(DEVICE, ""))
 
 
+class _Batches:
+    """The batches of the rows that are being written."""
+
+    def __init__(self) -> None:
+        self._batches: list[Batch] = []
+        self._first, self._rows, self._start, self._size = 1, 0, 0, 0
+
+    def begin(self, line: bytes) -> bytes:
+        """Take the line before the first row."""
+        self._start = len(line) + 1
+        return line
+
+    def add(self, line: bytes) -> bytes:
+        """Take the line of a row."""
+        self._rows += 1
+        self._size += len(line) + 1
+        if self._rows == MAX_BATCH_ROWS or self._size >= MAX_BATCH_BYTES:
+            self._cut()
+        return line
+
+    def end(self) -> list[Batch]:
+        """Return the batches of all rows."""
+        if self._rows:
+            self._cut()
+        return self._batches
+
+    def _cut(self) -> None:
+        self._batches.append(Batch(len(self._batches), self._first, self._rows, self._start, self._size))
+        self._first, self._start = self._first + self._rows, self._start + self._size
+        self._rows = self._size = 0
+
+
 def read_rows(s3: S3Client, campaign: Campaign) -> tuple[Head, Iterator[Row]]:
     """Return what `CampaignPreparer` made of a campaign's file: its head, and its rows."""
     lines = read_lines(s3, campaign.bucket, campaign.rows_key)
     (head,) = islice(lines, 1)
     return msgspec.json.decode(head, type=Head), map(msgspec.json.Decoder(Row).decode, lines)
+
+
+def read_batches(s3: S3Client, campaign: Campaign) -> Iterator[Batch]:
+    """Return the batches of a campaign's rows."""
+    return map(msgspec.json.Decoder(Batch).decode, read_lines(s3, campaign.bucket, campaign.batches_key))
+
+
+def read_batch(s3: S3Client, campaign: Campaign, batch: Batch) -> list[Row]:
+    """Return the rows of a batch."""
+    lines = read_lines(s3, campaign.bucket, campaign.rows_key, start=batch.start, size=batch.size)
+    return list(map(msgspec.json.Decoder(Row).decode, lines))

@@ -6,7 +6,6 @@ from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .records import (
     BATCH_GET_SIZE,
-    FAILED_CLAIM,
     Cancellation,
     Change,
     Record,
@@ -21,7 +20,6 @@ from .states import State
 
 __all__ = [
     "BATCH_GET_SIZE",
-    "FAILED_CLAIM",
     "Cancellation",
     "Change",
     "Outcome",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from .errors import NotNowError
 from .gate import Gate, GateStatus, Slot
+from .glance import bulk_closed_until, used_today
 from .lanes import WINDOW
 from .leases import ConnectionLeases
-from .quota import used_today
+from .quota import bulk_limit
 
 __all__ = [
     "WINDOW",
@@ -15,5 +16,7 @@ __all__ = [
     "GateStatus",
     "NotNowError",
     "Slot",
+    "bulk_closed_until",
+    "bulk_limit",
     "used_today",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING
 
 from cube_sms.platform import DAY
@@ -14,8 +13,6 @@ from .lanes import HANDOVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from mypy_boto3_dynamodb import DynamoDBClient
 
     from cube_sms.platform import ConditionalUpdate
 
@@ -40,7 +37,7 @@ class DailyQuota:
     def __init__(self, item: GateItem, limit: int, reserve_percent: int, clock: Callable[[], float]) -> None:
         self._item = item
         self._limit = limit
-        self._bulk_limit = limit - math.ceil(limit * reserve_percent / 100)
+        self._bulk_limit = bulk_limit(limit, reserve_percent)
         self._clock = clock
         # Queries that were counted and have not been made, and of which day they are.
         self.left = 0
@@ -124,7 +121,7 @@ class DailyQuota:
         return self._bulk_limit if is_bulk else self._limit
 
     def _today(self) -> int:
-        return _day(self._clock())
+        return day_of(self._clock())
 
     def _used(self, day: int) -> int:
         if self._item.get("day") is None:
@@ -138,32 +135,29 @@ class DailyQuota:
         return used
 
 
-def used_today(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> int:
-    """Return how many of today's queries all workers together have counted.
+def bulk_limit(limit: int, reserve_percent: int) -> int:
+    """Return how many queries of a day bulk messages may use up, those of others among them.
 
     Parameters
     ----------
-    client : DynamoDBClient
-        boto3's client.
-    table : str
-        Name of the table of records.
-    clock : Callable[[], float]
-        Seconds since the epoch.
+    limit : int
+        Queries a day.
+    reserve_percent : int
+        Percent of them that bulk messages leave to the others.
 
     Returns
     -------
     int
-        How many; 0 where there is no quota, since then nobody counts.
+        How many.
 
-    Raises
-    ------
-    RecordsUnavailableError
-        Where DynamoDB is away.
+    Examples
+    --------
+    >>> bulk_limit(5000, 10), bulk_limit(65, 10)
+    (4500, 58)
     """
-    item = GateItem(client, table, clock=clock, ticks=clock)
-    item.read()
-    return int(item.number("used")) if item.number("day") == _day(clock()) else 0
+    return limit - math.ceil(limit * reserve_percent / 100)
 
 
-def _day(now: float) -> int:
+def day_of(now: float) -> int:
+    """Return the number of the day whose quota is in use."""
     return int((now - HANDOVER) // DAY)

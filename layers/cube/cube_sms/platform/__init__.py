@@ -18,7 +18,7 @@ from .errors import (
 )
 from .metrics import Metric
 from .settings import Meaning, Settings
-from .sqs import MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
+from .sqs import FAILED_CLAIM, MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
 from .telemetry import SERVICE, Level, Telemetry
 from .times import DAY, rfc3339
 from .tls import default_ssl_context
@@ -28,6 +28,7 @@ from .urls import parse_base_url
 __all__ = [
     "AWS_CONFIG",
     "DAY",
+    "FAILED_CLAIM",
     "KEY",
     "MAX_MESSAGE_BYTES",
     "OBJECTS_CONFIG",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cube_sms.delivery import FAILED_CLAIM, State, put_back_spread, retry_delay
+from cube_sms.delivery import State, put_back_spread, retry_delay
 from cube_sms.pacing import NotNowError
-from cube_sms.platform import Obstacle, RecordsUnavailableError, is_fifo, put_copy
+from cube_sms.platform import FAILED_CLAIM, Obstacle, RecordsUnavailableError, is_fifo, put_copy
 from cube_sms.request import InvalidRequestError, parse_send_request, refuse_too_large, unwrap
 
 from .dead_letters import ACCOUNT, ATTEMPTS, DETAIL, LAST_CODE, REQUEST_ID, DeadLetterQueue
@@ -291,8 +291,9 @@ class QueueConsumer:
             if not (reason := error.letter):
                 raise
             request_id = getattr(error, "request_id", None) or record["messageId"]
-            # A request has it, and so has what is wrong with one.
-            if token := getattr(request, "task_token", None):
+            # A request has it, and so has what is wrong with one. A campaign waits for its rows without one.
+            token = getattr(request, "task_token", None) or None
+            if token or getattr(request, "priority", None) == "bulk":
                 self._sender.records.refuse(request_id, token, reason=reason, detail=str(error))
             self._dead_letters.put(record, request_id=request_id, reason=reason, detail=str(error))
             consumed.dead_letter_reason = reason

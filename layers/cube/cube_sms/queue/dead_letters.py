@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.delivery import FAILED_CLAIM
-from cube_sms.platform import MAX_MESSAGE_BYTES, message_size, put_copy, sendable
+from cube_sms.platform import FAILED_CLAIM, MAX_MESSAGE_BYTES, message_size, put_copy, sendable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from .changes import Change, change_to, read_change
 from .items import REFUSED_KEY, read_item, read_record
-from .record import FAILED_CLAIM, Record, Refusal, hash_of
+from .record import Record, Refusal, hash_of
 from .store import Claim, RecordStore
 from .table import BATCH_GET_SIZE, RecordTable
 from .waiting import Cancellation, WaitingRecords
 
 __all__ = [
     "BATCH_GET_SIZE",
-    "FAILED_CLAIM",
     "REFUSED_KEY",
     "Cancellation",
     "Change",

@@ -111,6 +111,7 @@ def read_refusal(item: Mapping[str, Any]) -> Refusal:
         request_id=key_of(item).removeprefix(REFUSED_KEY),
         reason=read("reason", "S", _text),
         detail=read("detail", "S", _text),
+        updated_at=read("updatedAt", "S", _time, ""),
         task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
     )
     if faults:

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from cube_sms.delivery.states import State
     from cube_sms.request import SendRequest
 
-FAILED_CLAIM = "failedClaim"
-"""The attribute of a message on the queue that names the claim or the cancellation which ended it: it starts over."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -111,6 +108,8 @@ class Refusal:
         The request's id.
     reason, detail : str
         Why, in one word, and what is wrong.
+    updated_at : str
+        When that was found last: RFC 3339, UTC.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for it.
     """
@@ -118,6 +117,7 @@ class Refusal:
     request_id: str
     reason: str
     detail: str
+    updated_at: str
     task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property

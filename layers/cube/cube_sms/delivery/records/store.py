@@ -162,8 +162,8 @@ class RecordStore(WaitingRecords):
                 break
         return Claim(self._awaited(record, request))
 
-    def refuse(self, request_id: str, task_token: str, *, reason: str, detail: str) -> None:
-        """Leave word for a Step Functions task that waits for a request which is not accepted: one write.
+    def refuse(self, request_id: str, task_token: str | None, *, reason: str, detail: str) -> None:
+        """Leave word of a request that is not accepted, for whoever waits for its outcome: one write.
 
         Such a request has no record, and may have the id of one that has.
 
@@ -171,8 +171,8 @@ class RecordStore(WaitingRecords):
         ----------
         request_id : str
             The request's id.
-        task_token : str
-            The task's token.
+        task_token : str or None
+            The token of the Step Functions task that waits, if one does.
         reason : str
             Why, in one word such as ``InvalidRequest``.
         detail : str
@@ -183,13 +183,16 @@ class RecordStore(WaitingRecords):
         RecordsUnavailableError
             Where DynamoDB is away.
         """
-        values = {
+        now = self._clock()
+        values: dict[str, object] = {
             ":reason": reason,
             ":detail": detail[:_REFUSAL_LENGTH],
-            ":tokens": frozenset({task_token}),
-            ":ttl": int(self._clock() + _REFUSAL_SECONDS),
+            ":now": rfc3339(now),
+            ":ttl": int(now + _REFUSAL_SECONDS),
         }
-        update = "SET reason = :reason, detail = :detail, taskTokens = :tokens, #ttl = :ttl"
+        update = "SET reason = :reason, detail = :detail, updatedAt = :now, #ttl = :ttl"
+        if task_token:
+            update, values[":tokens"] = f"{update}, taskTokens = :tokens", frozenset({task_token})
         self._table.put(REFUSED_KEY + request_id, update, values)
 
     def finish(

@@ -1,0 +1,52 @@
+"""Lambda handler: tell an operator how far a campaign is, stop it, or have it go on."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from cube_sms.campaigns import BatchSender, CampaignItems, CampaignManager, Executions, InvalidCampaignError
+from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
+
+
+@cache
+def manager() -> CampaignManager:
+    """Make the manager, once for each execution environment."""
+    settings = Settings.from_environment(os.environ)
+    s3, dynamodb = boto3.client("s3", config=OBJECTS_CONFIG), boto3.client("dynamodb", config=AWS_CONFIG)
+    return CampaignManager(
+        s3,
+        dynamodb,
+        CampaignItems(dynamodb, settings.messages_table),
+        Executions(boto3.client("stepfunctions", config=AWS_CONFIG)),
+        BatchSender(s3, dynamodb, boto3.client("sqs", config=AWS_CONFIG), settings),
+        settings,
+    )
+
+
+@telemetry.logger.inject_lambda_context
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Answer a campaign's name and what is asked of it (by default "show") with how far it is, or with why not."""
+    actions = {"show": manager().show, "stop": manager().stop, "resume": manager().resume}
+    name, action = event.get("campaign"), event.get("action", "show")
+    if not isinstance(name, str) or action not in actions:
+        return {"error": 'campaign: must be the name of a campaign; action: must be "show", "stop" or "resume"'}
+    try:
+        answer = actions[action](name)
+    except InvalidCampaignError as error:
+        return {"error": str(error)}
+    telemetry.logger.info("campaign managed", extra={"campaign": name, "action": action, "status": answer["status"]})
+    return answer
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    # Before the first event Lambda gives it more CPU than the function has.
+    manager()

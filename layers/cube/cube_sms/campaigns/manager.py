@@ -1,0 +1,177 @@
+"""What an operator asks of a campaign: how far it is, to stop, to go on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cube_sms.pacing import used_today
+from cube_sms.platform import rfc3339
+
+from .errors import InvalidCampaignError
+from .estimates import estimate
+from .outcomes import NOT_TRIED, REFUSED
+from .runs import Campaign, read_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+
+    from cube_sms.platform import Settings
+
+    from .batches import BatchSender
+    from .executions import Executions
+    from .progress import CampaignItems, Look, Run
+
+
+class CampaignManager:
+    """Shows, stops and resumes campaigns.
+
+    Parameters
+    ----------
+    s3, dynamodb
+        boto3's clients.
+    items : CampaignItems
+        How far they are.
+    executions : Executions
+        Which of them run.
+    sender : BatchSender
+        Looks at their batches.
+    settings : Settings
+        The deployment's settings.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        s3: S3Client,
+        dynamodb: DynamoDBClient,
+        items: CampaignItems,
+        executions: Executions,
+        sender: BatchSender,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._s3 = s3
+        self._used_today = partial(used_today, dynamodb, settings.messages_table, clock=clock)
+        self._items = items
+        self._executions = executions
+        self._sender = sender
+        self._settings = settings
+        self._clock = clock
+
+    def show(self, name: str) -> dict[str, Any]:
+        """Return how far a campaign is.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+
+        Returns
+        -------
+        dict
+            As docs/workflows.md has it.
+
+        Raises
+        ------
+        InvalidCampaignError
+            If there is none of this name.
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        run = self._run(name)
+        execution = self._executions.find(run.execution)
+        looks = dict(self._items.looks(name, run.batches))
+        states: Counter[str] = Counter()
+        for look in looks.values():
+            states.update(msgspec.json.decode(look.states, type=dict[str, int]))
+        not_tried = max(0, run.requests - states.total())
+        states += Counter({NOT_TRIED: not_tried, REFUSED: run.rows - run.requests})
+        left = not_tried + sum(look.waiting for look in looks.values() if look.execution == run.execution)
+        is_running = bool(execution and execution.is_running)
+        now = run.ended_at or self._clock()
+        return {
+            "campaign": name,
+            "status": _status(run, is_running=is_running),
+            "execution": run.execution,
+            "key": run.key,
+            "startedAt": rfc3339(run.started_at),
+            "endedAt": rfc3339(run.ended_at) if run.ended_at else None,
+            "rows": run.rows,
+            "states": dict(states),
+            "perSecond": _rate([each for each in looks.values() if each.execution == run.execution], now),
+            "expectedEnd": self._expected_end(left, now) if is_running and not run.stopped_at else None,
+            "result": Campaign(run.bucket, run.key, name).result_key if run.ended_at else None,
+        }
+
+    def stop(self, name: str) -> dict[str, Any]:
+        """Have a campaign send nothing more that is not being sent already, and return how far it is.
+
+        It can be called again, whatever became of the call before.
+        """
+        run = self._run(name)
+        if not run.ended_at and self._items.note(name, run.execution, stopped_at=run.stopped_at or self._clock()):
+            # The batches that are not out find it for themselves. These may wait for long until they look again.
+            campaign = Campaign(run.bucket, run.key, name)
+            out = {
+                number for number, look in self._items.looks(name, run.batches) if look.begun_at and not look.is_ended
+            }
+            for batch in read_batches(self._s3, campaign) if out else ():
+                if batch.number in out:
+                    self._sender.look(campaign, batch)
+        return self.show(name)
+
+    def resume(self, name: str) -> dict[str, Any]:
+        """Start a campaign again where it was stopped or broke off, and return how far it is."""
+        run = self._run(name)
+        former = self._executions.find(run.execution)
+        if not former:
+            raise InvalidCampaignError(
+                f"Step Functions has forgotten what the campaign {name} was started with. Start it with its input",
+                "input",
+            )
+        if former.is_running:
+            raise InvalidCampaignError(f"The campaign {name} is running, and has to end first", "input")
+        # Its name may have been that of its execution.
+        self._executions.start(former.state_machine, {**former.input, "campaign": name})
+        return self.show(name)
+
+    def _run(self, name: str) -> Run:
+        run = self._items.run(name)
+        if not run:
+            raise InvalidCampaignError(f"There is no campaign named {name}", "input")
+        return run
+
+    def _expected_end(self, left: int, now: float) -> str | None:
+        settings = self._settings
+        return estimate(
+            left,
+            now=now,
+            qps=settings.cube_max_qps,
+            quota=settings.cube_daily_quota,
+            reserve=settings.cube_quota_reserve_percent,
+            used_today=self._used_today(),
+        ).ends_at
+
+
+def _status(run: Run, *, is_running: bool) -> str:
+    if is_running:
+        return "STOPPING" if run.stopped_at else "RUNNING"
+    if run.ended_at:
+        return "STOPPED" if run.stopped_at else "ENDED"
+    return "BROKEN_OFF"
+
+
+def _rate(looks: list[Look], now: float) -> float:
+    begun = min((look.begun_at for look in looks if look.begun_at), default=now)
+    ended = sum(look.put - look.waiting for look in looks if look.put_at)
+    return round(ended / max(1.0, now - begun), 2)

@@ -1,0 +1,82 @@
+"""What became of the rows of a batch, for as long as its run may last: longer than their records are kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from botocore.exceptions import ClientError
+
+from cube_sms.delivery import Record, Refusal, State
+
+from .objects import read_lines, write_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mypy_boto3_s3 import S3Client
+
+    from cube_sms.delivery import SpoiledRecordError
+    from cube_sms.request import SendRequest
+
+    from .runs import Batch, Campaign
+
+# What a row can come to besides the states of a message.
+REFUSED = "REFUSED"
+NOT_TRIED = "NOT_TRIED"
+UNREADABLE = "UNREADABLE"
+
+STOPPED = "its campaign was stopped"
+"""The reason of messages that are cancelled with their campaign, and are sent if it is run again."""
+
+type Found = Record | Refusal | SpoiledRecordError | None
+"""What there is of a message in the table of records."""
+
+
+def has_ended(request: SendRequest, found: Found) -> bool:
+    """Return whether a row's outcome is known, and running its campaign again would change nothing of it."""
+    if not isinstance(found, Record):
+        # Whoever puts a row onto the queue once more knows whether it was refused before that.
+        return found is not None
+    return not found.is_of(request) or (found.state.is_final and not is_stopped(found))
+
+
+def is_stopped(found: Found) -> bool:
+    """Return whether a message was cancelled because its campaign was stopped."""
+    return isinstance(found, Record) and found.state is State.CANCELLED and found.reason == STOPPED
+
+
+def state_of(request: SendRequest, found: Found) -> str:
+    """Return what a row has come to: the state of its message, or one of the others."""
+    match found:
+        case None:
+            return NOT_TRIED
+        case Record() if found.is_of(request):
+            return str(found.state)
+        case Record() | Refusal():
+            return REFUSED
+    return UNREADABLE
+
+
+def write_outcomes(s3: S3Client, campaign: Campaign, batch: Batch, found: Mapping[str, Found]) -> None:
+    """Keep the records of a batch's rows, without what would answer a task."""
+    records = (record for record in found.values() if isinstance(record, Record) and record.state.is_final)
+    lines = (msgspec.json.encode(asdict(record) | {"task_tokens": ()}) for record in records)
+    write_lines(s3, campaign.bucket, campaign.outcomes_key(batch), lines)
+
+
+def read_outcomes(s3: S3Client, campaign: Campaign, batch: Batch) -> dict[str, Record]:
+    """Return the records that were kept of a batch's rows, now or by an earlier run, by `SendRequest.message_id`."""
+    try:
+        lines = list(read_lines(s3, campaign.bucket, campaign.outcomes_key(batch)))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchKey":
+            raise
+        return {}
+    return {record.message_id: record for record in map(_read, lines)}
+
+
+def _read(line: bytes) -> Record:
+    members: dict[str, Any] = msgspec.json.decode(line)
+    return Record(**members | {"state": State[members["state"]], "task_tokens": frozenset()})

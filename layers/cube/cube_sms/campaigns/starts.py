@@ -1,0 +1,73 @@
+"""The beginning of a campaign's run: one of a name at a time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from .errors import InvalidCampaignError
+from .progress import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .executions import Executions
+    from .progress import CampaignItems
+    from .runs import Campaign, Prepared
+
+
+class CampaignStarter:
+    """Begins runs.
+
+    Parameters
+    ----------
+    items : CampaignItems
+        Where they are noted.
+    executions : Executions
+        Which of them run.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(self, items: CampaignItems, executions: Executions, *, clock: Callable[[], float] = time.time) -> None:
+        self._items = items
+        self._executions = executions
+        self._clock = clock
+
+    def begin(self, campaign: Campaign, execution: str) -> None:
+        """Note that a run begins. One that has begun may begin again.
+
+        Parameters
+        ----------
+        campaign : Campaign
+            What is sent.
+        execution : str
+            ARN of the execution.
+
+        Raises
+        ------
+        InvalidCampaignError
+            Where another run of the same name goes on.
+        RecordsUnavailableError
+            Where DynamoDB is away.
+        """
+        former = self._items.run(campaign.name)
+        if former and former.execution != execution:
+            running = self._executions.find(former.execution)
+            if running and running.is_running:
+                raise _running(campaign, former.execution)
+        run = Run(execution, campaign.bucket, campaign.key, self._clock())
+        if not self._items.begin(campaign.name, run, former):
+            raise _running(campaign, "that has begun at the same time")
+
+    def prepared(self, campaign: Campaign, execution: str, prepared: Prepared) -> None:
+        """Note what the campaign's file came to."""
+        self._items.note(campaign.name, execution, **prepared._asdict())
+
+
+def _running(campaign: Campaign, which: str) -> InvalidCampaignError:
+    return InvalidCampaignError(
+        f"A campaign named {campaign.name} is running, as the execution {which}. Stop it or wait for its end, or give "
+        "this one another name",
+        "input",
+    )
