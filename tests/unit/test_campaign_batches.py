@@ -25,8 +25,6 @@ from cube_sms.request.parsing import parse_send_request
 from tests.unit.records_table import TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
@@ -149,7 +147,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def s3(dynamodb: DynamoDBClient) -> Iterator[S3Client]:
+def s3(dynamodb: DynamoDBClient) -> S3Client:
     client = boto3.client("s3", region_name=dynamodb.meta.region_name)
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     return client
