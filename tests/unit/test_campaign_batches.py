@@ -100,7 +100,7 @@ class World:
     def run(self) -> None:
         """Begin a run, the first one or one that goes on."""
         former = self.items.run(self.campaign.name)
-        run = Run(f"arn:{next(self.executions)}", BUCKET, self.campaign.key, self.now, **self.prepared._asdict())
+        run = Run(f"arn:{next(self.executions)}", BUCKET, self.campaign.key, self.now, **self.prepared.counts)
         assert self.items.begin(self.campaign.name, run, former)
 
     def stop(self) -> None:

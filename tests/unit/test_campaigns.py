@@ -14,7 +14,8 @@ import boto3
 import pytest
 
 from cube_sms.campaigns.files import COLUMNS
-from cube_sms.campaigns.reports import NOT_TRIED, OUTCOME, REFUSED, UNREADABLE, CampaignReporter
+from cube_sms.campaigns.outcomes import NOT_TRIED, REFUSED, UNREADABLE
+from cube_sms.campaigns.reports import OUTCOME, CampaignReporter
 from cube_sms.campaigns.runs import Campaign, CampaignPreparer
 from cube_sms.delivery.states import State
 from cube_sms.platform import rfc3339

@@ -171,6 +171,7 @@ class TestRefusal:
         # Then
         item = dynamodb.get_item(TableName=TABLE, Key={"messageId": {"S": "#refused#order-7"}})["Item"]
         assert item.pop("ttl") == {"N": str(int(START) + 2 * 86400)}
+        assert item.pop("updatedAt")
         assert item == {
             "messageId": {"S": "#refused#order-7"},
             "reason": {"S": "Conflict"},

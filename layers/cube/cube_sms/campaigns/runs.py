@@ -217,6 +217,11 @@ class Prepared(NamedTuple):
     batches: int
     warnings: dict[str, int]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """What a run keeps of it."""
+        return {"rows": self.rows, "requests": self.requests, "batches": self.batches}
+
 
 class CampaignPreparer:
     """Reads the file of a campaign, and writes its rows and their send requests.

@@ -62,7 +62,7 @@ class CampaignStarter:
 
     def prepared(self, campaign: Campaign, execution: str, prepared: Prepared) -> None:
         """Note what the campaign's file came to."""
-        self._items.note(campaign.name, execution, **prepared._asdict())
+        self._items.note(campaign.name, execution, **prepared.counts)
 
 
 def _running(campaign: Campaign, which: str) -> InvalidCampaignError:
