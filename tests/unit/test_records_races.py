@@ -146,8 +146,8 @@ def test_message_that_comes_to_wait_while_it_is_cancelled_is_cancelled_as_what_i
         cancelled = store.cancel(request.message_id)
     assert (cancelled.has_ended, cancelled.record.state) == (False, State.SENDING)
     store.finish(held[0], State.RETRYING, unsettled=unsettled)
-    # Then what may have been sent once may have been sent for good
-    assert store.cancel(request.message_id).record.state is State.UNKNOWN
+    # Then it can be cancelled after that
+    assert store.cancel(request.message_id).record.state is State.CANCELLED
 
 
 def test_word_that_a_message_waits_comes_too_late_for_one_that_is_claimed_or_cancelled(

@@ -138,16 +138,17 @@ class TestCancel:
         assert not store.claim(request, restart=first.owner).is_held
         assert store.claim(request, restart=second.owner).is_held
 
-    def test_message_that_may_have_been_sent_is_not_called_cancelled(self, store: RecordStore) -> None:
+    def test_cancelled_message_that_may_have_been_sent_says_so(self, store: RecordStore) -> None:
         request = new_request()
         store.finish(store.claim(request).record, State.RETRYING, unsettled=True, code="500")
         # When
         record, has_ended = store.cancel(request.message_id, reason="wrong text")
         # Then it is not sent again, and says that it may have been
-        assert (has_ended, record.state, record.code) == (True, State.UNKNOWN, "500")
+        assert (has_ended, record.state, record.code) == (True, State.CANCELLED, "500")
         assert record.reason == "wrong text, after a POST whose outcome is unknown"
         assert not store.claim(request).is_held
-        assert not store.claim(request, restart=record.owner).is_held
+        # And if it starts over, its record tells that it may go twice
+        assert store.claim(request, restart=record.owner).record.possibly_duplicated
 
     def test_cancelled_message_starts_over_for_who_knows_that(self, store: RecordStore, clock: Clock) -> None:
         # Given a message that was tried, and one that nobody has seen

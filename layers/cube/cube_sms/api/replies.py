@@ -184,8 +184,8 @@ def reply_to_cancellation(record: Record, now: float) -> Reply:
     """
     if record.state is State.CANCELLED:
         return reply_to_record(record)
-    why = "it may have been sent, and is not sent again" if record.state is State.UNKNOWN else f"it is {record.state}"
-    answer = ApiAnswer(409, "Too late", f"the message cannot be cancelled: {why}", not record.state.is_final)
+    detail = f"the message cannot be cancelled: it is {record.state}"
+    answer = ApiAnswer(409, "Too late", detail, not record.state.is_final)
     members = {name: value for name, value in record.members.items() if name in _MEMBERS}
     return _problem(answer, None, members, max(1.0, record.lease_until - now))
 

@@ -106,4 +106,4 @@ class State(StrEnum):
         None,
         True,
     )
-    """Somebody cancelled it before it was sent."""
+    """Somebody cancelled it. It is not sent any more."""

@@ -40,7 +40,7 @@ class Cancellation(NamedTuple):
         The message's record as it is now. It is cancelled if its state is `State.CANCELLED`; with every other state it
         was too late.
     has_ended : bool
-        Whether the message has just ended: cancelled, or as `State.UNKNOWN`.
+        Whether the message has just been cancelled.
     """
 
     record: Record
@@ -48,7 +48,6 @@ class Cancellation(NamedTuple):
 
 
 class _End(NamedTuple):
-    state: State
     condition: str
     values: dict[str, Any]
     remark: str = ""
@@ -56,12 +55,10 @@ class _End(NamedTuple):
 
 # What was not sent, and what may have been.
 _NOT_SENT = _End(
-    State.CANCELLED,
     "#state IN (:queued, :retrying) AND unsettled = :false",
     {":queued": State.QUEUED, ":retrying": State.RETRYING},
 )
 _MAY_BE_SENT = _End(
-    State.UNKNOWN,
     "#state = :retrying AND unsettled = :true",
     {":retrying": State.RETRYING, ":true": True},
     ", after a POST whose outcome is unknown",
@@ -157,8 +154,8 @@ class WaitingRecords:
     ) -> Cancellation:
         """End a message that nobody has, so that it is not sent any more: one write, or two.
 
-        A message that may have been sent ends as `State.UNKNOWN`, since `State.CANCELLED` says that it was not. One
-        that was cancelled before gets another owner: what was put back to start it over starts nothing any more.
+        If an earlier POST may have sent the message, its reason says so. One that was cancelled before gets another
+        owner: what was put back to start it over starts nothing any more.
 
         Parameters
         ----------
@@ -214,7 +211,7 @@ class WaitingRecords:
     ) -> tuple[Record, bool]:
         """Write an end where its condition holds; return the record, and whether the end is ours."""
         reason = f"{values[':reason']}{end.remark}"[:TEXT_LENGTH]
-        given = {**values, ":reason": reason, **end.values, ":state": end.state}
+        given = {**values, ":reason": reason, **end.values, ":state": State.CANCELLED}
         update = (
             "SET #state = :state, #owner = :owner, attempts = if_not_exists(attempts, :zero),"
             " createdAt = if_not_exists(createdAt, :now), updatedAt = :now, reason = :reason, #ttl = :ttl,"
