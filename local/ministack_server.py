@@ -2,7 +2,8 @@
 
 An invocation's output is in the log once it is answered, and processes share their layers. A map of Step Functions
 takes `MaxConcurrencyPath`, its children have a history, and they end with their execution. Who may put one message
-onto a queue may put ten, as on AWS. And a standard queue is fair to the groups of its messages.
+onto a queue may put ten, as on AWS. A standard queue is fair to the groups of its messages. And a nested
+stack can be updated.
 
 MiniStack itself takes what a thread has read within 50 ms. On a busy machine that is too early: the lines come with the
 next invocation of the same process, or never. It unpacks all layers again for each process of a function, which takes
@@ -26,7 +27,10 @@ from typing import Any
 
 from ministack.app import main
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import sqs, stepfunctions
+from ministack.services import cloudformation, sqs, stepfunctions
+from ministack.services.cloudformation import provisioners
+
+_update_resource = provisioners._update_resource
 
 
 class Worker(lambda_runtime.Worker):  # type: ignore[misc] # nothing of MiniStack's environment is in ours
@@ -210,7 +214,19 @@ def _is_readable(pipe: Any, *, timeout: int | None) -> bool:
     return bool(poll.poll(timeout))
 
 
+def update_resource(
+    kind: str, physical_id: str, old: Any, new: Any, stack: str, name: str | None = None, attributes: Any = None
+) -> Any:
+    """Update a resource. One of a nested stack keeps its attributes if it stays as it is, and a function its name."""
+    if attributes is None and name:
+        attributes = cloudformation._stacks[stack]["_resources"].get(name, {}).get("Attributes")
+    if kind == "AWS::Lambda::Function":
+        old, new = ({"FunctionName": physical_id, **properties} for properties in (old, new))
+    return _update_resource(kind, physical_id, old, new, stack, name, attributes)
+
+
 if __name__ == "__main__":
+    provisioners._update_resource = update_resource
     sqs._collect_msgs = FairQueues().collect
     lambda_runtime.Worker = Worker
     lambda_runtime.zipfile = SimpleNamespace(**vars(zipfile) | {"ZipFile": Archive})
