@@ -100,7 +100,7 @@ def call_until_sent(stack: LocalStack, message: Message) -> list[HttpAnswer]:
 
 def assert_sent_once(stack: LocalStack, messages: Sequence[Message]) -> None:
     found = verdicts(stack, messages)
-    assert [verdict for verdict in found if verdict.ending != SENT_ONCE or verdict.faults] == []
+    assert [str(verdict) for verdict in found if verdict.ending != SENT_ONCE or verdict.faults] == []
 
 
 def test_burst_is_sent_at_the_providers_rate_and_nothing_is_refused(cube_stack: LocalStack) -> None:
