@@ -128,6 +128,24 @@ def test_every_row_is_sent_once_though_workers_and_execution_are_killed(stack: L
     assert 0 < finished[len(finished) // 2] <= ROWS
 
 
+def test_a_row_that_turns_invalid_on_the_queue_ends_refused(stack: LocalStack) -> None:
+    # Given a campaign whose rows are on the queue
+    devices = [a_device(), a_device()]
+    campaign = a_campaign()
+    with stack.queue_paused():
+        execution = start_campaign(stack, f"deviceId,content\n{devices[0]},Hello\n{devices[1]},Hello there\n", campaign)
+        wait_until("its rows to be put", lambda: manage(stack, campaign).get("states") == {"QUEUED": 2})
+
+        # When messages may not be as long any more as one of them is
+        change_environment(stack, MAX_CONTENT_LENGTH="10")
+    try:
+        # Then it is refused, and the campaign ends with that
+        assert ended(execution)["output"]["states"] == {"SENT": 1, "REFUSED": 1}
+    finally:
+        change_environment(stack, MAX_CONTENT_LENGTH="140")
+    assert campaign_result(stack, campaign["key"])[1]["reason"] == "content: must have 1 to 10 characters, has 11"
+
+
 @pytest.mark.parametrize(
     ("permission", "is_sent"),
     [
