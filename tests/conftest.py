@@ -26,6 +26,7 @@ LONGEST = (
     "e2e/test_fifo.py",
     "e2e/test_pacing.py",
     "e2e/test_workflows.py",
+    "e2e/test_campaigns.py",
     "e2e/test_commands.py",
     "e2e/test_permissions.py",
     "e2e/test_outcome_events.py",

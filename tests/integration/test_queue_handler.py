@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
+from cube_sms.delivery.records.items import REFUSED_KEY
 from cube_sms.delivery.states import State
+from cube_sms.platform import key_to
 from cube_sms.platform.errors import SettingsError
+from tests.integration.deployment import TABLE
 from tests.support import ACCESS_CODE, DEVICE, SECRET, Context, load_event, queue_event
 
 if TYPE_CHECKING:
@@ -110,6 +114,35 @@ def test_notification_whose_message_is_no_request_is_kept_whole(gateway: Deploym
         "requestId": notification["MessageId"],
         "detail": "$: is not JSON",
     }
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"content": "x" * 40},
+        {"account": "nobody"},
+        # What cannot be read at once is read field by field
+        {"expiresAt": "tomorrow"},
+    ],
+    ids=["too long by now", "no account any more", "not a time"],
+)
+@pytest.mark.parametrize("priority", ["bulk", "normal"])
+def test_word_is_left_of_a_row_that_is_refused_only_here(
+    gateway: Deployment, fields: dict[str, str], priority: str
+) -> None:
+    # Given requests that have been valid until a parameter or the secret was changed
+    gateway.configure(MAX_CONTENT_LENGTH="39")
+    message = {"deviceId": DEVICE, "content": "Wake up", "requestId": f"spring-1-{uuid4()}", "priority": priority}
+
+    # When they come from the queue
+    assert gateway.consume(queue_event(message | fields)) == []
+
+    # Then a campaign that waits for its row hears what the letter says; nobody waits for another one
+    (letter,) = gateway.dead_letters()
+    key = f"{REFUSED_KEY}{message['requestId']}"
+    item = gateway.dynamodb.get_item(TableName=TABLE, Key=key_to(key)).get("Item", {})
+    expected = {"detail": {"S": letter.attributes["detail"]}} if priority == "bulk" else {}
+    assert {name: item[name] for name in item.keys() & {"detail"}} == expected
 
 
 @pytest.mark.parametrize("name", ["sqs-text", "sqs-sns", "eventbridge-requested"])

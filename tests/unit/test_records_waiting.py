@@ -8,6 +8,8 @@ import pytest
 
 from cube_sms.delivery.errors import RequestConflictError
 from cube_sms.delivery.records import WaitingRecords
+from cube_sms.delivery.records.record import Refusal
+from cube_sms.delivery.records.table import RecordTable
 from cube_sms.delivery.states import State
 from tests.support import DEVICE, START, send_request
 from tests.unit.records_table import ENDS, LEASE, RETENTION, TABLE, answer_lost, in_state, new_request, recorded
@@ -49,6 +51,34 @@ class TestQueued:
         request = new_request()
         before = in_state(store, request, state)
         assert store.note_queued(request, expected_at=expected_at) == before == recorded(store, request)
+
+    @pytest.mark.parametrize("state", [State.QUEUED, State.RETRYING])
+    @pytest.mark.parametrize(
+        ("reason", "seconds", "is_told"),
+        [("InvalidRequest", 60, True), ("InvalidRequest", -60, False), ("Conflict", 60, False)],
+    )
+    def test_message_that_turns_invalid_while_it_waits_is_refused(
+        self,
+        dynamodb: DynamoDBClient,
+        store: RecordStore,
+        clock: Clock,
+        state: State,
+        reason: str,
+        seconds: float,
+        is_told: bool,
+    ) -> None:
+        request = new_request()
+        waiting = in_state(store, request, state)
+        # When word is left of it, before or after what its record tells, or of another request under its id
+        clock.now += seconds
+        store.refuse(str(request.request_id), None, reason=reason, detail="content: is too long")
+        # Then only newer word about itself is what is known of it
+        found = RecordTable(dynamodb, TABLE).find([request])[request.message_id]
+        if is_told:
+            assert isinstance(found, Refusal)
+            assert found.detail == "content: is too long"
+        else:
+            assert found == waiting
 
     def test_what_is_expected_stays_where_nothing_new_is_known(self, store: RecordStore) -> None:
         request = new_request()

@@ -291,7 +291,7 @@ class QueueConsumer:
             if not (reason := error.letter):
                 raise
             request_id = getattr(error, "request_id", None) or record["messageId"]
-            # A request has it, and so has what is wrong with one. A campaign waits for its rows without one.
+            # A request has both, and so has what is wrong with one. A campaign waits for its rows without a token.
             token = getattr(request, "task_token", None) or None
             if token or getattr(request, "priority", None) == "bulk":
                 self._sender.records.refuse(request_id, token, reason=reason, detail=str(error))

@@ -18,6 +18,8 @@ class InvalidRequestError(NotPostedError, FaultsError):
         The request's own id, where that much of it is valid.
     task_token : str, optional
         Its task token, likewise.
+    priority : str, optional
+        Its priority, likewise.
     """
 
     state = None
@@ -26,10 +28,17 @@ class InvalidRequestError(NotPostedError, FaultsError):
     letter = "InvalidRequest"
     log = ("warning", "invalid request")
 
-    def __init__(self, faults: list[Fault], request_id: str | None = None, task_token: str | None = None) -> None:
+    def __init__(
+        self,
+        faults: list[Fault],
+        request_id: str | None = None,
+        task_token: str | None = None,
+        priority: str | None = None,
+    ) -> None:
         super().__init__(faults)
         self.request_id = request_id
         self.task_token = task_token
+        self.priority = priority
 
     @property
     def members(self) -> dict[str, Any]:

@@ -68,18 +68,18 @@ required
         request = _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         faults, valid = _read_field_by_field(body, max_content_length)
-        own_id, task_token = valid.get("requestId"), valid.get("taskToken")
+        own_id, task_token, priority = map(valid.get, ("requestId", "taskToken", "priority"))
         # Without a fault, only nulls stood in the way.
         request = None if faults else msgspec.convert(valid, SendRequest)
     else:
         faults = _content_faults(request, max_content_length)
-        own_id, task_token = request.request_id or None, request.task_token or None
+        own_id, task_token, priority = request.request_id or None, request.task_token or None, request.priority
     if request_id is not None:
         id_faults = _request_id_faults(request_id_name, request_id, own_id)
         faults += id_faults
         own_id = own_id or (None if id_faults else request_id)
     if faults or request is None:
-        raise InvalidRequestError(faults, own_id, task_token)
+        raise InvalidRequestError(faults, own_id, task_token, priority)
     return request.identified(own_id) if own_id else request
 
 

@@ -37,4 +37,4 @@ def refuse_too_large(
     """
     if (size := message_size(body, attributes or {})) > MAX_MESSAGE_BYTES:
         fault = Fault("$", f"must have at most {MAX_MESSAGE_BYTES} bytes to be put onto the send queue, has {size}")
-        raise InvalidRequestError([fault], request.request_id or None, request.task_token or None)
+        raise InvalidRequestError([fault], request.request_id or None, request.task_token or None, request.priority)

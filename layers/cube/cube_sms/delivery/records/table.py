@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cube_sms.delivery.errors import RecordDeletedError, SpoiledRecordError
+from cube_sms.delivery.errors import RecordDeletedError, RequestConflictError, SpoiledRecordError
+from cube_sms.delivery.states import State
 from cube_sms.platform import KEY, RecordsUnavailableError, key_of, key_to, update_item
 
 from .items import REFUSED_KEY, attribute, read_item, read_record
+from .record import Record, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from cube_sms.request import SendRequest
-
-    from .record import Record, Refusal
 
 # What DynamoDB reads at once, and the seconds before it is asked again for what it has left out.
 BATCH_GET_SIZE = 100
@@ -81,8 +81,9 @@ class RecordTable:
         Returns
         -------
         dict
-            By `SendRequest.message_id`: the record, which may be another request's; where there is none, the word that
-            was left when the request was not accepted; or why what there is cannot be read.
+            By `SendRequest.message_id`: the record, which may be another request's; where there is none, or it waits
+            and the request has turned invalid meanwhile, the word that was left when the request was not accepted; or
+            why what there is cannot be read.
 
         Raises
         ------
@@ -92,9 +93,13 @@ class RecordTable:
         refused = {request.message_id: f"{REFUSED_KEY}{request.request_id}" for request in requests}
         found = self._get_all(refused)
         # Such as those of an account that there is none of, for as long as word is kept of them.
-        refused = {message_id: key for message_id, key in refused.items() if message_id not in found}
+        refused = {message_id: key for message_id, key in refused.items() if _is_open(found.get(message_id))}
         words = self._get_all(set(refused.values()))
-        return found | {message_id: words[key] for message_id, key in refused.items() if key in words}
+        return found | {
+            message_id: words[key]
+            for message_id, key in refused.items()
+            if key in words and _is_news(words[key], found.get(message_id))
+        }
 
     def _get_all(self, keys: Iterable[str]) -> dict[str, Record | Refusal | SpoiledRecordError]:
         found: dict[str, Any] = {}
@@ -205,6 +210,20 @@ def _read_or_fault(item: Mapping[str, Any]) -> Record | Refusal | SpoiledRecordE
     except SpoiledRecordError as error:
         # Somebody has changed it by hand. The others can be read.
         return error
+
+
+def _is_open(found: object) -> bool:
+    return found is None or (isinstance(found, Record) and found.state in (State.QUEUED, State.RETRYING))
+
+
+def _is_news(word: object, found: object) -> bool:
+    """Return whether word that was left of a request tells what its record does not."""
+    if not isinstance(found, Record):
+        return True
+    # A conflict is the end of the other request under that id.
+    return (
+        isinstance(word, Refusal) and word.reason != RequestConflictError.letter and word.updated_at >= found.updated_at
+    )
 
 
 def _is_refused(error: BaseException | None) -> bool:
