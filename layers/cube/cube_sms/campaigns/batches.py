@@ -59,7 +59,7 @@ UNLIMITED_RATE = 30
 LEAST_PAUSE = 2
 MOST_PAUSE = 60
 MOST_IDLE_PAUSE = 900
-MOST_CLOSED_PAUSE = 1800
+MOST_CLOSED_PAUSE = 7200
 
 # After so many seconds a message is on the queue no longer, whatever became of it.
 QUEUE_SECONDS = 14 * DAY + 3600
