@@ -174,7 +174,8 @@ class BatchSender:
         look = self._items.look(campaign.name, batch.number)
         is_out = bool(look and look.begun_at and not look.is_ended)
         if not look or look.execution != run.execution:
-            look = Look(run.execution)
+            # What an earlier run saw stands until this look is over.
+            look = Look(run.execution, states=look.states if look else "{}")
         rows = read_batch(self._s3, campaign, batch)
         requests = {row.request.message_id: row.request for row in rows if row.request}
         found = self._find(campaign, batch, requests)
