@@ -48,7 +48,7 @@ class ConditionalCheckFailedException(Exception):  # noqa: N818 - botocore's nam
 
 
 class OneItemTable:
-    """A DynamoDB table with one item, as far as `cube_sms.platform.updates` needs it.
+    """A DynamoDB table with one item, as far as `cube_sms.platform.items` needs it.
 
     Parameters
     ----------

@@ -11,13 +11,11 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import batched
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from cube_sms.delivery import (
-    BATCH_GET_SIZE,
     Record,
     RecordTable,
     Refusal,
@@ -211,9 +209,7 @@ class BatchSender:
             key: record for key, record in kept.items() if key in requests and has_ended(requests[key], record)
         }
         left = [request for key, request in requests.items() if key not in found]
-        for some in batched(left, BATCH_GET_SIZE, strict=False):
-            found |= self._records.find(some)
-        return found
+        return found | self._records.find(left)
 
     def _cancel(self, waiting: Sequence[SendRequest], found: dict[str, Found], now: float) -> list[SendRequest]:
         """Cancel rows, and return those that a worker has."""

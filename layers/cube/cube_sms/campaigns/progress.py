@@ -10,9 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 
-from cube_sms.platform import DAY, KEY, RecordsUnavailableError, key_to, update_item
+from cube_sms.platform import DAY, KEY, get_item, get_items, key_of, update_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +23,6 @@ CAMPAIGN_KEY = "#campaign#"
 
 # Longer than an execution of Step Functions can last.
 KEPT_SECONDS = 400 * DAY
-
-# What DynamoDB reads at once.
-_READ_SIZE = 100
 
 
 class Run(msgspec.Struct, frozen=True, rename="camel"):
@@ -163,7 +159,9 @@ class CampaignItems:
     def note(self, name: str, execution: str, **values: float) -> Run | None:
         """Set members of a run, and return it; None if the newest run is another one."""
         names = {
-            msgspec.structs.fields(Run)[Run.__struct_fields__.index(field)].encode_name: f":{field}" for field in values
+            name: f":{field}"
+            for field, name in zip(Run.__struct_fields__, Run.__struct_encode_fields__, strict=True)
+            if field in values
         }
         item, is_written = update_item(
             self._client,
@@ -187,19 +185,9 @@ class CampaignItems:
     def looks(self, name: str, batches: int) -> Iterator[tuple[int, Look]]:
         """Return what the newest looks at all batches found, with the batches' numbers, in no order."""
         item = CampaignItem(name)
-        for first in range(0, batches, _READ_SIZE):
-            numbers = {item.batch(number): number for number in range(first, min(first + _READ_SIZE, batches))}
-            left: Any = [key_to(key) for key in numbers]
-            while left:
-                try:
-                    answer: Any = self._client.batch_get_item(RequestItems={self._table: {"Keys": left}})
-                except (BotoCoreError, ClientError) as error:
-                    raise RecordsUnavailableError(error) from error
-                for found in answer["Responses"].get(self._table, []):
-                    yield numbers[found[KEY]["S"]], _read(found, Look)
-                left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-                if left:
-                    self._sleep(0.2)
+        numbers = {item.batch(number): number for number in range(batches)}
+        for found in get_items(self._client, self._table, numbers, is_consistent=False, sleep=self._sleep):
+            yield numbers[key_of(found)], _read(found, Look)
 
     def put_look(self, name: str, batch: int, look: Look) -> None:
         """Write what a look at a batch found."""
@@ -218,11 +206,8 @@ class CampaignItems:
         return {"N": str(int(self._clock() + KEPT_SECONDS))}
 
     def _get[T](self, key: str, kind: type[T]) -> T | None:
-        try:
-            answer = self._client.get_item(TableName=self._table, Key=key_to(key), ConsistentRead=True)
-        except (BotoCoreError, ClientError) as error:
-            raise RecordsUnavailableError(error) from error
-        return _read(answer["Item"], kind) if "Item" in answer else None
+        item = get_item(self._client, self._table, key)
+        return _read(item, kind) if item else None
 
 
 def _read[T](item: Mapping[str, Any], kind: type[T]) -> T:

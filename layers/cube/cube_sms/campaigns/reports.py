@@ -6,10 +6,10 @@ import csv
 import io
 import time
 from collections import Counter
-from itertools import batched, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.delivery import BATCH_GET_SIZE, Record, RecordTable, Refusal, RequestConflictError, State
+from cube_sms.delivery import Record, RecordTable, Refusal, RequestConflictError, State
 
 from .files import normalized
 from .objects import let_go, write_chunks
@@ -133,10 +133,7 @@ class CampaignReporter:
         left = [
             row.request for row in rows if row.request and not has_ended(row.request, kept.get(row.request.message_id))
         ]
-        found: dict[str, Found] = {**kept}
-        for some in batched(left, BATCH_GET_SIZE, strict=False):
-            found |= self._records.find(some)
-        return found
+        return {**kept, **self._records.find(left)}
 
     def _outcomes(self, rows: Sequence[Row], found: Mapping[str, Found]) -> list[dict[str, Any]]:
         outcomes = []

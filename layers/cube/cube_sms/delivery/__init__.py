@@ -5,7 +5,6 @@ from __future__ import annotations
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .records import (
-    BATCH_GET_SIZE,
     Cancellation,
     Change,
     Record,
@@ -19,7 +18,6 @@ from .sending import Outcome, Sender
 from .states import State
 
 __all__ = [
-    "BATCH_GET_SIZE",
     "Cancellation",
     "Change",
     "Outcome",

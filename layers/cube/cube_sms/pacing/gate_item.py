@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, get_args
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from cube_sms.platform import DAY, KEY, ConditionalUpdate, RecordsUnavailableError, key_to
+from cube_sms.platform import DAY, KEY, ConditionalUpdate, RecordsUnavailableError, get_item
 
 from .errors import GateReason
 from .lanes import Lane
@@ -95,16 +93,15 @@ class GateItem:
 
     def look(self, name: str) -> str | None:
         """Return an attribute as it is in the table; None as well if it cannot be read, or DynamoDB is away."""
+        options: Any = {
+            "ProjectionExpression": "#name",
+            "ExpressionAttributeNames": {"#name": name},
+            "ConsistentRead": False,
+        }
         try:
-            answer = self._client.get_item(
-                TableName=self._table,
-                Key=key_to(GATE_KEY),
-                ProjectionExpression="#name",
-                ExpressionAttributeNames={"#name": name},
-            )
-        except (BotoCoreError, ClientError):
+            found = get_item(self._client, self._table, GATE_KEY, **options).get(name)
+        except RecordsUnavailableError:
             return None
-        found: Mapping[str, Any] | None = answer.get("Item", {}).get(name)
         if found is None or not _is_legible(name, found, self._clock()):
             return None
         return str(next(iter(found.values())))
@@ -117,11 +114,7 @@ class GateItem:
         RecordsUnavailableError
             Where DynamoDB is away.
         """
-        try:
-            answer: Any = self._client.get_item(TableName=self._table, Key=key_to(GATE_KEY), ConsistentRead=True)
-        except (BotoCoreError, ClientError) as error:
-            raise RecordsUnavailableError(error) from error
-        self._see(answer.get("Item", {}))
+        self._see(get_item(self._client, self._table, GATE_KEY))
         self._seen_at = self._ticks()
 
     def write(self, update: ConditionalUpdate) -> bool:

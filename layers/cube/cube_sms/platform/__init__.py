@@ -16,13 +16,14 @@ from .errors import (
     UnexpectedError,
     obstacle,
 )
+from .items import KEY, get_item, get_items, key_of, key_to, update_item
 from .metrics import Metric
 from .settings import Meaning, Settings
 from .sqs import FAILED_CLAIM, MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
 from .telemetry import SERVICE, Level, Telemetry
 from .times import DAY, rfc3339
 from .tls import default_ssl_context
-from .updates import KEY, ConditionalUpdate, key_of, key_to, update_item
+from .updates import ConditionalUpdate
 from .urls import parse_base_url
 
 __all__ = [
@@ -50,6 +51,8 @@ __all__ = [
     "UnexpectedError",
     "default_ssl_context",
     "direct_client",
+    "get_item",
+    "get_items",
     "is_fifo",
     "key_of",
     "key_to",

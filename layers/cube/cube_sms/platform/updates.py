@@ -1,84 +1,15 @@
-"""Items of the table of records: their key, and an update of one of them under a condition."""
+"""An update of an item of the table of records under a condition."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from .errors import RecordsUnavailableError
+from .items import update_item
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
-
-KEY = "messageId"
-"""The attribute that is the table's key. Beside the records there are items whose keys begin with "#"."""
-
-
-def key_to(key: str) -> dict[str, Any]:
-    """Return what DynamoDB wants to know of an item that it is asked for.
-
-    Examples
-    --------
-    >>> key_to("default#order-7781")
-    {'messageId': {'S': 'default#order-7781'}}
-    """
-    return {KEY: {"S": key}}
-
-
-def key_of(item: Mapping[str, Any]) -> str:
-    """Return the key of an item, of which there may be no more than the key.
-
-    Examples
-    --------
-    >>> key_of({"messageId": {"S": "default#order-7781"}, "attempts": {"N": "1"}})
-    'default#order-7781'
-    """
-    return str(item[KEY]["S"])
-
-
-def update_item(client: DynamoDBClient, table: str, key: str, **expressions: Any) -> tuple[dict[str, Any], bool]:
-    """Update an item of the table of records under a condition, and look at it whether the condition held or not.
-
-    Parameters
-    ----------
-    client : DynamoDBClient
-        boto3's client.
-    table : str
-        Name of the table.
-    key : str
-        The item's key.
-    **expressions
-        What to write, and under which condition, as DynamoDB's UpdateItem takes it.
-
-    Returns
-    -------
-    item : dict
-        The item as it is now, in DynamoDB's types; empty where there is none.
-    is_written : bool
-        Whether the condition held.
-
-    Raises
-    ------
-    RecordsUnavailableError
-        Where DynamoDB is away.
-    """
-    try:
-        answer: Any = client.update_item(
-            TableName=table,
-            Key=key_to(key),
-            ReturnValues="ALL_NEW",
-            ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            **expressions,
-        )
-    except client.exceptions.ConditionalCheckFailedException as error:
-        found: Any = error.response.get("Item", {})
-        return found, False
-    except (BotoCoreError, ClientError) as error:
-        raise RecordsUnavailableError(error) from error
-    return answer["Attributes"], True
 
 
 class ConditionalUpdate:

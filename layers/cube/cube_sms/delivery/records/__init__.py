@@ -6,11 +6,10 @@ from .changes import Change, change_to, read_change
 from .items import REFUSED_KEY, read_item, read_record
 from .record import Record, Refusal, hash_of
 from .store import Claim, RecordStore
-from .table import BATCH_GET_SIZE, RecordTable
+from .table import RecordTable
 from .waiting import Cancellation, WaitingRecords
 
 __all__ = [
-    "BATCH_GET_SIZE",
     "REFUSED_KEY",
     "Cancellation",
     "Change",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from cube_sms.delivery.errors import RecordDeletedError, RequestConflictError, SpoiledRecordError
 from cube_sms.delivery.states import State
-from cube_sms.platform import KEY, RecordsUnavailableError, key_of, key_to, update_item
+from cube_sms.platform import KEY, RecordsUnavailableError, get_item, get_items, key_of, update_item
 
 from .items import REFUSED_KEY, attribute, read_item, read_record
 from .record import Record, Refusal
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from cube_sms.request import SendRequest
-
-# What DynamoDB reads at once, and the seconds before it is asked again for what it has left out.
-BATCH_GET_SIZE = 100
-BATCH_GET_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 
 
 class RecordTable:
@@ -64,11 +60,8 @@ class RecordTable:
         RecordsUnavailableError
             Where DynamoDB is away.
         """
-        try:
-            answer = self._client.get_item(TableName=self._table, Key=key_to(message_id), ConsistentRead=True)
-        except (BotoCoreError, ClientError) as error:
-            raise RecordsUnavailableError(error) from error
-        return read_record(answer["Item"]) if "Item" in answer else None
+        item = get_item(self._client, self._table, message_id)
+        return read_record(item) if item else None
 
     def find(self, requests: Iterable[SendRequest]) -> dict[str, Record | Refusal | SpoiledRecordError]:
         """Return what there is of many requests, as DynamoDB has it at this moment.
@@ -76,7 +69,7 @@ class RecordTable:
         Parameters
         ----------
         requests : iterable of SendRequest
-            The requests, `BATCH_GET_SIZE` at most.
+            The requests.
 
         Returns
         -------
@@ -102,23 +95,8 @@ class RecordTable:
         }
 
     def _get_all(self, keys: Iterable[str]) -> dict[str, Record | Refusal | SpoiledRecordError]:
-        found: dict[str, Any] = {}
-        left: Any = [key_to(key) for key in keys]
-        for pause in (*BATCH_GET_PAUSES, None):
-            if not left:
-                return found
-            try:
-                answer: Any = self._client.batch_get_item(
-                    RequestItems={self._table: {"Keys": left, "ConsistentRead": True}}
-                )
-            except (BotoCoreError, ClientError) as error:
-                raise RecordsUnavailableError(error) from error
-            found |= {key_of(item): _read_or_fault(item) for item in answer["Responses"].get(self._table, [])}
-            left = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-            if left and pause:
-                self._sleep(pause)
-        if left:
-            raise RecordsUnavailableError(f"{len(left)} records were left out")
+        items = get_items(self._client, self._table, keys, sleep=self._sleep)
+        found: dict[str, Any] = {key_of(item): _read_or_fault(item) for item in items}
         return found
 
     def put(self, key: str, update: str, values: Mapping[str, Any]) -> None:
