@@ -27,7 +27,7 @@ from cube_sms.delivery import (
 from cube_sms.pacing import bulk_closed_until
 from cube_sms.platform import DAY, rfc3339
 
-from .outcomes import STOPPED, has_ended, is_stopped, read_outcomes, state_of, write_outcomes
+from .outcomes import STOPPED, find_outcomes, has_ended, is_stopped, state_of, write_outcomes
 from .progress import CampaignItems, Look
 from .puts import Put, RowQueue
 from .runs import MAX_BATCH_ROWS, read_batch
@@ -176,7 +176,7 @@ class BatchSender:
             look = Look(run.execution, states=look.states if look else "{}")
         rows = read_batch(self._s3, campaign, batch)
         requests = {row.request.message_id: row.request for row in rows if row.request}
-        found = self._find(campaign, batch, requests)
+        found = find_outcomes(self._s3, self._records, campaign, batch, requests)
         waiting = [each for each in requests.values() if not _has_ended(each, found.get(each.message_id), look)]
         now = self._clock()
         # Rows wait in the file meanwhile: on the queue they would not outlast its 14 days.
@@ -201,15 +201,6 @@ class BatchSender:
         )
         self._items.put_look(campaign.name, batch.number, look)
         return Looked(not waiting, self._pause(look, run.batches, closed))
-
-    def _find(self, campaign: Campaign, batch: Batch, requests: Mapping[str, SendRequest]) -> dict[str, Found]:
-        """Return what there is of each row: an outcome that was kept, or what the table tells at this moment."""
-        kept = read_outcomes(self._s3, campaign, batch)
-        found: dict[str, Found] = {
-            key: record for key, record in kept.items() if key in requests and has_ended(requests[key], record)
-        }
-        left = [request for key, request in requests.items() if key not in found]
-        return found | self._records.find(left)
 
     def _cancel(self, waiting: Sequence[SendRequest], found: dict[str, Found], now: float) -> list[SendRequest]:
         """Cancel rows, and return those that a worker has."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-    from cube_sms.delivery import SpoiledRecordError
+    from cube_sms.delivery import RecordTable, SpoiledRecordError
     from cube_sms.request import SendRequest
 
     from .runs import Batch, Campaign
@@ -59,6 +59,37 @@ def state_of(request: SendRequest, found: Found) -> str:
     return UNREADABLE
 
 
+def find_outcomes(
+    s3: S3Client, records: RecordTable, campaign: Campaign, batch: Batch, requests: Mapping[str, SendRequest]
+) -> dict[str, Found]:
+    """Return what there is of each row of a batch: an outcome that was kept, or what the table tells at this moment.
+
+    Parameters
+    ----------
+    s3 : S3Client
+        boto3's client.
+    records : RecordTable
+        The table.
+    campaign, batch
+        Whose rows they are.
+    requests : Mapping[str, SendRequest]
+        What is sent for the rows, by `SendRequest.message_id`.
+
+    Returns
+    -------
+    dict[str, Found]
+        By the same.
+
+    Raises
+    ------
+    RecordsUnavailableError
+        Where DynamoDB is away, or leaves out records again and again.
+    """
+    kept = {key: record for key, record in _read_outcomes(s3, campaign, batch).items() if key in requests}
+    left = [request for key, request in requests.items() if not has_ended(request, kept.get(key))]
+    return {**kept, **records.find(left)}
+
+
 def write_outcomes(s3: S3Client, campaign: Campaign, batch: Batch, found: Mapping[str, Found]) -> None:
     """Keep the records of a batch's rows, without what would answer a task."""
     records = (record for record in found.values() if isinstance(record, Record) and record.state.is_final)
@@ -66,7 +97,7 @@ def write_outcomes(s3: S3Client, campaign: Campaign, batch: Batch, found: Mappin
     write_lines(s3, campaign.bucket, campaign.outcomes_key(batch), lines)
 
 
-def read_outcomes(s3: S3Client, campaign: Campaign, batch: Batch) -> dict[str, Record]:
+def _read_outcomes(s3: S3Client, campaign: Campaign, batch: Batch) -> dict[str, Record]:
     """Return the records that were kept of a batch's rows, now or by an earlier run, by `SendRequest.message_id`."""
     try:
         lines = list(read_lines(s3, campaign.bucket, campaign.outcomes_key(batch)))

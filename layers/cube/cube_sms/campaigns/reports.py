@@ -13,7 +13,7 @@ from cube_sms.delivery import Record, RecordTable, Refusal, RequestConflictError
 
 from .files import normalized
 from .objects import let_go, write_chunks
-from .outcomes import NOT_TRIED, REFUSED, UNREADABLE, has_ended, read_outcomes
+from .outcomes import NOT_TRIED, REFUSED, UNREADABLE, find_outcomes
 from .progress import CampaignItems
 from .runs import read_batches, read_rows
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cube_sms.request import SendRequest
 
     from .outcomes import Found
-    from .runs import Batch, Campaign, Head, Row
+    from .runs import Campaign, Head, Row
 
 # Columns of the result, behind the file's own.
 OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "reason", "updatedAt")
@@ -117,7 +117,8 @@ class CampaignReporter:
         yield head.prefix.encode() + _as_csv([[*_renamed(head.columns), *OUTCOME]], head.delimiter)
         for batch in read_batches(self._s3, campaign):
             some = list(islice(rows, batch.rows))
-            outcomes = self._outcomes(some, self._find(campaign, batch, some))
+            requests = {row.request.message_id: row.request for row in some if row.request}
+            outcomes = _outcomes(some, find_outcomes(self._s3, self._records, campaign, batch, requests))
             counts.update(outcome["state"] for outcome in outcomes)
             yield _as_csv(
                 (
@@ -127,23 +128,16 @@ class CampaignReporter:
                 head.delimiter,
             )
 
-    def _find(self, campaign: Campaign, batch: Batch, rows: Sequence[Row]) -> dict[str, Found]:
-        """Return what there is of each row: an outcome that was kept, or what the table tells."""
-        kept = read_outcomes(self._s3, campaign, batch)
-        left = [
-            row.request for row in rows if row.request and not has_ended(row.request, kept.get(row.request.message_id))
-        ]
-        return {**kept, **self._records.find(left)}
 
-    def _outcomes(self, rows: Sequence[Row], found: Mapping[str, Found]) -> list[dict[str, Any]]:
-        outcomes = []
-        for row in rows:
-            if row.request:
-                outcome = _outcome(row.request, found.get(row.request.message_id))
-            else:
-                outcome = {"state": REFUSED, "reason": row.reason}
-            outcomes.append({**outcome, "requestId": row.request_id})
-        return outcomes
+def _outcomes(rows: Sequence[Row], found: Mapping[str, Found]) -> list[dict[str, Any]]:
+    outcomes = []
+    for row in rows:
+        if row.request:
+            outcome = _outcome(row.request, found.get(row.request.message_id))
+        else:
+            outcome = {"state": REFUSED, "reason": row.reason}
+        outcomes.append({**outcome, "requestId": row.request_id})
+    return outcomes
 
 
 def _renamed(columns: Sequence[str]) -> list[str]:
