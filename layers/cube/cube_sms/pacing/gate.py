@@ -22,7 +22,7 @@ from .breaker import PROBING_SECONDS, Breaker
 from .callers import ASK_PAUSE, LOOK_AHEAD, MOST_ASKS, Callers
 from .errors import GateClosedError, NoSlotError, NotNowError
 from .gate_item import NEWEST_SHARE, GateItem, lane_name
-from .lanes import HANDOVER, WINDOW, Lane, Layout, Worker, next_query, plan
+from .lanes import WINDOW, Lane, Layout, Worker, next_query, plan
 from .quota import DailyQuota
 from .seen_lanes import SeenLanes
 from .ticks import Ticks
@@ -492,14 +492,13 @@ class Gate:
         queries = {index: [query.at + ahead for query in hold.queries] for index, hold in self._holds.items()}
         delay = self._item.write_time + self._ready_time
         worker = Worker(self._name, queries, self._connections, self._post_time, delay, self._is_passing)
-        latest_today = self._daily.ends_at - HANDOVER
+        latest = min(latest, self._daily.latest_slot)
         is_fresh = self._item.age < FRESH_SECONDS
-        return plan(self._layout, lanes, worker, wanted, now=now, latest=min(latest, latest_today), is_fresh=is_fresh)
+        return plan(self._layout, lanes, worker, wanted, now=now, latest=latest, is_fresh=is_fresh)
 
     def _when(self, until: float) -> float:
         """Return from when on a slot may be free that is free from some time on."""
-        latest_today = self._daily.ends_at - HANDOVER
-        return until if until <= latest_today else max(until, self._daily.next_begins_at)
+        return until if until <= self._daily.latest_slot else max(until, self._daily.next_begins_at)
 
     def _leave_lane(self, slot: Slot, ticks: float) -> bool:
         """Leave a slot's lane to a caller, and return whether the slot is gone with it."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cube_sms.platform import DAY
-
 from .gate_item import GateItem
-from .lanes import HANDOVER
-from .quota import bulk_limit, day_of
+from .quota import beginning_of, bulk_limit, day_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,8 +69,9 @@ def bulk_closed_until(
         Where DynamoDB is away.
     """
     item, now = _read(client, table, clock), clock()
-    is_spent = quota and item.number("day") >= day_of(now) and item.number("used") >= bulk_limit(quota, reserve)
-    until = max(item.number("closedUntil"), (item.number("day") + 1) * DAY + HANDOVER if is_spent else 0.0)
+    day = int(item.number("day"))
+    is_spent = quota and day >= day_of(now) and item.number("used") >= bulk_limit(quota, reserve)
+    until = max(item.number("closedUntil"), beginning_of(day + 1) if is_spent else 0.0)
     return until if until > now else 0.0
 
 

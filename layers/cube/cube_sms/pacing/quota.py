@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from cube_sms.platform import DAY
 
 from .errors import GateClosedError, NoSlotError
-from .gate_item import REMEMBERED_SECONDS, GateItem
+from .gate_item import REMEMBERED_SECONDS
 from .lanes import HANDOVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cube_sms.platform import ConditionalUpdate
+
+    from .gate_item import GateItem
 
 
 class DailyQuota:
@@ -60,9 +62,14 @@ class DailyQuota:
         return (self.day + 1) * DAY - HANDOVER if self._limit else math.inf
 
     @property
+    def latest_slot(self) -> float:
+        """Seconds since the epoch until when a query may be planned for."""
+        return self.ends_at - HANDOVER
+
+    @property
     def next_begins_at(self) -> float:
         """Seconds since the epoch from when on those of the day after that may be."""
-        return (self.day + 1) * DAY + HANDOVER
+        return beginning_of(self.day + 1)
 
     def is_for(self, *, is_bulk: bool) -> bool:
         """Return whether the queries that are left may be those of bulk messages, or of others."""
@@ -156,6 +163,11 @@ def bulk_limit(limit: int, reserve_percent: int) -> int:
     (4500, 58)
     """
     return limit - math.ceil(limit * reserve_percent / 100)
+
+
+def beginning_of(day: int) -> float:
+    """Return from when on the quota of a day is in use, in seconds since the epoch."""
+    return day * DAY + HANDOVER
 
 
 def day_of(now: float) -> int:
