@@ -17,13 +17,15 @@ export PATH := $(CURDIR)/$(DEV)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 # Each of the many processes of a run would compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
+# The command's packages and those of the SAM CLI exclude each other.
+export UV_PREVIEW_FEATURES := package-conflicts
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(DEV)/.done $(SAM)/.done $(MINISTACK)/.done $(CHECKOV)/.done $(LAYER) ## Make the environments (every other target does so too)
 
-# In an environment that pip makes. The others have its Python.
+# In an environment that pip makes. The others have its Python. That of development has `cube-sms` too, as it stands here.
 $(UV)/.done: uv.lock
 	@python=$$(scripts/find-python) && echo "Installing uv" && rm -rf $(UV) && "$$python" -m venv $(UV)
 	@$(UV)/bin/python scripts/locked_uv.py >$(UV)/uv.txt
@@ -33,7 +35,7 @@ $(UV)/.done: uv.lock
 %/.done: uv.lock pyproject.toml $(UV)/.done
 	@echo "Installing into $*"
 	@UV_PROJECT_ENVIRONMENT=$* $(UV)/bin/uv sync --quiet --locked --python $(UV)/bin/python \
-		--only-group $(patsubst .venv,dev,$(*:.venv-%=%))
+		$(if $(filter $(DEV),$*),--no-default-groups --group dev,--only-group $(*:.venv-%=%))
 	@touch $@
 
 # Elsewhere a module is compiled when it is first imported. These are measured, and copied to where nothing can be written.
@@ -85,7 +87,7 @@ check-sam-lint:
 check-bandit:
 	scripts/quietly bandit $(DEV)/bin/bandit --quiet --configfile pyproject.toml --recursive layers functions
 check-bandit-tools:
-	scripts/quietly "bandit, tools" $(DEV)/bin/bandit --quiet --configfile pyproject.toml -ll --recursive local scripts benchmarks
+	scripts/quietly "bandit, tools" $(DEV)/bin/bandit --quiet --configfile pyproject.toml -ll --recursive cli local scripts benchmarks
 # Without the key of a service that it would send its findings to.
 check-checkov:
 	scripts/quietly transform $(DEV)/bin/python -m local.transform .aws-sam/transformed

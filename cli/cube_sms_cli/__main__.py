@@ -1,0 +1,5 @@
+"""``python -m cube_sms_cli``."""
+
+from .main import main
+
+main()

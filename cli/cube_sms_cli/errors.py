@@ -1,0 +1,75 @@
+"""How a command ends: its exit status, and the sentence that an operator is told."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+_REFUSED_CREDENTIALS = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired", "SignatureDoesNotMatch"}
+    | {"UnrecognizedClientException", "InvalidSignatureException", "InvalidAccessKeyId"}
+)
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
+
+
+class Exit(IntEnum):
+    """The exit statuses, for scripts."""
+
+    DONE = 0
+    FAULT = 1
+    USAGE = 2
+    WAITING = 3
+    """What was asked for has not ended yet, and goes on by itself."""
+
+
+class OperatorError(Exception):
+    """The command cannot be carried out. The text is a sentence that says why, and what to do."""
+
+
+# What is told as a sentence. Everything else is a fault of the command itself.
+TOLD = (OperatorError, BotoCoreError, ClientError)
+
+
+def sentence(error: Exception) -> str:
+    """Return what an operator is told of a fault.
+
+    Parameters
+    ----------
+    error : Exception
+        The fault.
+
+    Returns
+    -------
+    str
+        What it is, and what to do about it if that is known.
+
+    Examples
+    --------
+    >>> sentence(NoRegionError())
+    'There is no AWS region: give --region, or set AWS_REGION.'
+    """
+    if isinstance(error, NoRegionError):
+        return "There is no AWS region: give --region, or set AWS_REGION."
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
+        return "There are no AWS credentials: give --profile, set AWS_PROFILE, or log in."
+    if isinstance(error, ProfileNotFound):
+        return f"{error}: give --profile another name, or set AWS_PROFILE."
+    if isinstance(error, EndpointConnectionError):
+        return f"AWS cannot be reached: is the region right, or is `make local` up? {error}"
+    if isinstance(error, ClientError):
+        code, message = (error.response["Error"].get(name, "") for name in ("Code", "Message"))
+        if code in _REFUSED_CREDENTIALS:
+            return f"AWS does not take the credentials: log in again ({code})."
+        if code in _DENIED:
+            return f"You have no permission for {error.operation_name}: see docs/operator-policy.json. {message}"
+        return f"AWS refuses {error.operation_name}: {message} ({code})"
+    return str(error)

@@ -1,0 +1,140 @@
+"""The options that every command has, before its name or after it, and what a command gets for them."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from .errors import TOLD, Exit, sentence
+from .output import Output
+from .stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_STACK = "cube-sms"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where a command works, and how it answers.
+
+    Parameters
+    ----------
+    stack, region, profile : str, optional
+        The stack's name, and AWS's region and profile. boto3's own environment says what is not given.
+    local : bool
+        Whether it is the stack of ``make local``.
+    json : bool
+        Whether the answer is JSON.
+    debug : bool
+        Whether a fault shows its traceback.
+    """
+
+    stack: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    local: bool = False
+    json: bool = False
+    debug: bool = False
+
+    def over(self, others: Options | None) -> Self:
+        """Return these options, and of the others what these do not say."""
+        merged: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name, value in merged.items():
+            merged[name] = value or getattr(others, name, value)
+        return type(self)(**merged)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What a command works with.
+
+    Parameters
+    ----------
+    stack : Stack
+        The deployed stack, which is asked when it is first needed.
+    out : Output
+        Where answers go.
+    """
+
+    stack: Stack
+    out: Output
+
+
+def common(
+    context: typer.Context,
+    *,
+    stack: Annotated[
+        str | None, typer.Option(help=f"CloudFormation stack ({DEFAULT_STACK}).", envvar="CUBE_SMS_STACK")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region.", envvar="AWS_REGION")] = None,
+    profile: Annotated[str | None, typer.Option(help="AWS profile.")] = None,
+    local: Annotated[bool, typer.Option("--local", help="Use the stack of `make local`.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Answer in JSON.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault.")] = False,
+) -> None:
+    """Keep the options for the command that follows them."""
+    context.obj = Options(stack, region, profile, local, json, debug).over(context.obj)
+
+
+def command(body: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function: with the common options, and with its faults told as sentences.
+
+    Parameters
+    ----------
+    body : Callable
+        Takes an `Operator` first, and then what Typer is to read for it.
+
+    Returns
+    -------
+    Callable
+        What Typer can register.
+
+    Examples
+    --------
+    >>> @app.command()  # doctest: +SKIP
+    ... @command
+    ... def greet(operator: Operator, name: str) -> None:
+    ...     operator.out.answer({"name": name}, f"Hello, {name}")
+    """
+    _, *own = inspect.signature(body, eval_str=True).parameters.values()
+    shared = list(inspect.signature(common, eval_str=True).parameters.values())
+
+    @wraps(body)
+    def run(context: typer.Context, **arguments: Any) -> None:
+        common(context, **{each.name: arguments.pop(each.name) for each in shared[1:]})
+        options: Options = context.obj
+        operator = Operator(
+            Stack(options.stack or DEFAULT_STACK, options.region, options.profile, is_local=options.local),
+            Output(is_json=options.json),
+        )
+        try:
+            body(operator, **arguments)
+        except (typer.Exit, typer.Abort, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            # Typer tells of what is wrong with the command line.
+            if isinstance(error, typer.TyperException) or options.debug:
+                raise
+            operator.out.fault(sentence(error) if isinstance(error, TOLD) else _own_fault(error))
+            raise typer.Exit(Exit.FAULT) from None
+
+    keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *shared[1:])]
+    signature = inspect.Signature([shared[0], *keyword_only])
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
+    return run
+
+
+def _own_fault(error: Exception) -> str:
+    """Return what a fault of the command is, without its text: that may hold content or credentials."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno}"
+    return f"This is a fault of cube-sms ({where}). Run it again with --debug, and report what it shows."

@@ -1,0 +1,95 @@
+"""What every command of ``cube-sms`` has, and how it ends without a stack."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import typer.main
+
+from cube_sms_cli.main import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMAND = Path(sys.executable).with_name("cube-sms")
+ROOT = typer.main.get_command(app)
+
+# Where nothing listens.
+NOWHERE = "http://127.0.0.1:9"
+
+
+def paths(group: object = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command."""
+    commands = getattr(group, "commands", None)
+    if commands is None:
+        yield path
+        return
+    for name, command in commands.items():
+        yield from paths(command, (*path, name))
+
+
+each_command = pytest.mark.parametrize("path", list(paths()), ids=" ".join)
+
+
+def run(*arguments: str, **members: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHONPATH"))}
+    # Wide enough that no line of a help text is folded.
+    environment |= {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "COLUMNS": "200"}
+    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "TERMINAL_WIDTH": "200", **members}
+    return subprocess.run([COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+@each_command
+def test_every_command_tells_its_options_and_an_example(path: tuple[str, ...]) -> None:
+    command = ROOT
+    for word in path:
+        command = command.commands[word]  # type: ignore[attr-defined]
+    assert f"Example: cube-sms {' '.join(path)}" in " ".join((command.help or "").split())
+    assert {"stack", "region", "profile", "local", "json", "debug"} <= {each.name for each in command.params}
+
+
+def test_help_names_every_group() -> None:
+    told = run("--help")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert all(path[0] in told.stdout for path in paths())
+
+
+@pytest.mark.parametrize("arguments", [("no-such-command",), ("cancel",), ("cancel", "--no-such-option", "x")])
+def test_wrong_use_ends_with_2(arguments: tuple[str, ...]) -> None:
+    told = run(*arguments)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert "Error" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ({}, "There is no AWS region: give --region, or set AWS_REGION."),
+        ({"AWS_REGION": "eu-central-1"}, "There are no AWS credentials: give --profile, set AWS_PROFILE, or log in."),
+        ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found: give --profile another name"),
+    ],
+)
+def test_fault_is_a_sentence(members: dict[str, str], sentence: str) -> None:
+    told = run("cancel", "x", **members)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith(f"cube-sms: {sentence}")
+    assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("order", [("--local", "cancel", "x"), ("cancel", "x", "--local")])
+def test_options_stand_before_the_command_or_after_it(order: tuple[str, ...]) -> None:
+    told = run(*order, AWS_ENDPOINT_URL=NOWHERE)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith("cube-sms: AWS cannot be reached")
+
+
+def test_debug_shows_the_traceback() -> None:
+    told = run("cancel", "x", "--debug")
+    assert told.returncode == 1
+    assert "NoRegionError" in told.stderr
+    assert "Traceback" in told.stderr
