@@ -63,8 +63,9 @@ def test_a_handler_needs_nothing_but_its_layers(function: str) -> None:
 
     # When the handler is imported
     result = subprocess.run(
-        [sys._base_executable, "-I", "-S", "-c", code],  # type: ignore[attr-defined]
-        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        # -B, since -I ignores the variable of the same meaning: what is built is packaged by another test meanwhile.
+        [sys._base_executable, "-I", "-S", "-B", "-c", code],  # type: ignore[attr-defined]
+        env={},
         capture_output=True,
         text=True,
         check=True,
