@@ -14,7 +14,7 @@ def test_every_package_is_locked_to_files_of_pypi_by_their_hashes() -> None:
         tomllib.loads(LOCK.read_text("utf-8"))["package"], key=lambda package: package["name"] != "cube-sms"
     )
 
-    assert ours["source"] == {"virtual": "."}
+    assert ours["source"] == {"editable": "."}
     assert len(others) > 100
     for package in others:
         # And not from an index that one machine alone has
