@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -89,15 +90,15 @@ class Connections:
         self._lock = threading.Lock()
         self._taken = 0
         self._idle: list[Connection] = []
+        self._closings = 0
         if ssl_context and (ssl_context.verify_mode != ssl.CERT_REQUIRED or not ssl_context.check_hostname):
             raise ValueError("ssl_context: must verify the certificate and the host name")
         self._ssl_context = ssl_context
         self._options: dict[str, Any] = {"timeout": connect_timeout, "read_timeout": read_timeout, "clock": clock}
         self.longest_post = connect_timeout + read_timeout
         """The most seconds one POST takes, connecting included but for the look-up of the host's name."""
-
-    def __del__(self) -> None:
-        self.close()
+        # Whoever drops this may be in a cycle, in which the collector would finalise the sockets before a `__del__`.
+        weakref.finalize(self, _close_all, self._idle)
 
     def server(self, base_url: str) -> Server:
         """Return one of the servers to which they go.
@@ -130,15 +131,15 @@ class Connections:
         """Take a connection to a server, which need not be open, as long as this context."""
         with self._places:
             with self._lock:
-                idle, connection = self._idle, self._pop(server)
+                closings, connection = self._closings, self._pop(server)
                 self._taken += 1
             try:
                 yield connection
             finally:
                 with self._lock:
                     self._taken -= 1
-                    if is_kept := idle is self._idle:
-                        idle.append(connection)
+                    if is_kept := closings == self._closings:
+                        self._idle.append(connection)
                 if not is_kept:
                     connection.close()
 
@@ -154,9 +155,13 @@ class Connections:
     def close(self) -> None:
         """Close every connection, those in use when they are given back. Whoever takes one can open it again."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+            self._closings += 1
+            _close_all(self._idle)
+
+
+def _close_all(idle: list[Connection]) -> None:
+    while idle:
+        idle.pop().close()
 
 
 class Server(NamedTuple):
