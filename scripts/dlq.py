@@ -21,9 +21,10 @@ import boto3
 from botocore.config import Config
 
 from cube_sms.queue.dead_letters import ACCOUNT, LAST_CODE, REQUEST_ID
+from cube_sms_cli.letters import EXAMPLES, NONE, Summary, identities, is_cut, put_at, reason_of, value_of
+from cube_sms_cli.look import THREADS, Look
+from cube_sms_cli.output import printable
 from scripts.deployment import moment, run, stack_outputs
-from scripts.letters import EXAMPLES, NONE, Summary, identities, is_cut, printable, put_at, reason_of, value_of
-from scripts.queue_look import THREADS, Look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -20,8 +20,8 @@ import boto3
 
 from cube_sms.delivery.errors import SpoiledRecordError
 from cube_sms.delivery.records import Record, Refusal, change_to, read_item
+from cube_sms_cli.look import Look
 from scripts.deployment import OperatorError, moment, run, stack_outputs
-from scripts.queue_look import Look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from .stack import MOST_CONNECTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
@@ -26,7 +28,7 @@ type Key = tuple[str, str]
 LOOK_SECONDS = 300
 
 # Received at once by each of the threads. SQS gives ten messages a call, so one thread takes minutes for 20,000.
-THREADS = 16
+THREADS = MOST_CONNECTIONS
 BATCH_SIZE = 10
 
 # SQS hands out 120,000 messages of a queue, and no more until some come back.

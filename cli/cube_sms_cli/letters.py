@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from cube_sms.delivery.states import State
 from cube_sms.queue.dead_letters import ACCOUNT, ATTEMPTS, CUT_FROM, DETAIL, LAST_CODE, REASON, REQUEST_ID
 
+from .output import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 # Whatever is on the queue, this is the most that is printed of it. A sender writes some of it, and may write anything.
 MOST_KINDS = 20
 EXAMPLES = 5
-MOST_CHARACTERS = 500
 
 # What is shown for what a letter does not say.
 NONE = "-"
@@ -68,19 +69,6 @@ def is_cut(letter: MessageTypeDef) -> bool:
 def identities(letter: MessageTypeDef) -> list[str]:
     """Return by what a letter is known that comes back. One without an id gets one on its way, and keeps its body."""
     return [value_of(letter, REQUEST_ID), hashlib.sha256(letter["Body"].encode()).hexdigest()]
-
-
-def printable(text: str) -> str:
-    r"""Return a text on one line, without what a terminal would obey, and not too long.
-
-    Examples
-    --------
-    >>> printable("a\tb\x9b2J")
-    'a b?2J'
-    """
-    text = " ".join(text[: MOST_CHARACTERS + 1].split())
-    text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
 
 
 @dataclass
