@@ -20,7 +20,7 @@ from tests.e2e.event_faults import ANSWER_TASK, PUT_EVENTS, EventsProxy, Publish
 from tests.e2e.outcomes import OutcomeConsumer
 from tests.e2e.stream_poller import StreamPoller
 from tests.e2e.test_dead_letters import count, letters
-from tests.e2e.test_replay_outcomes import unpublished
+from tests.e2e.test_replay_outcomes import outcomes, unpublished
 from tests.e2e.test_send import a_device
 from tests.e2e.test_workflows import ended
 from tests.e2e.verdicts import AT_MOST_ONCE, Message, Verdict, verdicts, wait_until_the_queue_is_empty
