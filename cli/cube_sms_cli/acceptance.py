@@ -1,0 +1,71 @@
+"""Whether Cube has accepted a message of an account since a time, as the functions' logs tell."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+    from .stack import Stack
+
+_GROUPS = ("SendFromQueueLogGroup", "SendFromApiLogGroup")
+
+# The most answers that are read of each log group. CloudWatch may send empty ones while it looks.
+_MOST_PAGES = 50
+
+
+def is_accepted_since(stack: Stack, account: str, since: datetime) -> bool:
+    """Return whether Cube has accepted a message of an account.
+
+    Parameters
+    ----------
+    stack : Stack
+        The stack.
+    account : str
+        Whose.
+    since : datetime
+        Since when.
+
+    Returns
+    -------
+    bool
+        Whether a function has written so. With a `LogLevel` above INFO, none does.
+    """
+    logs = stack.client("logs")
+    return any(_is_told(logs, stack.output(group), account, since) for group in _GROUPS)
+
+
+def _is_told(logs: CloudWatchLogsClient, group: str, account: str, since: datetime) -> bool:
+    more: dict[str, Any] = {}
+    for _ in range(_MOST_PAGES):
+        page = logs.filter_log_events(
+            logGroupName=group,
+            startTime=int(since.timestamp() * 1000),
+            filterPattern=f'{{ $.account = "{account}" && $.state = "SENT" }}',
+            **more,
+        )
+        if any(_is_acceptance(event["message"], account) for event in page["events"]):
+            return True
+        if "nextToken" not in page:
+            break
+        more = {"nextToken": page["nextToken"]}
+    return False
+
+
+def _is_acceptance(line: str, account: str) -> bool:
+    """Return whether a line tells of a message that was sent with credentials that are not of yesterday.
+
+    The local AWS does not filter.
+    """
+    from cube_sms.delivery.states import State
+
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    is_wanted = isinstance(entry, dict) and entry.get("account") == account and entry.get("state") == State.SENT
+    return is_wanted and bool(entry.get("latencies_ms")) and not entry.get("stale_credentials")
