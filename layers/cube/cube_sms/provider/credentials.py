@@ -6,6 +6,7 @@ import json
 import math
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -132,6 +133,20 @@ class CredentialStore:
         fetch.wait(self._patience)
         with self._lock:
             return self._select(account)
+
+    def accounts(self) -> list[str]:
+        """Return the names of the accounts in the secret, whether their credentials are complete or not.
+
+        Raises
+        ------
+        CredentialsError
+            If the secret is missing, cannot be read, or holds no accounts.
+        """
+        with suppress(UnknownAccountError):
+            # No account is without a name: this fetches the secret if need be.
+            self.get("")
+        with self._lock:
+            return sorted(self._accounts or ())
 
     def refresh(self, account: str, refused: AnyCredentials) -> AnyCredentials:
         """Return the account's credentials after Cube has refused some.
