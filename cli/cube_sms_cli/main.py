@@ -6,7 +6,7 @@ import typer
 
 from cube_sms import __version__
 
-from .commands import doctor, messages
+from .commands import doctor, messages, probe
 from .options import Operator, command, common
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.callback()(common)
 messages.add_to(app)
 doctor.add_to(app)
+probe.add_to(app)
 
 
 @app.command()

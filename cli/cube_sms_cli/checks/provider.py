@@ -66,7 +66,5 @@ def check_address(stack: Stack) -> Iterator[Finding]:
     except ssl.SSLError as error:
         yield fault("Cube", f"{where} does not speak TLS as it should: {error.reason}.", "Is CubeBaseUrl right?")
     except OSError as error:
-        advice = (
-            "Is CubeBaseUrl right, and may this machine connect? Functions may have another way: docs/egress.md"
-        )
+        advice = "Is CubeBaseUrl right, and may this machine connect? Functions may have another way: docs/egress.md"
         yield fault("Cube", f"{where} does not take connections from here ({type(error).__name__}).", advice)
