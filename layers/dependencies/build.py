@@ -1,7 +1,8 @@
 """Build the layer of third-party packages: for both of Lambda's architectures at once, compiled, without ballast.
 
 One layer serves both architectures because CPython looks for a native module under its platform's own file name
-(``_core.cpython-313-aarch64-linux-gnu.so``), and one that has the name of no platform is given it: the same build can be deployed to either, and runs on a laptop too.
+(``_core.cpython-313-aarch64-linux-gnu.so``), and one whose name is no platform's is given such a name. The same build
+can be deployed to either, and runs on a laptop too.
 
 The same lock gives the same bytes, whoever builds it, where and when (docs/decisions.md).
 
