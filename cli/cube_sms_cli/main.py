@@ -6,7 +6,7 @@ import typer
 
 from cube_sms import __version__
 
-from .commands import letters, messages, outcomes
+from .commands import accounts, doctor, letters, messages, outcomes
 from .options import Operator, command, common
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.callback()(common)
-for each in (messages, letters, outcomes):
+for each in (messages, doctor, letters, outcomes, accounts):
     each.add_to(app)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from .errors import TOLD, Exit, sentence
+from .errors import Exit, told
 from .output import Output
 from .stack import Stack
 
@@ -123,7 +123,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             # Typer tells of what is wrong with the command line.
             if isinstance(error, typer.TyperException) or options.debug:
                 raise
-            operator.out.fault(sentence(error) if isinstance(error, TOLD) else _own_fault(error))
+            operator.out.fault(told(error) or _own_fault(error))
             raise typer.Exit(Exit.FAULT) from None
 
     keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *shared[1:])]

@@ -68,14 +68,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     columns : sequence of str
         Their headings.
     rows : iterable of sequence
-        Values; None is shown as "-".
+        Values; None is shown as "-", and a `Text` of our own as it is.
     title : str, optional
         What stands above it.
     """
     made = Table(*columns, title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        made.add_row(*(Text("-" if value is None else printable(str(value))) for value in row))
+        made.add_row(*(value if isinstance(value, Text) else _cell(value) for value in row))
     return made
+
+
+def _cell(value: object) -> Text:
+    return Text("-" if value is None else printable(str(value)))
 
 
 def printable(text: str) -> str:

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from cube_sms.pacing import Gate
 from cube_sms.platform import DAY, Fault, Obstacle, RecordsUnavailableError
 from cube_sms.provider import (
-    CredentialsError,
     CredentialStore,
     CubeError,
     CubeUnavailable,
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from cube_sms.pacing import Slot
     from cube_sms.platform import Settings
-    from cube_sms.provider import AnyCredentials, CubeAnswer, Line, Provider
+    from cube_sms.provider import AnyProvider, CubeAnswer, Line, Query
     from cube_sms.request import SendRequest
 
     from .records import Record
@@ -155,7 +154,7 @@ class Sender:
 
     def __init__(
         self,
-        provider: Provider[Any, Any],
+        provider: AnyProvider,
         credentials: CredentialStore,
         records: RecordStore,
         gate: Gate,
@@ -287,6 +286,7 @@ class Sender:
                 try:
                     self.gate.check(request.account)
                     credentials = self._credentials.get(request.account)
+                    query = self._provider.prepare(credentials, [request])
                     claim = self.records.claim(request, restart=restart, accepted_at=accepted_at)
                 except UnknownAccountError as error:
                     fault = Fault("account", "has no credentials in this deployment")
@@ -299,34 +299,36 @@ class Sender:
                 if claim.record.attempts > self._max_attempts:
                     # Its workers died of it, one after the other.
                     return self._finish(Outcome(state=State.RETRYING, record=claim.record), claim.record)
-                line = taken.enter_context(self._provider.connection())
-            outcome = self._post_claimed(line, credentials, request, claim.record, deadline)
+                line = taken.enter_context(self._provider.connection(credentials))
+            outcome = self._post_claimed(line, query, request, claim.record, deadline)
         return self._finish(outcome, claim.record)
 
     def _post_claimed(
-        self, line: Line, credentials: AnyCredentials, request: SendRequest, record: Record, deadline: float
+        self, line: Line, query: Query[Any], request: SendRequest, record: Record, deadline: float
     ) -> Outcome:
         # The last moment for a POST: after its lease another worker may post it.
         latest = min(record.lease_until, deadline - sum(FINISH_PAUSES)) - self._provider.longest_post
         outcome = Outcome(state=State.SENDING, record=record)
-        outcome = self._post(line, credentials, request, outcome, latest)
+        outcome = self._post(line, query, request, outcome, latest)
         if outcome.error and outcome.error.renews_credentials:
             try:
-                credentials = self._credentials.refresh(request.account, credentials)
-            except CredentialsError as error:
+                credentials = self._credentials.refresh(request.account, query.credentials)
+                query = self._provider.prepare(credentials, [request])
+            except Obstacle as error:
+                # Refused it is the next time, before its claim: its account has just moved to another dialect.
                 return replace(outcome, error=error)
-            return self._post(line, credentials, request, outcome, latest)
+            return self._post(line, query, request, outcome, latest)
         return outcome
 
     def _post(
         self,
         line: Line,
-        credentials: AnyCredentials,
+        query: Query[Any],
         request: SendRequest,
         outcome: Outcome,
         latest: float,
     ) -> Outcome:
-        outcome = replace(outcome, error=None, stale_credentials=credentials.stale)
+        outcome = replace(outcome, error=None, stale_credentials=query.credentials.stale)
         if self._has_expired(request):
             return replace(outcome, state=State.EXPIRED)
         asked_at = self._clock()
@@ -353,7 +355,7 @@ class Sender:
             if now > latest:
                 self.gate.give_back(slot)
                 return replace(outcome, state=State.RETRYING, error=CubeUnavailable("not posted: no time left"))
-            post = self._send(line, credentials, request, slot)
+            post = self._send(line, query, slot)
         self.gate.report(slot, post, account=request.account)
         outcome = replace(outcome, posts=(*outcome.posts, post))
         if not isinstance(post, CubeError):
@@ -361,12 +363,10 @@ class Sender:
         is_done = post.outcome == "unknown" and request.delivery == "at-most-once"
         return replace(outcome, state=State.UNKNOWN if is_done else State[str(post.state)], error=post)
 
-    def _send(
-        self, line: Line, credentials: AnyCredentials, request: SendRequest, slot: Slot | None
-    ) -> CubeAnswer | CubeError:
+    def _send(self, line: Line, query: Query[Any], slot: Slot | None) -> CubeAnswer | CubeError:
         left = partial(self.gate.left, slot)
         try:
-            return self._provider.send(credentials, [request], over=line, left=left)
+            return self._provider.send(query, over=line, left=left)
         except CubeError as error:
             return error
         except BaseException:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .errors import NotNowError
 from .gate import Gate, GateStatus, Slot
-from .glance import bulk_closed_until, used_today
+from .glance import Closure, bulk_closed_until, closures, used_today
 from .lanes import WINDOW
 from .leases import ConnectionLeases
 from .quota import bulk_limit
 
 __all__ = [
     "WINDOW",
+    "Closure",
     "ConnectionLeases",
     "Gate",
     "GateStatus",
@@ -18,5 +19,6 @@ __all__ = [
     "Slot",
     "bulk_closed_until",
     "bulk_limit",
+    "closures",
     "used_today",
 ]

@@ -3,15 +3,65 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .gate_item import GateItem
 from .quota import beginning_of, bulk_limit, day_of
+from .runs import ACCOUNT, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class Closure(NamedTuple):
+    """Something that nothing is sent for.
+
+    Parameters
+    ----------
+    account : str or None
+        Of which account; None for all of them.
+    reason : str
+        Why: what the gate was closed for, or the code that the account gets for everything.
+    until : float
+        Seconds since the epoch.
+    """
+
+    account: str | None
+    reason: str
+    until: float
+
+
+def closures(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> list[Closure]:
+    """Return for whom the gate is closed, and why: one read. A quota that is spent is `used_today`.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+
+    Returns
+    -------
+    list of Closure
+        For everybody first, and then for accounts by their names.
+
+    Raises
+    ------
+    RecordsUnavailableError
+        Where DynamoDB is away.
+    """
+    item, now = _read(client, table, clock), clock()
+    found = [Closure(None, item.get("closedFor") or "unavailable", item.number("closedUntil"))]
+    for name, text in sorted(item.starting(ACCOUNT).items()):
+        run = Run.parse(text)
+        if run.state != "counting":
+            found.append(Closure(name.removeprefix(ACCOUNT), run.code, run.at))
+    return [each for each in found if each.until > now]
 
 
 def used_today(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> int:

@@ -11,13 +11,15 @@ from .base import (
     CubeUnavailable,
     Line,
     Provider,
+    Query,
     UnknownAccountError,
 )
 from .credentials import CredentialStore
-from .dialects import AnyCredentials, make_provider
+from .dialects import AnyCredentials, AnyProvider, make_provider
 
 __all__ = [
     "AnyCredentials",
+    "AnyProvider",
     "CredentialStore",
     "Credentials",
     "CredentialsError",
@@ -27,6 +29,7 @@ __all__ = [
     "CubeUnavailable",
     "Line",
     "Provider",
+    "Query",
     "UnknownAccountError",
     "make_provider",
 ]

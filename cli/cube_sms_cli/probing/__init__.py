@@ -1,0 +1,57 @@
+"""What `cube-sms probe` tries: how an account's requests have to be signed, told by how they are refused.
+
+Cube answers a request that is signed as it should be, to a device that does not exist, otherwise than one that is not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cube_sms.provider import CredentialsError
+from cube_sms.provider.csss import CsssCredentials
+from cube_sms.provider.http import Connections
+from cube_sms_cli.errors import OperatorError
+from cube_sms_cli.secret import credential_store, told
+
+from .conclusions import conclude
+from .device import could_exist
+from .run import run
+from .trials import Probe
+from .verdict import Result
+
+if TYPE_CHECKING:
+    from cube_sms_cli.stack import Stack
+
+__all__ = ["Probe", "Result", "conclude", "could_exist", "make_probe", "run"]
+
+
+def make_probe(stack: Stack, account: str, device_id: str) -> Probe:
+    """Return what is in doubt for an account, in the dialect that its credentials belong to.
+
+    Parameters
+    ----------
+    stack : Stack
+        The deployed stack.
+    account : str
+        Name of the account.
+    device_id : str
+        A device that cannot exist.
+
+    Raises
+    ------
+    OperatorError
+        If the account has no credentials, or they cannot be read.
+    """
+    try:
+        credentials = credential_store(stack).get(account)
+    except CredentialsError as error:
+        raise OperatorError(told(error)) from None
+    # As long as the functions wait.
+    connections = Connections(connect_timeout=3.0, read_timeout=10.0, size=1)
+    if isinstance(credentials, CsssCredentials):
+        from .csss import CsssProbe
+
+        return CsssProbe(credentials, device_id, stack.parameters["CubeBaseUrl"], connections)
+    from .v4 import V4Probe
+
+    return V4Probe(credentials, device_id, stack.parameters["CubeV4BaseUrl"], connections)

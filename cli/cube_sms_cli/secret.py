@@ -1,0 +1,32 @@
+"""The accounts' credentials, read with the caller's own permission as the functions read them. None is ever shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import DENIED, NO_PERMISSION
+
+if TYPE_CHECKING:
+    from cube_sms.provider import CredentialsError, CredentialStore
+
+    from .stack import Stack
+
+
+def credential_store(stack: Stack) -> CredentialStore:
+    """Return what reads the secret of a stack."""
+    from cube_sms.provider import CredentialStore
+
+    return CredentialStore(stack.client("secretsmanager"), stack.output("CubeSecretId"))
+
+
+def is_denied(error: CredentialsError) -> bool:
+    """Return whether the caller may not read the secret. The store tells AWS's code and nothing else of its answer."""
+    return str(error).rpartition(": ")[2] in DENIED
+
+
+def told(error: CredentialsError) -> str:
+    """Return the sentence for what is wrong with the secret."""
+    if is_denied(error):
+        return NO_PERMISSION.format(operation="GetSecretValue")
+    text = str(error)
+    return f"{text[0].upper()}{text[1:]}."
