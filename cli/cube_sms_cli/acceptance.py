@@ -1,11 +1,14 @@
-"""Whether Cube has accepted a message of an account since a time, as the functions' logs tell."""
+"""Whether Cube accepts the credentials of an account: asked now, or as the functions' logs tell of its messages."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
+from .errors import OperatorError
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -16,6 +19,32 @@ _GROUPS = ("SendFromQueueLogGroup", "SendFromApiLogGroup")
 
 # The most answers that are read of each log group. CloudWatch may send empty ones while it looks.
 _MOST_PAGES = 50
+
+
+def check_accepted(stack: Stack, entry: Mapping[str, str], device_id: str) -> None:
+    """Ask Cube whether it takes credentials, in the form in which the functions sign. No message is sent to anybody.
+
+    Parameters
+    ----------
+    stack : Stack
+        The stack.
+    entry : Mapping[str, str]
+        The credentials.
+    device_id : str
+        A device that cannot exist.
+
+    Raises
+    ------
+    OperatorError
+        If it does not, or if that cannot be told.
+    """
+    from cube_sms.provider import read_credentials
+    from cube_sms_cli.probing import conclude, probe_of, run
+
+    results = run(probe_of(stack, read_credentials(entry, 0), device_id), note=lambda _: None)
+    found = conclude(results, stack.parameters)
+    if not found.fits:
+        raise OperatorError(" ".join(["Nothing was stored.", *found.sentences]))
 
 
 def is_accepted_since(stack: Stack, account: str, since: datetime) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
@@ -18,6 +17,7 @@ from .errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 

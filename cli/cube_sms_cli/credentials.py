@@ -83,7 +83,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{path} cannot be read as a key ({type(error).__name__}). Is it a file in PEM form?") from None
+        raise OperatorError(
+            f"{path} cannot be read as a key ({type(error).__name__}). Is it a file in PEM form?"
+        ) from None
 
 
 def _from_pipe(fields: tuple[str, ...]) -> dict[str, str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - Typer reads it
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cube_sms_cli.acceptance import check_accepted, is_accepted_since
 from cube_sms_cli.accounts import Accounts
 from cube_sms_cli.asking import confirm
+from cube_sms_cli.commands.probe import impossible
 from cube_sms_cli.credentials import ask, fault_of, lengths, without_credentials
 from cube_sms_cli.errors import Exit, OperatorError
 from cube_sms_cli.options import Operator, command
@@ -35,12 +38,12 @@ def list_(operator: Operator) -> None:
     """
     accounts = _accounts(operator)
     kept = accounts.kept()
-    found = [
-        {"account": name, "lengths": lengths(entry), "keepsPrevious": name in kept}
-        for name, entry in sorted(accounts.read().entries.items())
-    ]
-    rows = [(each["account"], _told(each["lengths"]), "yes" if each["keepsPrevious"] else "") for each in found]
-    operator.out.answer(found, table(["Account", "Characters", "Previous kept"], rows))
+    found = {name: lengths(entry) for name, entry in sorted(accounts.read().entries.items())}
+    rows = [(name, _told(each), "yes" if name in kept else "no") for name, each in found.items()]
+    operator.out.answer(
+        [{"account": name, "lengths": each, "keepsPrevious": name in kept} for name, each in found.items()],
+        table(["Account", "Characters", "Previous kept"], rows),
+    )
 
 
 def check(
@@ -93,6 +96,10 @@ def rotate(
     name: Name,
     *,
     private_key: PrivateKey = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Ask Cube first whether it takes them, as `probe` does: a device that cannot exist."),
+    ] = None,
     finish: Annotated[
         bool, typer.Option("--finish", help="Let go of what it had before, if Cube has accepted a message since.")
     ] = False,
@@ -100,12 +107,14 @@ def rotate(
 ) -> None:
     """Store new credentials of an account, and keep what it had before until Cube has accepted the new ones.
 
-    Functions use them within five minutes, and at once if Cube refuses the old ones.
+    Functions use them within five minutes, and at once if Cube refuses the old ones. With a device, Cube is asked first,
+    and what it refuses is not stored.
 
     Example: cube-sms account rotate fleet
     """
-    if finish and back:
-        raise typer.BadParameter("--finish and --back are two things")
+    if finish + back + bool(device) > 1:
+        raise typer.BadParameter("give one of --finish, --back and --device")
+    probed = impossible(device) if device else None
     accounts = _accounts(operator)
     before, kept = accounts.read(), accounts.kept()
     if name not in before.entries:
@@ -120,18 +129,23 @@ def rotate(
         accounts.let_go(name, kept[name])
         _tell_stored(operator, name, lengths(old))
     else:
-        entry = without_credentials(before.entries[name]) | ask(private_key)
-        # If the last rotation was never finished, what it had before that one is kept.
-        if name not in kept and before.id:
-            accounts.keep(name, before.id)
+        asked = ask(private_key)
+        if probed:
+            check_accepted(operator.stack, asked, probed)
+        entry = without_credentials(before.entries[name]) | asked
         accounts.write(before, {**before.entries, name: entry})
-        _tell_stored(operator, name, lengths(entry))
+        if probed and name in kept:
+            accounts.let_go(name, kept[name])
+        # If the last rotation was never finished, what it had before that one is kept.
+        elif not probed and name not in kept and before.id:
+            accounts.keep(name, before.id)
+        _tell_stored(operator, name, lengths(entry), keeps_previous=not probed)
 
 
 def remove(
     operator: Operator, name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
 ) -> None:
-    """Remove an account. Its messages wait until they expire, or until it is there again.
+    """Remove an account. A message for it is a dead letter from then on.
 
     Example: cube-sms account remove fleet
     """
@@ -151,12 +165,11 @@ def remove(
 
 def _finish(operator: Operator, accounts: Accounts, name: str) -> None:
     """Let go of what an account had before, if Cube has accepted the new credentials."""
-    from datetime import timedelta
-
     from cube_sms.provider import MAX_AGE
 
     # Later, no function has the old ones any more.
-    since = accounts.read().made_at + timedelta(seconds=MAX_AGE)
+    made_at = accounts.read().made_at or datetime.now(UTC)
+    since = made_at + timedelta(seconds=MAX_AGE)
     if not is_accepted_since(operator.stack, name, since):
         told = (
             f"{name}: no message is logged as sent since {since:%Y-%m-%d %H:%M:%S}Z, when the functions had the new "
@@ -174,14 +187,19 @@ def _accounts(operator: Operator) -> Accounts:
 
 
 def _check_name(name: str) -> None:
-    from cube_sms.request import is_account
+    from cube_sms.request import is_identity
 
-    if not is_account(name):
+    if not is_identity(name, "any"):
         raise typer.BadParameter(f"{printable(name)!r} can be no account: 1 to 32 characters of a-z, 0-9 and -")
 
 
-def _tell_stored(operator: Operator, name: str, stored: dict[str, int]) -> None:
-    operator.out.answer({"account": name, "lengths": stored}, f"{name} is stored: {_told(stored)} characters.")
+def _tell_stored(operator: Operator, name: str, stored: dict[str, int], *, keeps_previous: bool = False) -> None:
+    kept = f"What it had before is kept until: cube-sms account rotate {name} --finish (or --back)."
+    operator.out.answer(
+        {"account": name, "lengths": stored, "keepsPrevious": keeps_previous},
+        f"{name} is stored: {_told(stored)} characters.",
+        *[kept] * keeps_previous,
+    )
 
 
 def _told(stored: dict[str, int]) -> str:

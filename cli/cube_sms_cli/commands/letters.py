@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cube_sms_cli.asking import confirm
-from cube_sms_cli.choosing import Choice, choosing
+from cube_sms_cli.choosing import EXAMPLES, Choice, choosing
 from cube_sms_cli.errors import Exit, OperatorError
-from cube_sms_cli.letters import EXAMPLES, Summary, whole
-from cube_sms_cli.look import Look
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.output import escaped, printable
 from cube_sms_cli.progress import progress
-from cube_sms_cli.redrive import WAIT_SECONDS, Deletion, Redrive
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 # Enough for 20,000 letters if a call takes 0.2 s. What is known then is told, however many there are.
 LOOK_SECONDS = 30.0
+
+# How long to wait for letters that come back at once, such as those of requests that are not valid.
+WAIT_SECONDS = 10.0
 
 Queue = Annotated[
     str | None,
@@ -77,6 +77,9 @@ class _Letters:
 
         Example: cube-sms {name} list --since 2027-01-31T12:00:00Z
         """
+        from cube_sms_cli.letters import Summary
+        from cube_sms_cli.look import Look
+
         summary = Summary(examples)
 
         def take(letter: MessageTypeDef) -> bool:
@@ -104,6 +107,9 @@ class _Letters:
 
         Example: cube-sms {name} show order-4711
         """
+        from cube_sms_cli.letters import whole
+        from cube_sms_cli.look import Look
+
         found: list[dict[str, Any]] = []
         is_wanted = Choice(request_id=[request_id])
 
@@ -139,6 +145,8 @@ class _Letters:
 
         Example: cube-sms {name} redrive --reason AttemptsUsedUp
         """
+        from cube_sms_cli.redrive import Redrive
+
         _check(choice, every=every)
         sqs, target = operator.stack.client("sqs"), operator.stack.output("SendQueueUrl")
         redrive = Redrive(sqs, self._url(operator, queue), target, choice)
@@ -164,6 +172,8 @@ class _Letters:
 
         Example: cube-sms {name} delete --reason InvalidRequest
         """
+        from cube_sms_cli.redrive import Deletion
+
         _check(choice, every=every)
         url = self._url(operator, queue)
         confirm(f"Delete {'all' if every else 'the chosen'} {self._noun} for good?", is_sure=yes)

@@ -45,7 +45,7 @@ def probe(
     """
     from cube_sms_cli.probing import conclude, make_probe, run
 
-    made = make_probe(operator.stack, account, _impossible(device))
+    made = make_probe(operator.stack, account, impossible(device))
     if explain:
         _explain(operator, made, explain)
         return
@@ -71,7 +71,8 @@ def probe(
         raise typer.Exit(Exit.FAULT)
 
 
-def _impossible(device: str | None) -> str:
+def impossible(device: str | None) -> str:
+    """Return a device that cannot exist, or refuse one that could."""
     from cube_sms.request import is_device_id
     from cube_sms_cli.probing import could_exist
 

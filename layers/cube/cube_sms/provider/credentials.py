@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from .dialects import AnyCredentials
 
+MAX_AGE = 300.0
+"""Seconds that the functions use credentials before they fetch them again."""
+
 # After a failure, and for an account that is not in the secret, Secrets Manager is asked again this many seconds after
 # it answered last, not for every message.
 RETRY_SECONDS = 5.0
@@ -81,7 +84,7 @@ class CredentialStore:
         client: SecretsManagerClient,
         secret_id: str,
         *,
-        max_age: float = 300.0,
+        max_age: float = MAX_AGE,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.time,
     ) -> None:
