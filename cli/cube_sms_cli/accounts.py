@@ -90,7 +90,9 @@ class Accounts:
             if error.response["Error"]["Code"] != _MISSING:
                 raise
             return Version(None, None, {})
-        entries = {} if anew else _entries(answer.get("SecretString", ""))
+        # A secret that was made without a value may have a version that holds none.
+        is_empty = not (answer.get("SecretString") or answer.get("SecretBinary"))
+        entries = {} if anew or is_empty else _entries(answer.get("SecretString", ""))
         return Version(answer["VersionId"], answer["CreatedDate"], entries)
 
     def write(self, before: Version, entries: Mapping[str, object]) -> None:

@@ -107,8 +107,8 @@ def rotate(
 ) -> None:
     """Store new credentials of an account, and keep what it had before until Cube has accepted the new ones.
 
-    Functions use them within five minutes, and at once if Cube refuses the old ones. With a device, Cube is asked first,
-    and what it refuses is not stored.
+    Functions use them within five minutes, and at once if Cube refuses the old ones. With `--device`, Cube is asked
+    first, and what it refuses is not stored.
 
     Example: cube-sms account rotate fleet
     """
