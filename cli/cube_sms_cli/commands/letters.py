@@ -11,7 +11,7 @@ from cube_sms_cli.asking import confirm
 from cube_sms_cli.choosing import EXAMPLES, Choice, choosing
 from cube_sms_cli.errors import Exit, OperatorError
 from cube_sms_cli.options import Operator, command
-from cube_sms_cli.output import escaped, printable
+from cube_sms_cli.output import NONE, escaped, printable
 from cube_sms_cli.progress import progress
 
 if TYPE_CHECKING:
@@ -122,9 +122,7 @@ class _Letters:
             look.run(seconds)
             if not found:
                 raise OperatorError(f"None of the {self._noun} has the id {printable(request_id)}{look.and_unseen}.")
-        operator.out.answer(
-            found, *(f"{name}: {escaped(str(value))}" for each in found for name, value in each.items())
-        )
+        operator.out.answer(found, *(_line(name, value) for each in found for name, value in each.items()))
 
     @choosing
     def redrive(
@@ -194,6 +192,12 @@ class _Letters:
             operator.out.fault(f"None of the {self._noun} has the id {', '.join(map(printable, missing))}.")
         if missing or not is_well:
             raise typer.Exit(Exit.FAULT)
+
+
+def _line(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        value = [f"{key}: {each}" for key, each in value.items()]
+    return f"{name}: {escaped(', '.join(map(str, value)) if isinstance(value, list) else str(value or NONE))}"
 
 
 def _check(choice: Choice, *, every: bool) -> None:
