@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cube_sms.delivery.states import State
+from cube_sms.provider import read_credentials
+
 from .errors import OperatorError
+from .probing import conclude, probe_of, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,9 +42,6 @@ def check_accepted(stack: Stack, entry: Mapping[str, str], device_id: str) -> No
     OperatorError
         If it does not, or if that cannot be told.
     """
-    from cube_sms.provider import read_credentials
-    from cube_sms_cli.probing import conclude, probe_of, run
-
     results = run(probe_of(stack, read_credentials(entry, 0), device_id), note=lambda _: None)
     found = conclude(results, stack.parameters)
     if not found.fits:
@@ -90,8 +91,6 @@ def _is_acceptance(line: str, account: str) -> bool:
 
     The local AWS does not filter.
     """
-    from cube_sms.delivery.states import State
-
     try:
         entry = json.loads(line)
     except ValueError:

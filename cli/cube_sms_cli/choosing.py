@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cube_sms.queue.dead_letters import ACCOUNT, LAST_CODE, REQUEST_ID
+
+from .letters import put_at, reason_of, value_of
 from .output import NONE
 from .times import moment
 
@@ -18,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_sqs.type_defs import MessageTypeDef
-
-# How many letters of each reason are shown.
-EXAMPLES = 5
 
 _TIME = "TIME"
 
@@ -62,10 +62,6 @@ class Choice:
 
     def __call__(self, letter: MessageTypeDef) -> bool:
         """Return whether a letter is chosen."""
-        from cube_sms.queue.dead_letters import ACCOUNT, LAST_CODE, REQUEST_ID
-
-        from .letters import put_at, reason_of, value_of
-
         wanted = {REQUEST_ID: self.request_id, LAST_CODE: self.code, ACCOUNT: self.account}
         since = self.since.timestamp() if self.since else -math.inf
         until = self.until.timestamp() if self.until else math.inf

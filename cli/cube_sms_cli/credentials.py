@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cube_sms.provider import DIALECTS, read_credentials
+
 from .errors import OperatorError
 
 if TYPE_CHECKING:
@@ -47,23 +49,17 @@ def ask(private_key: Path | None) -> dict[str, str]:
 
 def fields_with(given: Mapping[str, str]) -> tuple[str, ...]:
     """Return the fields of the first dialect that has these."""
-    from cube_sms.provider import DIALECTS
-
     return next(each.credentials.FIELDS for each in DIALECTS if given.keys() <= {*each.credentials.FIELDS})
 
 
 def without_credentials(entry: object) -> dict[str, object]:
     """Return what else than credentials stands in an account's entry."""
-    from cube_sms.provider import DIALECTS
-
     fields = {name for each in DIALECTS for name in each.credentials.FIELDS}
     return {name: value for name, value in entry.items() if name not in fields} if isinstance(entry, dict) else {}
 
 
 def fault_of(entry: object) -> str | None:
     """Return what is wrong with an account's entry, None if nothing is. It shows no value."""
-    from cube_sms.provider import read_credentials
-
     if not isinstance(entry, dict):
         return "it must be a JSON object"
     try:

@@ -13,7 +13,6 @@ from cube_sms.delivery.states import State
 from cube_sms.platform import rfc3339
 from cube_sms.queue.dead_letters import ACCOUNT, ATTEMPTS, CUT_FROM, DETAIL, LAST_CODE, OWN, REASON, REQUEST_ID
 
-from .choosing import EXAMPLES
 from .output import NONE, printable, table
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 # Whatever is on the queue, this is the most that is shown of it. A sender writes some of it, and may write anything.
 MOST_KINDS = 20
+EXAMPLES = 5
 
 
 class Kind(NamedTuple):

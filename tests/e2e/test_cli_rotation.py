@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # No SIM has this number: its last digit does not fit the others.
-IMPOSSIBLE = "89314404000939952298"
+IMPOSSIBLE = "89314404000939952299"
 WAITING = 3
 
 

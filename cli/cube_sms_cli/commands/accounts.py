@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cube_sms.provider import MAX_AGE
+from cube_sms.request import is_identity
 from cube_sms_cli.acceptance import check_accepted, is_accepted_since
 from cube_sms_cli.accounts import Accounts
 from cube_sms_cli.asking import confirm
@@ -165,8 +167,6 @@ def remove(
 
 def _finish(operator: Operator, accounts: Accounts, name: str) -> None:
     """Let go of what an account had before, if Cube has accepted the new credentials."""
-    from cube_sms.provider import MAX_AGE
-
     # Later, no function has the old ones any more.
     made_at = accounts.read().made_at or datetime.now(UTC)
     since = made_at + timedelta(seconds=MAX_AGE)
@@ -187,8 +187,6 @@ def _accounts(operator: Operator) -> Accounts:
 
 
 def _check_name(name: str) -> None:
-    from cube_sms.request import is_identity
-
     if not is_identity(name, "any"):
         raise typer.BadParameter(f"{printable(name)!r} can be no account: 1 to 32 characters of a-z, 0-9 and -")
 

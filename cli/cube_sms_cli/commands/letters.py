@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cube_sms_cli.asking import confirm
-from cube_sms_cli.choosing import EXAMPLES, Choice, choosing
+from cube_sms_cli.choosing import Choice, choosing
 from cube_sms_cli.errors import Exit, OperatorError
+from cube_sms_cli.letters import EXAMPLES, Summary, whole
+from cube_sms_cli.look import Look
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.output import NONE, escaped, printable
 from cube_sms_cli.progress import progress
+from cube_sms_cli.redrive import Deletion, Redrive
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -77,9 +80,6 @@ class _Letters:
 
         Example: cube-sms {name} list --since 2027-01-31T12:00:00Z
         """
-        from cube_sms_cli.letters import Summary
-        from cube_sms_cli.look import Look
-
         summary = Summary(examples)
 
         def take(letter: MessageTypeDef) -> bool:
@@ -107,9 +107,6 @@ class _Letters:
 
         Example: cube-sms {name} show order-4711
         """
-        from cube_sms_cli.letters import whole
-        from cube_sms_cli.look import Look
-
         found: list[dict[str, Any]] = []
         is_wanted = Choice(request_id=[request_id])
 
@@ -143,8 +140,6 @@ class _Letters:
 
         Example: cube-sms {name} redrive --reason AttemptsUsedUp
         """
-        from cube_sms_cli.redrive import Redrive
-
         _check(choice, every=every)
         sqs, target = operator.stack.client("sqs"), operator.stack.output("SendQueueUrl")
         redrive = Redrive(sqs, self._url(operator, queue), target, choice)
@@ -170,8 +165,6 @@ class _Letters:
 
         Example: cube-sms {name} delete --reason InvalidRequest
         """
-        from cube_sms_cli.redrive import Deletion
-
         _check(choice, every=every)
         url = self._url(operator, queue)
         confirm(f"Delete {'all' if every else 'the chosen'} {self._noun} for good?", is_sure=yes)

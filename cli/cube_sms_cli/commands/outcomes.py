@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cube_sms_cli.errors import Exit
+from cube_sms_cli.look import Look
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.output import table
 from cube_sms_cli.progress import progress
+from cube_sms_cli.replay import (
+    NotInStreamError,
+    NotPublishedError,
+    changes_in_stream,
+    changes_in_table,
+    publish,
+    read_batch,
+)
 from cube_sms_cli.times import moment
 
 if TYPE_CHECKING:
@@ -54,8 +63,6 @@ def rebuild(
 
     Example: cube-sms outcomes rebuild --since 2027-01-31T12:00:00Z
     """
-    from cube_sms_cli.replay import changes_in_table, publish
-
     stack = operator.stack
     function, name = stack.output(_FUNCTION), stack.output("MessagesTableName")
     with progress(operator.out, "published") as tell:
@@ -74,9 +81,6 @@ def rebuild(
 
 def _look(operator: Operator, *, is_to_be_published: bool) -> bool:
     """Go through the queue of the unpublished, and return whether nothing is left of it."""
-    from cube_sms_cli.look import Look
-    from cube_sms_cli.replay import read_batch
-
     sqs, queue = operator.stack.client("sqs"), operator.stack.output("UnpublishedQueueUrl")
     function = operator.stack.output(_FUNCTION)
     results: list[dict[str, Any]] = []
@@ -112,8 +116,6 @@ def _look(operator: Operator, *, is_to_be_published: bool) -> bool:
 
 def _publish(operator: Operator, function: str, batch: Batch) -> str | None:
     """Publish a batch, and return what was in the way."""
-    from cube_sms_cli.replay import NotInStreamError, NotPublishedError, changes_in_stream, publish
-
     try:
         changes = changes_in_stream(operator.stack.client("dynamodbstreams"), batch)
         publish(operator.stack.client("lambda"), function, changes)
