@@ -6,7 +6,7 @@ import typer
 
 from cube_sms import __version__
 
-from .commands import doctor, messages, probe
+from .commands import doctor, messages, policy, probe
 from .options import Operator, command, common
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.callback()(common)
 messages.add_to(app)
 doctor.add_to(app)
 probe.add_to(app)
+policy.add_to(app)
 
 
 @app.command()

@@ -53,6 +53,7 @@ def test_the_wheel_holds_the_command_and_the_layers_code_and_nothing_else(wheel:
     for package in (ROOT / "cli" / "cube_sms_cli", ROOT / "layers" / "cube" / "cube_sms"):
         modules = {str(path.relative_to(package.parent)) for path in package.rglob("*.py")}
         assert {name for name in names if name.startswith(f"{package.name}/") and name.endswith(".py")} == modules
+    assert [name for name in names if name.endswith(".json")] == ["cube_sms_cli/operator-policy.json"]
 
 
 def test_the_wheel_installs_and_runs_elsewhere(wheel: Path, tmp_path: Path) -> None:
@@ -70,6 +71,8 @@ def test_the_wheel_installs_and_runs_elsewhere(wheel: Path, tmp_path: Path) -> N
     where = run(python, "-c", "import cube_sms, cube_sms_cli.main; print(cube_sms.__file__, cube_sms_cli.__file__)")
     assert all(path.startswith(paths) for path in where.split())
     assert "Operate a deployed stack" in run(tmp_path / "bin" / "cube-sms", "--help")
+    # And it has what it reads
+    assert "look" in run(python, "-c", "from cube_sms_cli.policies import policies; print(*policies())").split()
 
 
 def test_a_start_imports_nothing_heavy() -> None:
