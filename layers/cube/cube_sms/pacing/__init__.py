@@ -7,6 +7,8 @@ from .gate import Gate, GateStatus, Slot
 from .glance import bulk_closed_until, used_today
 from .lanes import WINDOW
 from .leases import ConnectionLeases
+from .orders import end_pause, open_account, open_gate, order_pause
+from .pause import Pause, check_reason
 from .quota import bulk_limit
 
 __all__ = [
@@ -15,8 +17,14 @@ __all__ = [
     "Gate",
     "GateStatus",
     "NotNowError",
+    "Pause",
     "Slot",
     "bulk_closed_until",
     "bulk_limit",
+    "check_reason",
+    "end_pause",
+    "open_account",
+    "open_gate",
+    "order_pause",
     "used_today",
 ]

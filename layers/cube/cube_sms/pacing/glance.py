@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .gate_item import GateItem
+from .pause import PAUSED, Pause
 from .quota import beginning_of, bulk_limit, day_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,13 @@ def bulk_closed_until(
     item, now = _read(client, table, clock), clock()
     day = int(item.number("day"))
     is_spent = quota and day >= day_of(now) and item.number("used") >= bulk_limit(quota, reserve)
-    until = max(item.number("closedUntil"), beginning_of(day + 1) if is_spent else 0.0)
+    paused = item.get(PAUSED)
+    until = max(
+        item.number("closedUntil"),
+        beginning_of(day + 1) if is_spent else 0.0,
+        # Somebody may end it sooner.
+        Pause.parse(paused).worth_a_try_at(now) if paused else 0.0,
+    )
     return until if until > now else 0.0
 
 
