@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .errors import NotNowError
 from .gate import Gate, GateStatus, Slot
-from .glance import bulk_closed_until, used_today
+from .glance import GateView, bulk_closed_until, used_today, view
 from .lanes import WINDOW
 from .leases import ConnectionLeases
 from .orders import end_pause, open_account, open_gate, order_pause
@@ -16,6 +16,7 @@ __all__ = [
     "ConnectionLeases",
     "Gate",
     "GateStatus",
+    "GateView",
     "NotNowError",
     "Pause",
     "Slot",
@@ -27,4 +28,5 @@ __all__ = [
     "open_gate",
     "order_pause",
     "used_today",
+    "view",
 ]
