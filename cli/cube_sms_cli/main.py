@@ -6,7 +6,7 @@ import typer
 
 from cube_sms import __version__
 
-from .commands import messages, pausing
+from .commands import history, messages, pausing, top
 from .options import Operator, command, common
 
 app = typer.Typer(
@@ -18,7 +18,9 @@ app = typer.Typer(
 )
 app.callback()(common)
 messages.add_to(app)
+history.add_to(app)
 pausing.add_to(app)
+top.add_to(app)
 
 
 @app.command()
