@@ -34,6 +34,9 @@ _OVERLAP = 10_000
 # CloudWatch Logs may answer with no line and a token, and a log without end is none that can be summed up.
 _MOST_CALLS = 50
 
+# What tells a line from another one: when it was written, in which stream, and its text.
+type _Event = tuple[int, str, str]
+
 
 class MetricLines:
     """The lines of some log groups.
@@ -51,8 +54,7 @@ class MetricLines:
     def __init__(self, client: CloudWatchLogsClient, groups: Iterable[str], *, clock: Callable[[], float]) -> None:
         self._client = client
         self._clock = clock
-        # By the event's id, for each group.
-        self._lines: dict[str, dict[str, tuple[float, dict[str, Any]]]] = {group: {} for group in groups}
+        self._lines: dict[str, dict[_Event, tuple[float, dict[str, Any]]]] = {group: {} for group in groups}
 
     def read(self) -> None:
         """Read what is new, and forget what is older than the window.
@@ -68,7 +70,8 @@ class MetricLines:
             for event in self._events(group, max(int(oldest * 1000), int(newest * 1000) - _OVERLAP)):
                 entry = _entry(event["message"])
                 if entry:
-                    lines[event["eventId"]] = (event["timestamp"] / 1000, entry)
+                    key = (event["timestamp"], event["logStreamName"], event["message"])
+                    lines[key] = (event["timestamp"] / 1000, entry)
             self._lines[group] = {key: (at, entry) for key, (at, entry) in lines.items() if at >= oldest}
 
     def count(self, metric: Metric) -> float:
