@@ -6,7 +6,7 @@ import typer
 
 from cube_sms import __version__
 
-from .commands import messages
+from .commands import campaigns, messages
 from .options import Operator, command, common
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.callback()(common)
 messages.add_to(app)
+campaigns.add_to(app)
 
 
 @app.command()
