@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
 from cube_sms_cli.campaigns import UNDER_WAY, Campaigns
 from cube_sms_cli.errors import Exit, OperatorError
 from cube_sms_cli.options import Operator, command
-from cube_sms_cli.output import table
+from cube_sms_cli.output import printable, table
 from cube_sms_cli.watching import duration, ended, watch
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ Name = Annotated[str, typer.Argument(help="The campaign's name.", metavar="NAME"
 NameOption = Annotated[
     str | None, typer.Option(help="The campaign's name, which ids of its messages begin with. By default the file's.")
 ]
-Text = Annotated[str, typer.Option(help="The text of rows that have none of their own.")]
+Content = Annotated[str, typer.Option("--text", help="The text of rows that have none of their own.")]
 NoWatch = Annotated[bool, typer.Option("--no-watch", help="Do not wait for its end.")]
 
 # What a dry run counts, as it is told.
@@ -35,6 +37,9 @@ _KINDS = {
     "wrongCheckDigits": "ICCID with a wrong check digit: sent",
     "roundedIccids": "ICCID that a spreadsheet has rounded: sent",
 }
+
+# Of what a dry run notes, so many rows are shown to people.
+_MOST_SHOWN = 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,19 +51,21 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="campaign", help="Send a message to each device of a CSV file.")
 
 
-def check(operator: Operator, file: File, name: NameOption = None, text: Text = "") -> None:
+def check(operator: Operator, file: File, name: NameOption = None, text: Content = "") -> None:
     """Check every row of a file, and send nothing. It ends with 1 if a row would be refused.
 
     Example: cube-sms campaign check spring.csv --text "Report your position"
     """
     operator.out.note(f"{file} is being checked.")
     found = Campaigns(operator.stack).check(file, name or Path(file).stem, text)
-    operator.out.answer(found, *_found(found))
+    operator.out.answer(found, *_found(found, file))
     if found["refused"]["count"]:
         raise typer.Exit(Exit.FAULT)
 
 
-def start(operator: Operator, file: File, name: NameOption = None, text: Text = "", no_watch: NoWatch = False) -> None:
+def start(
+    operator: Operator, file: File, name: NameOption = None, text: Content = "", no_watch: NoWatch = False
+) -> None:
     """Send a message for each row of a file, and watch it. The same name again sends nothing twice.
 
     Example: cube-sms campaign start spring.csv --text "Report your position"
@@ -203,17 +210,15 @@ def _raise_if_over(told: dict[str, Any]) -> None:
 
 def _summary(told: dict[str, Any]) -> RenderableType:
     since = f"since {told['startedAt']}" + (f" until {told['endedAt']}" if told["endedAt"] else "")
-    title = f"{told['campaign']}: {told['status']}, {told['rows']} rows, {since}"
-    return table(["State", "Rows"], sorted(told["states"].items()), title=title)
+    states = table(["State", "Rows"], sorted(told["states"].items()))
+    return Group(Text(f"{told['campaign']}: {told['status']}, {told['rows']} rows, {since}"), states)
 
 
-def _found(found: dict[str, Any]) -> Iterator[RenderableType]:
-    yield table(
-        ["Rows", "Count"],
-        [["all", found["rows"]], ["valid", found["valid"]]]
-        + [[what, found[kind]["count"]] for kind, what in _KINDS.items()],
-        title=found["key"],
-    )
+def _found(found: dict[str, Any], file: str) -> Iterator[RenderableType]:
+    counts = [["all", found["rows"]], ["valid", found["valid"]]]
+    counts += [[what, found[kind]["count"]] for kind, what in _KINDS.items()]
+    yield printable(file)
+    yield table(["Rows", "Count"], counts)
     noted: list[list[Any]] = [
         [each["row"], what.partition(":")[0], each.get("reason") or each["deviceId"]]
         for kind, what in _KINDS.items()
@@ -221,13 +226,15 @@ def _found(found: dict[str, Any]) -> Iterator[RenderableType]:
     ]
     if noted:
         yield ""
-        yield table(["Row", "Is", "What"], sorted(noted, key=itemgetter(0)))
+        yield table(["Row", "Is", "What"], sorted(noted, key=itemgetter(0))[:_MOST_SHOWN])
+    if len(noted) > _MOST_SHOWN:
+        yield f"… and {len(noted) - _MOST_SHOWN} more, which --json shows."
     yield ""
     estimate = found["estimate"]
     if estimate["endsAt"] is None:
         yield "It would never end: the reserve is the whole quota."
     else:
-        until = f"until {estimate['endsAt']}, on {estimate['days']} days"
+        until = f"until {estimate['endsAt']}, {estimate['usedToday']} queries of today's quota are used"
         yield f"If it starts now and has the limits to itself, it takes {duration(estimate['seconds'])}: {until}."
 
 
