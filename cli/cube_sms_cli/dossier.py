@@ -11,9 +11,9 @@ from cube_sms.delivery import Record, Refusal, SpoiledRecordError, State
 from cube_sms.delivery.records import REFUSED_KEY, read_item
 from cube_sms.outcomes.events import SOURCE, Ended, detail_of
 from cube_sms.platform import RecordsUnavailableError, get_item, rfc3339
-from cube_sms.queue.dead_letters import ACCOUNT, ATTEMPTS, DETAIL, LAST_CODE, REASON, REQUEST_ID
+from cube_sms.queue.dead_letters import ACCOUNT, REQUEST_ID
 
-from .letters import NONE, put_at, value_of
+from .letters import NONE, value_of, whole
 from .log_lines import Found, LogLines
 from .look import Look
 
@@ -188,7 +188,7 @@ def _letters(stack: Stack, account: str, request_id: str, *, has_content: bool) 
         def take(letter: MessageTypeDef, queue: str = queue) -> bool:
             # What SQS put there itself has no attributes.
             if value_of(letter, REQUEST_ID) == request_id and value_of(letter, ACCOUNT) in (account, NONE):
-                found.append(_letter(queue, letter, has_content=has_content))
+                found.append({"queue": queue, **whole(letter, has_content=has_content)})
             return False
 
         with Look(sqs, stack.output(output), take) as look:
@@ -196,11 +196,3 @@ def _letters(stack: Stack, account: str, request_id: str, *, has_content: bool) 
                 look.run(LOOK_SECONDS)
             unseen += look.unseen
     return found, unseen
-
-
-def _letter(queue: str, letter: MessageTypeDef, *, has_content: bool) -> dict[str, Any]:
-    names = (REASON, ATTEMPTS, LAST_CODE, DETAIL)
-    values = {name: None if (value := value_of(letter, name)) == NONE else value for name in names}
-    return {"queue": queue, "putAt": rfc3339(put_at(letter)), **values} | (
-        {"body": letter["Body"]} if has_content else {}
-    )

@@ -6,7 +6,7 @@ import typer
 
 from cube_sms import __version__
 
-from .commands import campaigns, messages
+from .commands import campaigns, letters, messages, outcomes
 from .options import Operator, command, common
 
 app = typer.Typer(
@@ -17,8 +17,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.callback()(common)
-messages.add_to(app)
-campaigns.add_to(app)
+for each in (messages, campaigns, letters, outcomes):
+    each.add_to(app)
 
 
 @app.command()

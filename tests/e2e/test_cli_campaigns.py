@@ -247,7 +247,7 @@ def test_a_campaign_is_stopped_if_that_is_meant(stack: LocalStack, tmp_path: Pat
 
         # When nobody can be asked, or somebody says no, then it goes on
         unasked = cube_sms(stack, "campaign", "stop", campaign.name)
-        assert (unasked.status, "give --yes" in unasked.err) == (2, True)
+        assert (unasked.status, "Cancel the 4 rows" in unasked.err) == (1, True)
         terminal = in_terminal(stack, "campaign", "stop", campaign.name)
         terminal.expect("Cancel the 4 rows")
         terminal.sendline("n")

@@ -11,6 +11,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
+from cube_sms_cli.asking import confirm
 from cube_sms_cli.campaigns import UNDER_WAY, Campaigns
 from cube_sms_cli.errors import Exit, OperatorError
 from cube_sms_cli.options import Operator, command
@@ -121,11 +122,8 @@ def stop(
     campaigns = Campaigns(operator.stack)
     told = campaigns.show(name)
     _raise_if_over(told)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise typer.BadParameter("Nobody can be asked here whether it is meant: give --yes.")
-        left = told["rows"] - ended(told["states"])
-        typer.confirm(f"Cancel the {left} rows of {name} that have not ended?", abort=True, err=True)
+    left = told["rows"] - ended(told["states"])
+    confirm(f"Cancel the {left} rows of {name} that have not ended?", is_sure=yes)
     _go_on(operator, campaigns, campaigns.stop(name), no_watch=no_watch, wanted="STOPPED")
 
 
