@@ -6,7 +6,7 @@ import typer
 
 from cube_sms import __version__
 
-from .commands import history, messages, pausing, top
+from .commands import campaigns, history, letters, messages, outcomes, pausing, top
 from .options import Operator, command, common
 
 app = typer.Typer(
@@ -17,10 +17,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.callback()(common)
-messages.add_to(app)
-history.add_to(app)
-pausing.add_to(app)
-top.add_to(app)
+for each in (messages, history, campaigns, letters, outcomes, pausing, top):
+    each.add_to(app)
 
 
 @app.command()

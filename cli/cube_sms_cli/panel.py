@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .output import printable, table
-from .times import span
+from .watching import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -75,7 +75,7 @@ def _quota(quota: dict[str, Any] | None, at: str) -> Text:
 def _queue(queue: dict[str, Any]) -> Text:
     told = f"{queue['waiting']:,} waiting, {queue['inFlight']:,} in flight or put back, {queue['delayed']:,} delayed"
     age = queue["oldestSeconds"]
-    return Text(told if age is None else f"{told}; the oldest is {span(age)} old")
+    return Text(told if age is None else f"{told}; the oldest is {duration(age)} old")
 
 
 def _kept(found: dict[str, Any]) -> Table:
@@ -101,4 +101,4 @@ def _bar(value: float, most: float, told: str) -> Text:
 
 
 def _left(until: str, at: str) -> str:
-    return span((datetime.fromisoformat(until) - datetime.fromisoformat(at)).total_seconds())
+    return duration((datetime.fromisoformat(until) - datetime.fromisoformat(at)).total_seconds())

@@ -12,7 +12,7 @@ from cube_sms.pacing import Pause, check_reason, end_pause, open_account, open_g
 from cube_sms.platform import DAY
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.records import aws_faults
-from cube_sms_cli.times import seconds_of, shown, time_of
+from cube_sms_cli.times import moment, seconds_of, shown
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -48,7 +48,7 @@ def pause(
     if until and lasting:
         raise typer.BadParameter("Give --until or --for, not both.")
     now = time.time()
-    ends = time_of(until) if until else now + seconds_of(lasting) if lasting else inf
+    ends = moment(until).timestamp() if until else now + seconds_of(lasting) if lasting else inf
     if ends <= now:
         raise typer.BadParameter("The pause would be over already.")
     if now + MOST_DAYS * DAY < ends < inf:
@@ -59,9 +59,7 @@ def pause(
     with aws_faults():
         order_pause(client, table, ordered)
     end = "until you say `cube-sms resume`" if ends == inf else f"until {shown(ends)}"
-    operator.out.answer(
-        _told(ordered), f"All sending is paused {end} ({reason}). What has been let go before may still leave, for 3 s."
-    )
+    operator.out.answer(_told(ordered), f"All sending is paused {end} ({reason}). Every worker knows within seconds.")
 
 
 def resume(

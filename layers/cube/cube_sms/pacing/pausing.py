@@ -74,7 +74,12 @@ class Pausing:
             While one lasts.
         """
         if self.pause and self.is_unseen():
-            self._item.learn(self._item.look())
+            found = self._item.look()
+            self._item.learn(found)
+            if found is None:
+                # The write finds out.
+                update.require(update.absent(PAUSED))
+                return
         self.check()
         text = self._item.get(PAUSED)
         update.require(update.equal(PAUSED, text))
