@@ -47,7 +47,7 @@ class Output:
             What people see. Text is taken as it is, without markup.
         """
         if self.is_json:
-            sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n")
+            sys.stdout.write(escaped(json.dumps(data, ensure_ascii=False, indent=2, default=str)) + "\n")
         else:
             self.console.print(Group(*(Text(each) if isinstance(each, str) else each for each in shown)))
 
@@ -93,6 +93,17 @@ def printable(text: str) -> str:
     text = " ".join(text[: MOST_CHARACTERS + 1].split())
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
+
+
+def escaped(text: str) -> str:
+    r"""Return a whole text with an escape, as JSON has it, for each character that a terminal would obey.
+
+    Examples
+    --------
+    >>> escaped("a\n\x9b2J")
+    'a\n\\u009b2J'
+    """
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
 def _console(stream: Any) -> Console:
