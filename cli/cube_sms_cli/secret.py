@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from cube_sms.provider import CredentialStore
+from cube_sms.provider.csss import CsssCredentials
+
 from .errors import DENIED, NO_PERMISSION
 
 if TYPE_CHECKING:
-    from cube_sms.provider import AnyCredentials, CredentialsError, CredentialStore
+    from cube_sms.provider import AnyCredentials, CredentialsError
 
     from .stack import Stack
 
@@ -17,8 +20,6 @@ ADDRESS = {"csss": "CubeBaseUrl", "v4": "CubeV4BaseUrl"}
 
 def credential_store(stack: Stack) -> CredentialStore:
     """Return what reads the secret of a stack."""
-    from cube_sms.provider import CredentialStore
-
     return CredentialStore(stack.client("secretsmanager"), stack.output("CubeSecretId"))
 
 
@@ -37,6 +38,4 @@ def told(error: CredentialsError) -> str:
 
 def dialect_of(credentials: AnyCredentials) -> Literal["csss", "v4"]:
     """Return what an account speaks."""
-    from cube_sms.provider.csss import CsssCredentials
-
     return "csss" if isinstance(credentials, CsssCredentials) else "v4"

@@ -1,4 +1,4 @@
-"""``cube-sms`` as it is installed: what its wheel holds, how fast it starts, and what a shell completes."""
+"""``cube-sms`` as it is installed: what its wheel holds, and what a shell completes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 UV = ROOT / ".venv-uv" / "bin" / "uv"
 COMMAND = Path(sys.executable).with_name("cube-sms")
-
-# What takes longer to import than all else of a start. What needs one of them imports it when it runs.
-HEAVY = ("boto3", "botocore.session", "aws_lambda_powertools", "cryptography")
 
 
 def run(*arguments: str | Path, **members: str) -> str:
@@ -73,12 +70,6 @@ def test_the_wheel_installs_and_runs_elsewhere(wheel: Path, tmp_path: Path) -> N
     assert "Operate a deployed stack" in run(tmp_path / "bin" / "cube-sms", "--help")
     # And it has what it reads
     assert "look" in run(python, "-c", "from cube_sms_cli.policies import policies; print(*policies())").split()
-
-
-def test_a_start_imports_nothing_heavy() -> None:
-    loaded = run(sys.executable, "-c", "import sys, cube_sms_cli.main; print(*sys.modules)").split()
-
-    assert [name for name in HEAVY if name in loaded] == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from cube_sms.pacing import used_today, view
 from cube_sms_cli.arns import arn
 from cube_sms_cli.times import shown
 
@@ -88,8 +89,6 @@ def _idle_consumers(stack: Stack) -> Iterator[Finding]:
 
 def check_gate(stack: Stack) -> list[Finding]:
     """Look whether all sending is paused, or the gate is closed, for everybody or for an account."""
-    from cube_sms.pacing import view
-
     return list(_closed(view(stack.client("dynamodb"), stack.output("MessagesTableName")))) or [ok("gate", "open")]
 
 
@@ -107,8 +106,6 @@ def _closed(gate: GateView) -> Iterator[Finding]:
 
 def check_quota(stack: Stack) -> list[Finding]:
     """Look how much of today's quota is left."""
-    from cube_sms.pacing import used_today
-
     quota = int(stack.parameters["CubeDailyQuota"])
     if not quota:
         return [ok("quota", "no limit (CubeDailyQuota)")]

@@ -6,6 +6,8 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from cube_sms.platform import default_ssl_context, parse_base_url
+from cube_sms.provider import CredentialsError
 from cube_sms_cli.secret import ADDRESS, credential_store, dialect_of, is_denied, told
 
 from .finding import fault, not_checked, ok
@@ -23,8 +25,6 @@ CONNECT_SECONDS = 5.0
 
 def check_secret(stack: Stack) -> Iterator[Finding]:
     """Look whether each account has what it signs with. No value is shown."""
-    from cube_sms.provider import CredentialsError
-
     store = credential_store(stack)
     advice = "Store it anew: cube-sms account add"
     try:
@@ -49,8 +49,6 @@ def check_address(stack: Stack) -> Iterator[Finding]:
 
 def _addresses(stack: Stack) -> set[str]:
     """Return the parameters with the addresses that accounts need; all of them if the secret does not tell."""
-    from cube_sms.provider import CredentialsError
-
     store = credential_store(stack)
     try:
         return {ADDRESS[dialect_of(store.get(account))] for account in store.accounts()}
@@ -59,7 +57,6 @@ def _addresses(stack: Stack) -> set[str]:
 
 
 def _reached(base_url: str) -> Finding:
-    from cube_sms.platform import default_ssl_context, parse_base_url
 
     url = parse_base_url(base_url)
     host, port = str(url.hostname), url.port or (443 if url.scheme == "https" else 80)

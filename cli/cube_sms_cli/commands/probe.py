@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cube_sms.request import is_device_id
 from cube_sms_cli.errors import Exit, OperatorError
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.output import table
+from cube_sms_cli.probing import conclude, could_exist, make_probe, run
 
 if TYPE_CHECKING:
     from cube_sms_cli.probing import Probe, Result
@@ -43,8 +45,6 @@ def probe(
 
     Example: cube-sms probe default --device 89314404000939952299
     """
-    from cube_sms_cli.probing import conclude, make_probe, run
-
     made = make_probe(operator.stack, account, _impossible(device))
     if explain:
         _explain(operator, made, explain)
@@ -72,8 +72,6 @@ def probe(
 
 
 def _impossible(device: str | None) -> str:
-    from cube_sms.request import is_device_id
-    from cube_sms_cli.probing import could_exist
 
     if not device:
         raise typer.BadParameter(NO_DEVICE, param_hint=_DEVICE)

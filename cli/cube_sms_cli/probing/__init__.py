@@ -14,9 +14,11 @@ from cube_sms_cli.errors import OperatorError
 from cube_sms_cli.secret import ADDRESS, credential_store, dialect_of, told
 
 from .conclusions import conclude
+from .csss import CsssProbe
 from .device import could_exist
 from .run import run
 from .trials import Probe
+from .v4 import V4Probe
 from .verdict import Result
 
 if TYPE_CHECKING:
@@ -50,9 +52,6 @@ def make_probe(stack: Stack, account: str, device_id: str) -> Probe:
     connections = Connections(connect_timeout=3.0, read_timeout=10.0, size=1)
     base_url = stack.parameters[ADDRESS[dialect_of(credentials)]]
     if isinstance(credentials, CsssCredentials):
-        from .csss import CsssProbe
-
         return CsssProbe(credentials, device_id, base_url, connections)
-    from .v4 import V4Probe
 
     return V4Probe(credentials, device_id, base_url, connections)
