@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from cube_sms.provider import CredentialStore
+from cube_sms.provider.csss import CsssCredentials
 
 from .errors import DENIED, NO_PERMISSION
 
 if TYPE_CHECKING:
-    from cube_sms.provider import CredentialsError, CredentialStore
+    from cube_sms.provider import AnyCredentials, CredentialsError
 
     from .stack import Stack
+
+# The parameter with Cube's address, for what an account speaks.
+ADDRESS = {"csss": "CubeBaseUrl", "v4": "CubeV4BaseUrl"}
 
 
 def credential_store(stack: Stack) -> CredentialStore:
     """Return what reads the secret of a stack."""
-    from cube_sms.provider import CredentialStore
-
     return CredentialStore(stack.client("secretsmanager"), stack.output("CubeSecretId"))
 
 
@@ -30,3 +34,8 @@ def told(error: CredentialsError) -> str:
         return NO_PERMISSION.format(operation="GetSecretValue")
     text = str(error)
     return f"{text[0].upper()}{text[1:]}."
+
+
+def dialect_of(credentials: AnyCredentials) -> Literal["csss", "v4"]:
+    """Return what an account speaks."""
+    return "csss" if isinstance(credentials, CsssCredentials) else "v4"

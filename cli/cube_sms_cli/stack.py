@@ -7,16 +7,17 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-# boto3 and most of botocore are imported where they are used: they take longer than all else of a start.
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
+from botocore.httpsession import URLLib3Session
 
 from .errors import OperatorError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import boto3
-    from botocore.httpsession import URLLib3Session
 
 # Where `make local` has its AWS, unless AWS_ENDPOINT_URL says otherwise.
 LOCAL_URL = "http://127.0.0.1:4566"
@@ -24,6 +25,7 @@ LOCAL_REGION = "eu-central-1"
 
 # As many as the threads of a look at a queue. Other clients do not mind.
 MOST_CONNECTIONS = 16
+_CONFIG = Config(max_pool_connections=MOST_CONNECTIONS, retries={"mode": "standard"})
 
 # An API function may take as long as API Gateway waits for it.
 _API_SECONDS = 40
@@ -70,8 +72,6 @@ class Stack:
     @cached_property
     def session(self) -> boto3.Session:
         """boto3's session."""
-        import boto3
-
         if self._is_local:
             return boto3.Session("test", "test", region_name=LOCAL_REGION)
         return boto3.Session(region_name=self._region, profile_name=self._profile)
@@ -91,11 +91,8 @@ class Stack:
     def client(self, service: str) -> Any:
         """Return boto3's client of a service."""
         if service not in self._clients:
-            from botocore.config import Config
-
-            config = Config(max_pool_connections=MOST_CONNECTIONS, retries={"mode": "standard"})
             self._clients[service] = self.session.client(  # type: ignore[call-overload]
-                service, endpoint_url=self.endpoint_url, config=config
+                service, endpoint_url=self.endpoint_url, config=_CONFIG
             )
         return self._clients[service]
 
@@ -165,9 +162,6 @@ class Stack:
         OperatorError
             If what answers is not the API.
         """
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
         region, credentials = self.region, self.session.get_credentials()
         if credentials is None:
             raise NoCredentialsError
@@ -186,8 +180,6 @@ class Stack:
 
     @cached_property
     def _http(self) -> URLLib3Session:
-        from botocore.httpsession import URLLib3Session
-
         # botocore takes the path of a CA bundle too, and its stubs do not know.
         verify = cast("bool", os.environ.get("AWS_CA_BUNDLE") or True)
         return URLLib3Session(verify=verify, timeout=_API_SECONDS)

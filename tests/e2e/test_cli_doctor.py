@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 TOPIC = "arn:aws:sns:eu-central-1:000000000000:on-call"
 QUOTA = 100
-CREDENTIALS = {"default": {"access_code": ACCESS_CODE, "secret": SECRET}}
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +57,7 @@ def test_stack_that_is_well(stack: LocalStack) -> None:
         "stack",
         "version",
         "secret",
+        "secret",
         "Cube",
         "queues",
         "consumers",
@@ -71,24 +71,27 @@ def test_stack_that_is_well(stack: LocalStack) -> None:
     # And people see the same, and no credentials
     told = cube_sms(stack, "doctor")
     assert (told.status, told.err) == (0, "")
-    assert told.out.splitlines()[-1] == "14 ok"
+    assert told.out.splitlines()[-1] == "15 ok"
     assert all(each["detail"] in told.out for each in found)
     assert SECRET not in told.out
     assert ACCESS_CODE not in told.out
 
 
 @contextmanager
-def secret_with_white_space(stack: LocalStack) -> Iterator[None]:
-    stack.put_credentials({**CREDENTIALS, "eu": {"access_code": "P1", "secret": "Zebra-1\n"}})
+def credentials(stack: LocalStack, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
+    secret = stack.aws.client("secretsmanager").get_secret_value(SecretId=stack.outputs["CubeSecretId"])
+    before = json.loads(secret["SecretString"])
+    stack.put_credentials(change(before))
     yield
-    stack.put_credentials(CREDENTIALS)
+    stack.put_credentials(before)
 
 
-@contextmanager
-def secret_of_another_shape(stack: LocalStack) -> Iterator[None]:
-    stack.put_credentials(CREDENTIALS["default"])  # type: ignore[arg-type]  # as an operator might
-    yield
-    stack.put_credentials(CREDENTIALS)
+def secret_with_white_space(stack: LocalStack) -> AbstractContextManager[None]:
+    return credentials(stack, lambda before: {**before, "eu": {"access_code": "P1", "secret": "Zebra-1\n"}})
+
+
+def secret_of_another_shape(stack: LocalStack) -> AbstractContextManager[None]:
+    return credentials(stack, lambda before: before["default"])
 
 
 @contextmanager

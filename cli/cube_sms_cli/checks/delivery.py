@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
+from cube_sms.pacing import used_today, view
 from cube_sms_cli.arns import arn
+from cube_sms_cli.times import shown
 
 from .finding import fault, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cube_sms.pacing import Closure
+    from cube_sms.pacing import GateView
     from cube_sms_cli.stack import Stack
 
     from .finding import Finding
@@ -85,28 +88,24 @@ def _idle_consumers(stack: Stack) -> Iterator[Finding]:
 
 
 def check_gate(stack: Stack) -> list[Finding]:
-    """Look whether the gate is closed, for everybody or for an account."""
-    from cube_sms.pacing import closures
-
-    found = closures(stack.client("dynamodb"), stack.output("MessagesTableName"))
-    return [_closed(each) for each in found] or [ok("gate", "open")]
+    """Look whether all sending is paused, or the gate is closed, for everybody or for an account."""
+    return list(_closed(view(stack.client("dynamodb"), stack.output("MessagesTableName")))) or [ok("gate", "open")]
 
 
-def _closed(closure: Closure) -> Finding:
-    from cube_sms.platform import rfc3339
-
-    until, account = rfc3339(closure.until), closure.account
-    if account is None:
-        advice = "It opens by itself: docs/runbook.md#gate-closed"
-        return warning("gate", f"It is closed until {until}: {closure.reason}.", advice)
-    said = f"It is closed for account {account} until {until}: Cube answers {closure.reason} to everything."
-    return fault("gate", said, f"cube-sms probe {account}, and docs/runbook.md#accounts-closed")
+def _closed(gate: GateView) -> Iterator[Finding]:
+    if gate.pause:
+        until = "somebody ends it" if math.isinf(gate.pause.until) else shown(gate.pause.until)
+        yield warning("gate", f"All sending is paused until {until} ({gate.pause.reason}).", "End it: cube-sms resume")
+    if gate.closed_for:
+        said = f"It is closed until {shown(gate.closed_until)}: {gate.closed_for}."
+        yield warning("gate", said, "It opens by itself: docs/runbook.md#gate-closed")
+    for account, code in gate.closed_accounts:
+        said = f"It is closed for account {account}: Cube answers {code} to everything."
+        yield fault("gate", said, f"cube-sms probe {account}, and docs/runbook.md#accounts-closed")
 
 
 def check_quota(stack: Stack) -> list[Finding]:
     """Look how much of today's quota is left."""
-    from cube_sms.pacing import used_today
-
     quota = int(stack.parameters["CubeDailyQuota"])
     if not quota:
         return [ok("quota", "no limit (CubeDailyQuota)")]

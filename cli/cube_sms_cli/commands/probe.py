@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cube_sms.request import is_device_id
 from cube_sms_cli.errors import Exit, OperatorError
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.output import table
+from cube_sms_cli.probing import conclude, could_exist, make_probe, run
 
 if TYPE_CHECKING:
     from cube_sms_cli.probing import Probe, Result
@@ -43,8 +45,6 @@ def probe(
 
     Example: cube-sms probe default --device 89314404000939952299
     """
-    from cube_sms_cli.probing import conclude, make_probe, run
-
     made = make_probe(operator.stack, account, impossible(device))
     if explain:
         _explain(operator, made, explain)
@@ -73,9 +73,6 @@ def probe(
 
 def impossible(device: str | None) -> str:
     """Return a device that cannot exist, or refuse one that could."""
-    from cube_sms.request import is_device_id
-    from cube_sms_cli.probing import could_exist
-
     if not device:
         raise typer.BadParameter(NO_DEVICE, param_hint=_DEVICE)
     if not is_device_id(device):

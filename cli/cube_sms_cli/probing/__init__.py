@@ -11,12 +11,14 @@ from cube_sms.provider import CredentialsError
 from cube_sms.provider.csss import CsssCredentials
 from cube_sms.provider.http import Connections
 from cube_sms_cli.errors import OperatorError
-from cube_sms_cli.secret import credential_store, told
+from cube_sms_cli.secret import ADDRESS, credential_store, dialect_of, told
 
 from .conclusions import conclude
+from .csss import CsssProbe
 from .device import could_exist
 from .run import run
 from .trials import Probe
+from .v4 import V4Probe
 from .verdict import Result
 
 if TYPE_CHECKING:
@@ -54,10 +56,8 @@ def probe_of(stack: Stack, credentials: AnyCredentials, device_id: str) -> Probe
     """Return what is in doubt for an account that has these credentials: see `make_probe`."""
     # As long as the functions wait.
     connections = Connections(connect_timeout=3.0, read_timeout=10.0, size=1)
+    base_url = stack.parameters[ADDRESS[dialect_of(credentials)]]
     if isinstance(credentials, CsssCredentials):
-        from .csss import CsssProbe
+        return CsssProbe(credentials, device_id, base_url, connections)
 
-        return CsssProbe(credentials, device_id, stack.parameters["CubeBaseUrl"], connections)
-    from .v4 import V4Probe
-
-    return V4Probe(credentials, device_id, stack.parameters["CubeV4BaseUrl"], connections)
+    return V4Probe(credentials, device_id, base_url, connections)

@@ -31,7 +31,7 @@ class Conclusions(NamedTuple):
     settings : dict
         The template's parameters that have to be as they are here, if that was found out.
     fits : bool
-        Whether the functions sign in a form that Cube takes.
+        Whether all was tried, and the functions sign as Cube wants.
     """
 
     sentences: list[str]
@@ -59,7 +59,8 @@ def conclude(results: Sequence[Result], parameters: Mapping[str, str]) -> Conclu
     settings = dict(next((each.trial.settings for each in good if each.trial.settings), {}))
     complaints = [*_refused(good[0], forms)]
     sentences = [*_accepted(accepted), *_settings(settings, parameters), *complaints]
-    return Conclusions(sentences, settings, fits=not complaints and not _differ_from(settings, parameters))
+    fits = not accepted and not complaints and not _differ_from(settings, parameters)
+    return Conclusions(sentences, settings, fits)
 
 
 def _differ(result: Result, parameters: Mapping[str, str]) -> bool:

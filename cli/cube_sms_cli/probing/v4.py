@@ -48,7 +48,7 @@ class V4Probe:
     def first(self) -> list[Trial]:
         """Return a request for each way with spaces, and how one is refused for its signature and its time."""
         key = self._credentials.private_key
-        forged = replace(self._credentials, private_key=generate_private_key(65537, max(key.key_size, 2048)))
+        forged = replace(self._credentials, private_key=generate_private_key(65537, key.key_size))
         return [
             self._trial("wrong-key", "signed with another key", "keep", by=forged, flaw="signature"),
             self._trial("old", "an hour old", "keep", age=OLD_SECONDS, flaw="clock"),

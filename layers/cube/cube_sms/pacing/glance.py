@@ -5,36 +5,50 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from .accounts import Accounts
+from .breaker import Breaker
 from .gate_item import GateItem
+from .pausing import Pausing
 from .quota import beginning_of, bulk_limit, day_of
-from .runs import ACCOUNT, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from .errors import GateReason
+    from .pause import Pause
 
-class Closure(NamedTuple):
-    """Something that nothing is sent for.
+
+class GateView(NamedTuple):
+    """What the gate's item says to somebody who only looks.
 
     Parameters
     ----------
-    account : str or None
-        Of which account; None for all of them.
-    reason : str
-        Why: what the gate was closed for, or the code that the account gets for everything.
-    until : float
-        Seconds since the epoch.
+    used : int
+        How many of today's queries have been counted.
+    day_ends_at : float
+        Seconds since the epoch: when the next day's queries begin to count.
+    closed_for : str or None
+        Why the provider is not to be asked, if it is not.
+    closed_until : float
+        Seconds since the epoch: until when that holds; 0 if it is open.
+    pause : Pause or None
+        The pause that an operator has ordered, if it lasts.
+    closed_accounts : tuple of (str, str)
+        The accounts that the gate is closed for, and the code that each was closed for.
     """
 
-    account: str | None
-    reason: str
-    until: float
+    used: int
+    day_ends_at: float
+    closed_for: GateReason | None
+    closed_until: float
+    pause: Pause | None
+    closed_accounts: tuple[tuple[str, str], ...]
 
 
-def closures(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> list[Closure]:
-    """Return for whom the gate is closed, and why: one read. A quota that is spent is `used_today`.
+def view(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> GateView:
+    """Return how the gate stands: one read.
 
     Parameters
     ----------
@@ -47,21 +61,25 @@ def closures(client: DynamoDBClient, table: str, *, clock: Callable[[], float] =
 
     Returns
     -------
-    list of Closure
-        For everybody first, and then for accounts by their names.
+    GateView
+        How it stands.
 
     Raises
     ------
     RecordsUnavailableError
-        Where DynamoDB is away.
+        If DynamoDB is away, or refuses.
     """
-    item, now = _read(client, table, clock), clock()
-    found = [Closure(None, item.get("closedFor") or "unavailable", item.number("closedUntil"))]
-    for name, text in sorted(item.starting(ACCOUNT).items()):
-        run = Run.parse(text)
-        if run.state != "counting":
-            found.append(Closure(name.removeprefix(ACCOUNT), run.code, run.at))
-    return [each for each in found if each.until > now]
+    item = _read(client, table, clock)
+    day = day_of(clock())
+    closed_for = Breaker(item, longest_post=0.0, clock=clock).closed_for
+    return GateView(
+        used=_used(item, day),
+        day_ends_at=beginning_of(day + 1),
+        closed_for=closed_for,
+        closed_until=item.number("closedUntil") if closed_for else 0.0,
+        pause=Pausing(item, clock=clock).pause,
+        closed_accounts=Accounts(item, longest_post=0.0, clock=clock).closed,
+    )
 
 
 def used_today(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> int:
@@ -86,8 +104,7 @@ def used_today(client: DynamoDBClient, table: str, *, clock: Callable[[], float]
     RecordsUnavailableError
         Where DynamoDB is away.
     """
-    item = _read(client, table, clock)
-    return int(item.number("used")) if item.number("day") == day_of(clock()) else 0
+    return _used(_read(client, table, clock), day_of(clock()))
 
 
 def bulk_closed_until(
@@ -121,7 +138,13 @@ def bulk_closed_until(
     item, now = _read(client, table, clock), clock()
     day = int(item.number("day"))
     is_spent = quota and day >= day_of(now) and item.number("used") >= bulk_limit(quota, reserve)
-    until = max(item.number("closedUntil"), beginning_of(day + 1) if is_spent else 0.0)
+    pause = Pausing(item, clock=clock).pause
+    until = max(
+        item.number("closedUntil"),
+        beginning_of(day + 1) if is_spent else 0.0,
+        # Somebody may end it sooner.
+        pause.worth_a_try_at(now) if pause else 0.0,
+    )
     return until if until > now else 0.0
 
 
@@ -129,3 +152,7 @@ def _read(client: DynamoDBClient, table: str, clock: Callable[[], float]) -> Gat
     item = GateItem(client, table, clock=clock, ticks=clock)
     item.read()
     return item
+
+
+def _used(item: GateItem, day: int) -> int:
+    return int(item.number("used")) if item.number("day") == day else 0
