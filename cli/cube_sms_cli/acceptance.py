@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from cube_sms.delivery.states import State
 from cube_sms.provider import read_credentials
@@ -70,20 +71,13 @@ def is_accepted_since(stack: Stack, account: str, since: datetime) -> bool:
 
 
 def _is_told(logs: CloudWatchLogsClient, group: str, account: str, since: datetime) -> bool:
-    more: dict[str, Any] = {}
-    for _ in range(_MOST_PAGES):
-        page = logs.filter_log_events(
-            logGroupName=group,
-            startTime=int(since.timestamp() * 1000),
-            filterPattern=f'{{ $.account = "{account}" && $.state = "SENT" }}',
-            **more,
-        )
-        if any(_is_acceptance(event["message"], account) for event in page["events"]):
-            return True
-        if "nextToken" not in page:
-            break
-        more = {"nextToken": page["nextToken"]}
-    return False
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=group,
+        startTime=int(since.timestamp() * 1000),
+        filterPattern=f'{{ $.account = "{account}" && $.state = "SENT" }}',
+    )
+    events = (event for page in islice(pages, _MOST_PAGES) for event in page["events"])
+    return any(_is_acceptance(event["message"], account) for event in events)
 
 
 def _is_acceptance(line: str, account: str) -> bool:

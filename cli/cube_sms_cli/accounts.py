@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from cube_sms.provider import read_accounts
+
 from .errors import OperatorError
 
 if TYPE_CHECKING:
@@ -164,13 +166,8 @@ class Accounts:
 
 
 def _entries(text: str) -> dict[str, object]:
-    try:
-        # Editors, and PowerShell, put a byte order mark before it.
-        entries = json.loads(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError):
-        # The error holds the text.
-        entries = None
-    if not isinstance(entries, dict):
+    entries = read_accounts(text)
+    if entries is None:
         raise OperatorError(
             "The secret holds something else than a JSON object of accounts. "
             "Begin it anew, without what it holds: cube-sms account add NAME --anew."

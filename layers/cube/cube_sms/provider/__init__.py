@@ -14,7 +14,7 @@ from .base import (
     Query,
     UnknownAccountError,
 )
-from .credentials import MAX_AGE, CredentialStore
+from .credentials import MAX_AGE, CredentialStore, read_accounts
 from .dialects import DIALECTS, AnyCredentials, AnyProvider, make_provider, read_credentials
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "Query",
     "UnknownAccountError",
     "make_provider",
+    "read_accounts",
     "read_credentials",
 ]
