@@ -96,10 +96,10 @@ class OneItemTable:
         return {"Attributes": dict(self.item)}
 
     def get_item(self, **call: Any) -> dict[str, Any]:
-        """Return an attribute."""
+        """Return the item, or some of its attributes."""
         self.reads += 1
-        name = call["ExpressionAttributeNames"][call["ProjectionExpression"]]
-        return {"Item": {name: self.item[name]} if name in self.item else {}}
+        names = set(call.get("ExpressionAttributeNames", {}).values()) or self.item.keys()
+        return {"Item": {name: value for name, value in self.item.items() if name in names}}
 
     def _update(self, call: dict[str, Any]) -> bool:
         if is_met := items.meets(self.item, call):

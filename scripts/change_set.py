@@ -1,20 +1,19 @@
 """Show a change set of CloudFormation to those who approve it, or execute it and wait.
 
-Usage: ``python -m scripts.change_set --stack NAME show CHANGE_SET`` prints Markdown; ``execute CHANGE_SET`` fails where
-the stack is rolled back, and says why. boto3's own environment (``AWS_PROFILE``, ``AWS_DEFAULT_REGION``) says where.
+Usage: ``python -m scripts.change_set --stack NAME show CHANGE_SET`` prints Markdown; ``execute CHANGE_SET`` fails if
+the stack is rolled back, and says why. The options are those of ``cube-sms``.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import boto3
+import typer
 from botocore.exceptions import WaiterError
 
-from scripts.deployment import run
+from cube_sms_cli.errors import OperatorError
+from cube_sms_cli.options import Operator, command, common
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,24 +26,25 @@ WAIT_SECONDS = 5
 MOST_WAITS = 1680
 
 
-def main() -> None:
-    """Run the command."""
-    arguments = parse_arguments()
-    cloudformation = boto3.client("cloudformation")
-    if arguments.command == "show":
-        print("\n".join(describe(cloudformation, arguments.stack, arguments.change_set)))
-    else:
-        execute(cloudformation, arguments.stack, arguments.change_set)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app.callback()(common)
+
+Name = Annotated[str, typer.Argument(metavar="CHANGE_SET", help="Its name or ARN.")]
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description="Show a change set, or execute it and wait.")
-    parser.add_argument("--stack", required=True, help="name of the CloudFormation stack")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, what in (("show", "print the changes as Markdown"), ("execute", "execute it, and wait for the end")):
-        commands.add_parser(name, help=what).add_argument("change_set", help="its name or ARN")
-    return parser.parse_args()
+@app.command()
+@command
+def show(operator: Operator, change_set: Name) -> None:
+    """Print the changes as Markdown."""
+    cloudformation = operator.stack.client("cloudformation")
+    print("\n".join(describe(cloudformation, operator.stack.name, change_set)))
+
+
+@app.command("execute")
+@command
+def execute_it(operator: Operator, change_set: Name) -> None:
+    """Execute it, and wait for the end."""
+    execute(operator.stack.client("cloudformation"), operator.stack.name, change_set)
 
 
 def describe(cloudformation: CloudFormationClient, stack: str, change_set: str) -> Iterator[str]:
@@ -90,7 +90,7 @@ def execute(cloudformation: CloudFormationClient, stack: str, change_set: str) -
         waiter.wait(StackName=stack, WaiterConfig={"Delay": WAIT_SECONDS, "MaxAttempts": MOST_WAITS})
     except WaiterError as error:
         reasons = "\n".join(failures(cloudformation, stack, began_at))
-        sys.exit(f"{stack} is not as the change set says: {error}\n{reasons}")
+        raise OperatorError(f"{stack} is not as the change set says: {error}\n{reasons}") from None
     print(f"{stack} is as the change set says")
 
 
@@ -105,4 +105,4 @@ def failures(cloudformation: CloudFormationClient, stack: str, since: datetime) 
 
 
 if __name__ == "__main__":
-    run(main)
+    app()

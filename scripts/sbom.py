@@ -26,6 +26,8 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from cube_sms import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -65,11 +67,11 @@ def describe_application(build: Path) -> Component:
     own = project()["project"]
     return Component(
         name=own["name"],
-        version=own["version"],
+        version=__version__,
         description=own["description"],
         type=ComponentType.APPLICATION,
         bom_ref=own["name"],
-        purl=PackageURL("generic", None, own["name"], own["version"]),
+        purl=PackageURL("generic", None, own["name"], __version__),
         licenses=[LicenseFactory().make_with_id(own["license"])],
         properties=[Property(name=f"cube-sms:{layer}:sha256", value=digest(build / layer)) for layer in LAYERS],
     )

@@ -18,7 +18,9 @@ _REFUSED_CREDENTIALS = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "RequestExpired", "SignatureDoesNotMatch"}
     | {"UnrecognizedClientException", "InvalidSignatureException", "InvalidAccessKeyId"}
 )
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation"})
+
+NO_PERMISSION = "You have no permission for {operation}: see docs/operator-policy.json."
 
 
 class Exit(IntEnum):
@@ -69,7 +71,15 @@ def sentence(error: Exception) -> str:
         code, message = (error.response["Error"].get(name, "") for name in ("Code", "Message"))
         if code in _REFUSED_CREDENTIALS:
             return f"AWS does not take the credentials: log in again ({code})."
-        if code in _DENIED:
-            return f"You have no permission for {error.operation_name}: see docs/operator-policy.json. {message}"
+        if code in DENIED:
+            return f"{NO_PERMISSION.format(operation=error.operation_name)} {message}"
         return f"AWS refuses {error.operation_name}: {message} ({code})"
     return str(error)
+
+
+def told(error: Exception) -> str | None:
+    """Return what an operator is told of any error; None if it is a fault of the command itself.
+
+    The layer's own code raises errors of its own for what AWS refuses, and those are told by AWS's.
+    """
+    return next((sentence(each) for each in (error, error.__cause__) if isinstance(each, TOLD)), None)

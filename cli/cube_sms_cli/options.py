@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 import traceback
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from .errors import TOLD, Exit, sentence
+from .errors import Exit, told
 from .output import Output
 from .stack import Stack
 
@@ -62,10 +63,20 @@ class Operator:
         The deployed stack, which is asked when it is first needed.
     out : Output
         Where answers go.
+    options : Options
+        What the command line said of both.
     """
 
     stack: Stack
     out: Output
+    options: Options
+
+    def command_line(self, *words: str) -> str:
+        """Return a command line that works on the same stack, for an operator to copy."""
+        given = self.options
+        own = {"--stack": given.stack, "--region": given.region, "--profile": given.profile}
+        options = [word for name, value in own.items() if value for word in (name, value)]
+        return shlex.join(["cube-sms", *words, *options, *(["--local"] if given.local else [])])
 
 
 def common(
@@ -114,6 +125,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
         operator = Operator(
             Stack(options.stack or DEFAULT_STACK, options.region, options.profile, is_local=options.local),
             Output(is_json=options.json),
+            options,
         )
         try:
             body(operator, **arguments)
@@ -123,7 +135,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             # Typer tells of what is wrong with the command line.
             if isinstance(error, typer.TyperException) or options.debug:
                 raise
-            operator.out.fault(sentence(error) if isinstance(error, TOLD) else _own_fault(error))
+            operator.out.fault(told(error) or _own_fault(error))
             raise typer.Exit(Exit.FAULT) from None
 
     keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *shared[1:])]

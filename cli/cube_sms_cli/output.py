@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # Wide enough that no cell of a table is folded if a script reads it.
 _PIPE_WIDTH = 10_000
 
+# What is shown for what is not there.
+NONE = "-"
+
 # A sender writes some of what is shown, and may write anything.
 MOST_CHARACTERS = 500
 
@@ -47,7 +50,7 @@ class Output:
             What people see. Text is taken as it is, without markup.
         """
         if self.is_json:
-            sys.stdout.write(json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n")
+            sys.stdout.write(escaped(json.dumps(data, ensure_ascii=False, indent=2, default=str)) + "\n")
         else:
             self.console.print(Group(*(Text(each) if isinstance(each, str) else each for each in shown)))
 
@@ -68,14 +71,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     columns : sequence of str
         Their headings.
     rows : iterable of sequence
-        Values; None is shown as "-".
+        Values; None is shown as "-", and a `Text` of our own as it is.
     title : str, optional
         What stands above it.
     """
     made = Table(*columns, title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        made.add_row(*(Text("-" if value is None else printable(str(value))) for value in row))
+        made.add_row(*(value if isinstance(value, Text) else _cell(value) for value in row))
     return made
+
+
+def _cell(value: object) -> Text:
+    return Text(NONE if value is None else printable(str(value)))
 
 
 def printable(text: str) -> str:
@@ -89,6 +96,17 @@ def printable(text: str) -> str:
     text = " ".join(text[: MOST_CHARACTERS + 1].split())
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
+
+
+def escaped(text: str) -> str:
+    r"""Return a whole text with an escape, as JSON has it, for each character that a terminal would obey.
+
+    Examples
+    --------
+    >>> escaped("a\n\x9b2J")
+    'a\n\\u009b2J'
+    """
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)
 
 
 def _console(stream: Any) -> Console:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Where `make local` has its AWS, unless AWS_ENDPOINT_URL says otherwise.
 LOCAL_URL = "http://127.0.0.1:4566"
-LOCAL_REGION = "us-east-1"
+LOCAL_REGION = "eu-central-1"
 
 # As many as the threads of a look at a queue. Other clients do not mind.
 MOST_CONNECTIONS = 16
@@ -73,7 +73,7 @@ class Stack:
     def session(self) -> boto3.Session:
         """boto3's session."""
         if self._is_local:
-            return boto3.Session("test", "test", region_name=self._region or LOCAL_REGION)
+            return boto3.Session("test", "test", region_name=LOCAL_REGION)
         return boto3.Session(region_name=self._region, profile_name=self._profile)
 
     @property

@@ -22,7 +22,12 @@ def check(raw: bytes, content_type: str, config: Config, now: float) -> None:
         raise RefusedError("content-type")
     try:
         parameters = signature.parse(raw)
-        text = signature.signed_text(parameters)
+        text = signature.signed_text(
+            parameters,
+            key_order=config.key_order,
+            escape_slashes=config.escape_slashes,
+            escape_non_ascii=config.escape_non_ascii,
+        )
     except (ValueError, RecursionError) as error:
         raise RefusedError("json", str(error)) from None
     if fault := _fault_in_fields(parameters):

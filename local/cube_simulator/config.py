@@ -27,6 +27,9 @@ class Config:
     keep_alive: float = 60.0
     retry_after: str = "seconds"
     timestamp_unit: str = "s"
+    key_order: str = "sorted"
+    escape_slashes: bool = False
+    escape_non_ascii: bool = False
     lenient_body: bool = False
     envelope_only: bool = False
     accounts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"P002276": ("test-secret",)})
@@ -166,6 +169,9 @@ _READERS: dict[str, Callable[[object], object]] = {
     "keepAlive": _number,
     "retryAfter": _one_of("seconds", "date", "none"),
     "timestampUnit": _one_of("s", "ms"),
+    "keyOrder": _one_of("sorted", "given"),
+    "escapeSlashes": _flag,
+    "escapeNonAscii": _flag,
     "lenientBody": _flag,
     "envelopeOnly": _flag,
     "accounts": _accounts,

@@ -41,8 +41,16 @@ def parse(raw: bytes) -> Parameters:
     return value
 
 
-def signed_text(parameters: Parameters) -> bytes:
+def signed_text(
+    parameters: Parameters,
+    *,
+    key_order: str = "sorted",
+    escape_slashes: bool = False,
+    escape_non_ascii: bool = False,
+) -> bytes:
     """Return the text that is signed: only the top level is sorted and rid of empty values, never what is below.
+
+    What the provider's pages leave open can be otherwise: keys in the order given, and escapes that JSON allows.
 
     Raises
     ------
@@ -50,8 +58,9 @@ def signed_text(parameters: Parameters) -> bytes:
         If a string holds a lone surrogate, which has no UTF-8 form.
     """
     kept = {key: value for key, value in parameters.items() if key != "sign" and value is not None and value != ""}
-    ordered = {key: kept[key] for key in sorted(kept, key=str.encode)}
-    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
+    ordered = {key: kept[key] for key in (kept if key_order == "given" else sorted(kept, key=str.encode))}
+    text = json.dumps(ordered, ensure_ascii=escape_non_ascii, separators=(",", ":"))
+    return (text.replace("/", "\\/") if escape_slashes else text).encode()
 
 
 def is_signed(text: bytes, sign: str, secrets: Iterable[str]) -> bool:

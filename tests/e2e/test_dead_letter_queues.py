@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +11,13 @@ from itertools import batched
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
+import pexpect
 import pytest
 
 from local.ministack import MiniStack
-from tests.e2e.scripts import run_with
+from tests.e2e.command import COMMAND, Ended, run
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
 # MiniStack goes through all of them for each ten that it gives: 20,000 take it minutes, and SQS seconds.
@@ -51,9 +52,16 @@ class Queues(NamedTuple):
                 sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return bodies
 
-    def dlq(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def dlq(self, *arguments: str, given: str | None = None) -> Ended:
         """Run the command."""
-        return run_with(self.aws.environment, "dlq", "--stack", self.stack, *arguments)
+        members = {**os.environ, **self.aws.environment, "CUBE_SMS_STACK": self.stack}
+        return run(members, "dlq", *arguments, given=given)
+
+    def count(self, *arguments: str) -> int:
+        """Return how many letters a list of some of them tells."""
+        listed = self.dlq("list", "--json", *arguments)
+        assert listed.status == 0, listed.err
+        return int(listed.json["count"])
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +119,11 @@ def test_many_letters_are_told_in_a_few_lines(queues: Queues) -> None:
     done = queues.dlq("list", "--seconds", "1000")
 
     # Then all are counted, by reason, and a few are shown
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0, done.stderr
+    lines = done.out.splitlines()
+    assert done.status == 0, done.err
     assert lines[0].startswith("1997 AttemptsUsedUp (")
     assert "… and 1992 more" in lines
-    assert sum("\tInvalidRequest\t" in line for line in lines) == 3
+    assert sum(line.startswith("order-") and "  InvalidRequest  " in line for line in lines) == 3
     assert lines[-1] == "2000 dead letters"
     assert len(lines) < 20
 
@@ -123,14 +131,14 @@ def test_many_letters_are_told_in_a_few_lines(queues: Queues) -> None:
 def test_list_tells_what_it_knows_after_its_time(queues: Queues) -> None:
     queues.put([letter(number) for number in range(100)])
     done = queues.dlq("list", "--seconds", "0")
-    assert done.returncode == 0
-    assert done.stdout.startswith("0 dead letters; 0 of about 100 were looked at: there was no time for the others")
+    assert done.status == 0
+    assert done.out.startswith("0 dead letters; 0 of about 100 were looked at: there was no time for the others")
 
 
 def test_each_letter_can_be_had_again_at_once(queues: Queues) -> None:
     queues.put([letter(number, f"Reason{number % 3}") for number in range(100)])
     for _ in range(2):
-        assert queues.dlq("list", "--reason", "Reason1").stdout.splitlines()[-1] == "33 dead letters"
+        assert queues.count("--reason", "Reason1") == 33
 
 
 @pytest.mark.parametrize("is_fifo", [False, True])
@@ -146,10 +154,10 @@ def test_letters_that_return_at_once_are_put_back_once(aws: MiniStack, is_fifo: 
     done = queues.dlq("redrive", "--all", "--wait", "2" if is_fifo else "100")
 
     # Then the command ends, with a word about each of them; of a FIFO queue SQS shows the first of each device
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.err
     told = r"25 put back onto the send queue, (\d+) came back within \d+ s, \1 left( and about (\d+) behind them)?"
-    outcome = re.fullmatch(told, done.stdout.splitlines()[-1])
-    assert outcome, done.stdout
+    outcome = re.fullmatch(told, done.out.splitlines()[-1])
+    assert outcome, done.out
     assert int(outcome[1]) + int(outcome[3] or 0) == 25
     assert sorted(queues.bodies(queues.dead_letters)) == sorted(map(str, range(25)))
 
@@ -174,7 +182,7 @@ def test_list_ends_while_letters_keep_coming(queues: Queues) -> None:
             putting.result()
 
     # Then both end
-    assert (listed.returncode, redriven.returncode) == (0, 0), listed.stderr + redriven.stderr
+    assert (listed.status, redriven.status) == (0, 0), listed.err + redriven.err
 
 
 @pytest.mark.parametrize("reason", ["AttemptsUsedUp", "-"])
@@ -183,9 +191,9 @@ def test_letters_are_put_back_by_their_reason_and_the_others_stay(queues: Queues
 
     done = queues.dlq("redrive", "--reason", reason, "--wait", "0")
 
-    assert "2 put back onto the send queue, 0 came back within 0 s, 3 left" in done.stdout
+    assert "2 put back onto the send queue, 0 came back within 0 s, 3 left" in done.out
     assert sorted(queues.bodies(queues.send)) == (["1", "2"] if reason == "AttemptsUsedUp" else ["4", "5"])
-    assert queues.dlq("list").stdout.splitlines()[-1] == "3 dead letters"
+    assert queues.count() == 3
 
 
 CHOSEN = {
@@ -213,19 +221,19 @@ def test_letters_are_chosen_by_code_account_and_time(queues: Queues, options: li
     )
 
     # When some of it is listed, and put back
-    listed = queues.dlq("list", *options)
+    count = queues.count(*options)
     done = queues.dlq("redrive", *options, "--wait", "0")
 
     # Then these and no others
-    assert listed.stdout.splitlines()[-1] == f"{len(chosen)} dead letters"
-    assert f"{len(chosen)} put back onto the send queue" in done.stdout, done.stderr
+    assert count == len(chosen)
+    assert f"{len(chosen)} put back onto the send queue" in done.out, done.err
     assert sorted(queues.bodies(queues.send)) == chosen
 
 
 def test_rejected_messages_are_counted_by_code_and_account(queues: Queues) -> None:
     queues.put([letter(number, "Rejected", account="fleet", lastCode="9403") for number in range(3)])
     queues.put([letter(9, "Rejected", account="default")])
-    lines = queues.dlq("list").stdout.splitlines()
+    lines = queues.dlq("list").out.splitlines()
     assert [line.partition(" (")[0] for line in lines if " Rejected, " in line] == [
         "3 Rejected, code 9403, account fleet",
         "1 Rejected, code -, account default",
@@ -238,8 +246,8 @@ def test_rejected_messages_are_counted_by_code_and_account(queues: Queues) -> No
 def test_choice_that_says_nothing_or_two_things_is_refused(queues: Queues, options: list[str]) -> None:
     queues.put([letter(1)])
     done = queues.dlq("redrive", *options)
-    assert done.returncode == 2
-    assert "usage: " in done.stderr
+    assert done.status == 2
+    assert "Usage: cube-sms dlq redrive" in done.err
     assert queues.bodies(queues.send) == []
 
 
@@ -248,26 +256,26 @@ def test_letter_that_is_cut_is_not_put_back(queues: Queues) -> None:
 
     done = queues.dlq("redrive", "--all", "--wait", "0")
 
-    assert done.returncode == 1
-    assert "only a part of the message" in done.stdout
-    assert "1048576 bytes" in done.stdout
-    assert "1 put back onto the send queue" in done.stdout
+    assert done.status == 1
+    assert "only a part of the message" in done.out
+    assert "1048576 bytes" in done.out
+    assert "1 put back onto the send queue" in done.out
     assert queues.bodies(queues.send) == ["2"]
 
 
 def test_letter_that_is_not_there_is_a_failure(queues: Queues) -> None:
     queues.put([letter(1)])
     done = queues.dlq("redrive", "--request-id", "order-2")
-    assert (done.returncode, done.stderr) == (1, "no letter has the id order-2\n")
+    assert (done.status, done.err) == (1, "cube-sms: None of the dead letters has the id order-2.\n")
 
 
 def test_what_a_sender_wrote_is_shown_harmless_and_short(queues: Queues) -> None:
     hostile = "\x9b2J\n" + "a" * 100_000
     queues.put([letter(number, f"{hostile}{number}", detail=hostile, lastCode=hostile) for number in range(30)])
     done = queues.dlq("list")
-    assert "30 dead letters" in done.stdout
-    assert "\x9b" not in done.stdout
-    assert len(done.stdout) < 200_000
+    assert "30 dead letters" in done.out
+    assert "\x9b" not in done.out
+    assert len(done.out) < 200_000
 
 
 def test_letters_of_a_device_are_put_back_in_their_order(fifo: Queues) -> None:
@@ -279,9 +287,9 @@ def test_letters_of_a_device_are_put_back_in_their_order(fifo: Queues) -> None:
     done = fifo.dlq("redrive", "--all", "--wait", "0")
 
     # Then those that were not shown are counted, and those of each device are in their order
-    (shown,) = re.findall(r"(\d+) dead letters; \1 of about 75 were looked at: ", listed.stdout)
+    (shown,) = re.findall(r"(\d+) dead letters; \1 of about 75 were looked at: ", listed.out)
     assert int(shown) >= 10
-    assert "75 put back onto the send queue" in done.stdout, done.stderr
+    assert "75 put back onto the send queue" in done.out, done.err
     numbers = [int(body) for body in fifo.bodies(fifo.send)]
     assert len(numbers) == 75
     for device in range(3):
@@ -296,57 +304,140 @@ def test_letters_behind_others_that_stay_are_found(fifo: Queues) -> None:
 
     done = fifo.dlq("redrive", "--reason", "AttemptsUsedUp", "--wait", "0")
 
-    assert "16 put back onto the send queue, 0 came back within 0 s, 8 left" in done.stdout, done.stderr
+    assert "16 put back onto the send queue, 0 came back within 0 s, 8 left" in done.out, done.err
     assert [int(body) for body in fifo.bodies(fifo.dead_letters)] == list(range(2, 24, 3))
 
 
-@pytest.mark.parametrize("script", ["dlq", "replay_outcomes"])
-def test_stack_that_is_not_there_is_a_sentence(aws: MiniStack, script: str) -> None:
-    done = run_with(aws.environment, script, "--stack", "cube-sms-prdo", "list")
-    assert done.returncode == 1
-    assert done.stderr == "there is no stack cube-sms-prdo in eu-central-1: is the name right, and the region?\n"
+@pytest.mark.parametrize("group", ["dlq", "rejected", "outcomes"])
+def test_stack_that_is_not_there_is_a_sentence(aws: MiniStack, group: str) -> None:
+    done = run({**os.environ, **aws.environment}, group, "list", "--stack", "cube-sms-prdo")
+    assert (done.status, done.out) == (1, "")
+    told = "There is no stack cube-sms-prdo in eu-central-1. Is the name right (--stack), and the region?"
+    assert done.err == f"cube-sms: {told}\n"
 
 
 def test_stack_that_is_another_one_is_a_sentence(aws: MiniStack, queues: Queues) -> None:
-    done = run_with(aws.environment, "replay_outcomes", "--stack", queues.stack, "list")
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"the stack {queues.stack} has no output PublishOutcomesFunctionName, ")
-
-
-NO_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
-NO_REGION = {"AWS_DEFAULT_REGION": "", "AWS_REGION": ""}
-NO_AWS = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
-
-
-@pytest.mark.parametrize(
-    ("environment", "told", "command"),
-    [
-        (NO_CREDENTIALS, "there are no AWS credentials: ", "dlq list"),
-        (NO_REGION, "there is no AWS region: ", "dlq list"),
-        (NO_AWS, "AWS cannot be reached: ", "dlq redrive --all"),
-        ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found", "dlq list"),
-        (NO_CREDENTIALS, "there are no AWS credentials: ", "replay_outcomes replay"),
-        (NO_CREDENTIALS, "there are no AWS credentials: ", "smoke_test --device 8931"),
-        (NO_REGION, "there is no AWS region: ", "smoke_test --device 8931 --api-url https://api.example.com"),
-        (NO_REGION, "there is no AWS region: ", "change_set --stack cube-sms show release"),
-        ({}, "AWS refuses ", "change_set --stack cube-sms-prdo execute release"),
-    ],
-)
-def test_environment_that_is_not_right_is_a_sentence(
-    aws: MiniStack, environment: dict[str, str], told: str, command: str
-) -> None:
-    nothing = {
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/nowhere",
-        "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
-    }
-    done = run_with(aws.environment | nothing | environment, *command.split())
-    assert done.returncode == 1
-    assert done.stderr.startswith(told)
-    assert len(done.stderr.splitlines()) == 1
+    done = run({**os.environ, **aws.environment}, "outcomes", "list", "--stack", queues.stack)
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith(f"cube-sms: The stack {queues.stack} has no output UnpublishedQueueUrl.")
 
 
 def test_queue_that_is_not_there_is_a_sentence(queues: Queues) -> None:
-    done = queues.dlq("--queue", f"{queues.aws.url}/000000000000/nothing", "list")
-    assert done.returncode == 1
-    assert done.stderr.startswith("AWS refuses GetQueueAttributes: ")
+    done = queues.dlq("list", "--queue", f"{queues.aws.url}/000000000000/nothing")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("cube-sms: AWS refuses GetQueueAttributes: ")
+
+
+def test_another_queue_is_given_by_its_url(queues: Queues) -> None:
+    queues.aws.client("sqs").send_message(QueueUrl=queues.send, MessageBody="x")
+    assert (queues.count("--queue", queues.send), queues.count()) == (1, 0)
+
+
+HELD = {"note": "for the fleet", "detail": "HTTP 503", "account": "fleet", "lastCode": "9403"}
+
+
+def test_letter_is_shown_whole_without_its_content(queues: Queues) -> None:
+    # Given a letter with an attribute of its sender
+    queues.put([letter(1, **HELD), letter(2)])
+
+    # When it is shown
+    shown = queues.dlq("show", "order-1", "--json")
+
+    # Then all is there that the gateway knows of it, and nothing that the sender wrote
+    assert shown.status == 0, shown.err
+    (known,) = shown.json
+    assert {name: known[name] for name in ("requestId", "reason", "account", "lastCode", "detail")} == {
+        "requestId": "order-1",
+        "reason": "AttemptsUsedUp",
+        "account": "fleet",
+        "lastCode": "9403",
+        "detail": "HTTP 503",
+    }
+    assert (known["bodyBytes"], known["attributes"]) == (1, ["note"])
+    assert "body" not in known
+    assert "for the fleet" not in shown.out
+
+
+def test_content_of_a_letter_is_shown_if_it_is_asked_for(queues: Queues) -> None:
+    queues.put([{**letter(1, **HELD), "MessageBody": '{"content": "caf\u00e9\x9b2J"}'}])
+
+    shown = queues.dlq("show", "order-1", "--content", "--json")
+    read = queues.dlq("show", "order-1", "--content")
+
+    (known,) = shown.json
+    assert (known["body"], known["attributes"]) == ('{"content": "caf\u00e9\x9b2J"}', {"note": "for the fleet"})
+    assert '"caf\u00e9\\u009b2J"' in read.out
+    assert "\x9b" not in shown.out + read.out
+
+
+def test_letter_that_cannot_be_shown_is_a_failure(queues: Queues) -> None:
+    shown = queues.dlq("show", "order-1")
+    assert (shown.status, shown.out) == (1, "")
+    assert shown.err == "cube-sms: None of the dead letters has the id order-1.\n"
+
+
+@pytest.mark.parametrize("is_fifo", [False, True])
+def test_letters_are_deleted_by_their_reason_and_the_others_stay(aws: MiniStack, is_fifo: bool) -> None:
+    # Given letters of two reasons
+    queues = queues_of(aws, is_fifo=is_fifo)
+    group = "device" if is_fifo else None
+    reasons = ["Conflict", "Conflict", "AttemptsUsedUp"]
+    queues.put([letter(number, reasons[number % 3], group=group) for number in range(24)])
+
+    # When those of one are deleted
+    deleted = queues.dlq("delete", "--reason", "Conflict", "--yes", "--json")
+
+    # Then the others are there, and nothing was put onto the send queue
+    assert deleted.status == 0, deleted.err
+    assert deleted.json["deleted"] == 16
+    assert sorted(map(int, queues.bodies(queues.dead_letters))) == list(range(2, 24, 3))
+    assert queues.bodies(queues.send) == []
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", []), ("n\n", ["1"]), ("", ["1"])])
+def test_letters_are_deleted_after_a_question(queues: Queues, answer: str, left: list[str]) -> None:
+    queues.put([letter(1)])
+    done = queues.dlq("delete", "--all", "--json", given=answer)
+    assert "Delete all dead letters for good?" in done.err
+    assert done.status == (1 if left else 0)
+    assert queues.bodies(queues.dead_letters) == left
+
+
+def test_letter_that_is_not_there_cannot_be_deleted(queues: Queues) -> None:
+    queues.put([letter(1)])
+    done = queues.dlq("delete", "--request-id", "order-1", "--request-id", "order-2", "--yes")
+    assert (done.status, done.err) == (1, "cube-sms: None of the dead letters has the id order-2.\n")
+    assert done.out == "1 deleted, 0 left\n"
+
+
+def test_result_in_json_tells_each_number(queues: Queues) -> None:
+    queues.put([letter(1, cutFrom="1048576"), letter(2), letter(3, "Conflict")])
+
+    listed = queues.dlq("list", "--json").json
+    done = queues.dlq("redrive", "--reason", "AttemptsUsedUp", "--wait", "0", "--json").json
+
+    assert [(each["reason"], each["count"]) for each in listed["reasons"]] == [("AttemptsUsedUp", 2), ("Conflict", 1)]
+    assert {example["requestId"] for example in listed["reasons"][0]["examples"]} == {"order-1", "order-2"}
+    assert (done["putBack"], done["cameBack"], done["left"], done["missing"]) == (1, 0, 2, [])
+    assert [each["count"] for each in done["onlyInPart"]] == [1]
+
+
+def test_progress_is_shown_on_a_terminal_and_in_lines_elsewhere(queues: Queues) -> None:
+    # Given letters that are put back
+    queues.put([letter(number) for number in range(MANY)])
+    done = queues.dlq("redrive", "--all", "--wait", "0")
+    assert "1000 put back …" in done.err.splitlines()
+
+    # When more of them are deleted by somebody who looks on
+    queues.put([letter(number) for number in range(50)])
+    environment = {**os.environ, **queues.aws.environment, "CUBE_SMS_STACK": queues.stack, "TERM": "xterm-256color"}
+    seen = pexpect.spawn(str(COMMAND), ["dlq", "delete", "--all"], env=environment, encoding="utf-8", timeout=180)
+
+    # Then there is a question, a bar, and a word at the end
+    seen.expect_exact("Delete all dead letters for good?")
+    seen.sendline("y")
+    seen.expect_exact("━")
+    seen.expect(r"50 deleted, 0 left")
+    seen.expect(pexpect.EOF)
+    seen.wait()
+    assert seen.exitstatus == 0

@@ -18,6 +18,9 @@ from cube_sms.pacing.errors import AccountClosedError, GateClosedError, NotNowEr
 from cube_sms.pacing.gate import Gate
 from cube_sms.pacing.gate_item import GATE_KEY
 from cube_sms.pacing.lanes import WINDOW
+from cube_sms.pacing.orders import order_pause
+from cube_sms.pacing.pause import Pause
+from cube_sms.pacing.pausing import UNSEEN_SECONDS
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.provider.base import CubeAnswer, CubeRejected
 from local.gate_model import busiest_window
@@ -34,6 +37,10 @@ PROCESSES = 6
 QPS = 50
 SECONDS = 6.0
 POST_TIME = 0.01
+
+# With time for a look before it ends, and for sending after that.
+PAUSED_SECONDS = 3.5
+BUSY_SECONDS = 0.5
 
 
 class Limits(NamedTuple):
@@ -157,6 +164,21 @@ def test_probe_of_an_account_is_had_by_one(pool: ProcessPoolExecutor, aws: MiniS
         assert sum(run.result(timeout=120) for run in runs) == 1
 
 
+@pytest.mark.parametrize("limits", [Limits(QPS), DAY_ALONE, Limits(0)], ids=["rate", "quota", "no limits"])
+def test_nothing_leaves_while_paused(pool: ProcessPoolExecutor, aws: MiniStack, table: str, limits: Limits) -> None:
+    avoid_midnight()
+    # Given processes that send, of which one orders a pause of some seconds
+    orders = pool.submit(_order_pause, aws.url, table, limits, PAUSED_SECONDS)
+    runs = [pool.submit(_hammer, aws.url, table, limits, 10) for _ in range(PROCESSES - 1)]
+    left = [at for run in runs for at in run.result(timeout=120)]
+    ordered_at, written_at, ends_at = orders.result(timeout=120)
+    # Then all know within seconds, whatever they had reserved, until it ends
+    assert any(at < ordered_at for at in left)
+    # (what a look takes on a busy machine is no fault of theirs)
+    assert [at - ordered_at for at in left if written_at + UNSEEN_SECONDS + BUSY_SECONDS < at < ends_at] == []
+    assert any(at >= ends_at for at in left)
+
+
 def _prepare(barrier: Barrier) -> None:
     global _barrier
     _barrier = barrier
@@ -219,6 +241,23 @@ def _hammer(url: str, table: str, limits: Limits, batch: int) -> list[float]:
         except RecordsUnavailableError:
             time.sleep(0.05)
     return left
+
+
+def _order_pause(url: str, table: str, limits: Limits, seconds: float) -> tuple[float, float, float]:
+    """Make queries for a second, and pause for some seconds; return when that was ordered, and written, and ends."""
+    gate = _gate(url, table, limits)
+    deadline = time.time() + 1.0
+    while time.time() < deadline:
+        with contextlib.suppress(NotNowError, RecordsUnavailableError):
+            gate.reserve(1, latest=deadline)
+            _query(gate, deadline)
+    client = boto3.client(
+        "dynamodb", endpoint_url=url, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    ordered_at = time.time()
+    pause = Pause(ordered_at, ordered_at + seconds, "a drill")
+    order_pause(client, table, pause)
+    return ordered_at, time.time(), pause.until
 
 
 def _send_both_kinds(url: str, table: str, limits: Limits, batch: int, ahead: float) -> list[tuple[float, bool]]:

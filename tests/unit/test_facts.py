@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from cube_sms import __version__
 from cube_sms.campaigns.files import COLUMNS, NO_COLUMNS
 from cube_sms.campaigns.reports import OUTCOME
 from cube_sms.delivery import Record, State
@@ -217,6 +218,11 @@ class TestParameter:
 
     def test_is_told_where_it_is_read(self) -> None:
         assert differences(documented(Settings), Settings.__struct_fields__) == {}
+
+
+class TestVersion:
+    def test_is_an_output_of_the_stack(self) -> None:
+        assert written("template.yaml")["Outputs"]["Version"]["Value"] == __version__
 
 
 class TestMetric:

@@ -38,6 +38,11 @@ SPOILED: list[tuple[str, dict[str, Any]]] = [
     ("closedFor", {"S": "lunch"}),
     ("wanted", {"S": "a lane"}),
     ("wanted", {"N": "1"}),
+    ("paused", {"S": "for lunch"}),
+    ("paused", {"S": "1800000000 nan lunch"}),
+    ("paused", {"S": "1800000000 1700000000 lunch"}),
+    ("paused", {"S": "1800000000 inf lunch\x1b[2J"}),
+    ("paused", {"N": "1"}),
     ("strikes", {"S": "three"}),
 ]
 

@@ -9,6 +9,7 @@ What is asserted, of queries as they leave:
   second that a lane rests longer, what an answer took longer than a quick one, and for each lane that passes from one
   worker to another what the first one had to begin its last query (0.1 s or a POST's time, and a write's) and the
   handover (0.25 s).
+- Nothing leaves while an operator has paused, but for what workers let go before they looked at the item again.
 - What a dead worker had reserved is free again when its last slot is over, and a handover later. Others find out within
   `UNSEEN_SECONDS` and a batch.
 
@@ -29,14 +30,17 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from cube_sms.pacing import pause, pausing
 from cube_sms.pacing.errors import GateClosedError, NotNowError
 from cube_sms.pacing.gate_item import REMEMBERED_SECONDS
 from cube_sms.pacing.lanes import HANDOVER, UNSEEN_SECONDS, WINDOW
 from local.gate_model import DAY, NOON, ModelWorker, OneItemTable, Queue, World, busiest_window
 from tests.support import Clock
-from tests.unit.gate_table import gate, post
+from tests.unit.gate_table import accepted, gate, post, throttled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from local.gate_model import Pause
 
 MIDNIGHT = 20_001 * DAY
@@ -78,6 +82,7 @@ class Crowd:
     lost: float = 0.0
     repeated: float = 0.0
     away: float = 0.0
+    throttled: float = 0.0
     delay: float = 0.0
     transit: float = 0.0
     opening: float = 0.0
@@ -85,7 +90,12 @@ class Crowd:
     step: float = 0.0
     start: float = NOON
 
-    def run(self, longest: float = 30 * DAY, others: Queue | None = None) -> tuple[World, Queue]:
+    def run(
+        self,
+        longest: float = 30 * DAY,
+        others: Queue | None = None,
+        meanwhile: Callable[[World], Pause] | None = None,
+    ) -> tuple[World, Queue]:
         """Let them send everything, others first, and return what they did."""
         draw = random.Random(self.seed)
 
@@ -120,6 +130,7 @@ class Crowd:
                 stall=lambda: draw.uniform(1.0, 5.0) if chance(self.stalls) else 0.0,
                 needs_no_slot=lambda: chance(self.drops),
                 drops_slot=lambda: chance(self.drops),
+                answer=lambda latency: throttled(1.0, latency) if chance(self.throttled) else accepted(latency),
             )
 
         def call_now_and_then(caller: ModelWorker) -> Pause:
@@ -137,6 +148,8 @@ class Crowd:
             )
         if self.calls:
             world.start(call_now_and_then(worker(is_passing=True)))
+        if meanwhile:
+            world.start(meanwhile(world))
         world.run(self.start + longest)
         return world, queue
 
@@ -187,6 +200,28 @@ def test_no_day_holds_more_than_the_quota(crowd: Crowd, qps: int, quota: int, be
     assert max(Counter(time // DAY for time in world.sent).values(), default=0) <= quota
     assert qps == 0 or busiest_window(world.sent) <= qps
     assert queue.unsent == 0
+
+
+@given(
+    crowds, st.sampled_from([0, 0, 1, 10, 50]), st.sampled_from([0, 200]), st.floats(0.0, 20.0), st.floats(1.0, 9000.0)
+)
+@settings(FUZZ, max_examples=150)
+def test_nothing_leaves_while_paused(crowd: Crowd, qps: int, quota: int, after: float, seconds: float) -> None:
+    # Given workers with whatever limits, a provider that throttles some queries, and an operator who pauses for a while
+    begins, ends = NOON + after, NOON + after + seconds
+
+    def operate(world: World) -> Pause:
+        yield after
+        world.table.item[pause.PAUSED] = {"S": str(pause.Pause(begins, ends, "a drill"))}
+
+    crowd = replace(crowd, qps=qps, quota=quota, throttled=0.05)
+    world, queue = crowd.run(meanwhile=operate)
+    # Then nothing leaves after each has looked, which it does within seconds, until it ends for the first of them
+    last_look = begins + pausing.UNSEEN_SECONDS + 1.5 * crowd.write_time + LOOK
+    assert [at - begins for at in world.sent if last_look < at < ends - SKEW / 2 - STEP] == []
+    # And all of it is sent in the end, within the limit
+    assert queue.unsent == 0
+    assert not qps or busiest_window(world.sent) <= qps
 
 
 def reserve(quota: int, percent: int) -> int:

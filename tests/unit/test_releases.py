@@ -13,7 +13,6 @@ import pytest
 import yaml
 from botocore.stub import Stubber
 
-from cube_sms import __version__
 from local.transform import transform
 from scripts.change_set import execute
 from tests.cloudformation import application, dangling, known, resolve, stacks, written
@@ -238,10 +237,6 @@ def test_what_a_build_names_outside_of_it_is_packed() -> None:
     # Then each is in it
     assert definitions
     assert {definition.partition("/")[0] for definition in definitions} <= set(pack.split())
-
-
-def test_the_version_is_the_codes() -> None:
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == __version__
 
 
 def test_everything_calls_the_alias() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .records import (
+    MOST_PER_PAGE,
     Cancellation,
     Change,
     Record,
     RecordTable,
     Refusal,
     WaitingRecords,
+    device_messages,
     read_change,
 )
 from .report import identity, report_cancelled, report_paced, report_sent
@@ -18,6 +20,7 @@ from .sending import Outcome, Sender
 from .states import State
 
 __all__ = [
+    "MOST_PER_PAGE",
     "Cancellation",
     "Change",
     "Outcome",
@@ -29,6 +32,7 @@ __all__ = [
     "SpoiledRecordError",
     "State",
     "WaitingRecords",
+    "device_messages",
     "identity",
     "put_back_spread",
     "read_change",

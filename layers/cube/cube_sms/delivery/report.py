@@ -130,7 +130,8 @@ def report_paced(telemetry: Telemetry, gate: GateStatus) -> None:
         telemetry.logger.error("gate item repaired", extra={"attributes": gate.repaired})
         telemetry.count(metrics.GATE_REPAIRED, len(gate.repaired))
     if gate.closed_for:
-        telemetry.logger.warning("gate closed", extra={"reason": gate.closed_for})
+        words = {"pause": gate.pause} if gate.pause else {}
+        telemetry.logger.warning("gate closed", extra={"reason": gate.closed_for, **words})
         telemetry.count(metrics.GATE_CLOSED)
     for account, code in gate.closed_accounts:
         telemetry.logger.warning("account closed", extra={"account": account, "code": code})

@@ -17,7 +17,7 @@ from .gate_item import WANTED, lane_name
 from .lanes import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .gate_item import GateItem
 
@@ -84,10 +84,14 @@ class Callers:
         """Begin anew with the next message."""
         self._asks = 0
 
-    def look(self) -> None:
-        """Look whether a caller waits, unless this worker has just looked: a read."""
-        if self._ticks() - self._looked_at >= LOOK_SECONDS:
-            self._seen, self._looked_at = self._item.look(WANTED), self._ticks()
+    @property
+    def is_unseen(self) -> bool:
+        """Whether it is worth a read to look whether one waits."""
+        return self._ticks() - self._looked_at >= LOOK_SECONDS
+
+    def looked(self, found: Mapping[str, str] | None) -> None:
+        """Learn from a look at the item."""
+        self._seen, self._looked_at = (found or {}).get(WANTED), self._ticks()
 
     @property
     def is_waiting(self) -> bool:

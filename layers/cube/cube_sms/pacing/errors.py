@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from math import inf
+from typing import TYPE_CHECKING, Literal
 
-from cube_sms.platform import ApiAnswer, NotPostedError, metrics
+from cube_sms.platform import ApiAnswer, NotPostedError, metrics, rfc3339
+
+if TYPE_CHECKING:
+    from .pause import Pause
 
 type GateReason = Literal["probing", "throttled", "unavailable", "quota", "reserve"]
+
+# Why nothing is sent, as logs tell it.
+type ClosedReason = GateReason | Literal["paused"]
 
 
 _DETAIL = "{error}; try again after Retry-After seconds, or have it queued with Prefer: respond-async"
@@ -80,6 +87,26 @@ class GateClosedError(NotNowError):
         self.reason = reason
         if reason in ("unavailable", "probing"):
             self.answer = _AWAY
+
+
+class PausedError(NotNowError):
+    """An operator has paused all sending.
+
+    Parameters
+    ----------
+    pause : Pause
+        The pause.
+    now : float
+        Seconds since the epoch.
+    """
+
+    answer = ApiAnswer(503, "Sending is paused", _DETAIL, is_later=True)
+    # The state of the gate has one, once for each invocation.
+    metric = None
+
+    def __init__(self, pause: Pause, now: float) -> None:
+        end = "" if pause.until == inf else f" until {rfc3339(pause.until)}"
+        super().__init__(f"sending is paused{end} ({pause.reason})", pause.worth_a_try_at(now))
 
 
 class AccountClosedError(NotNowError):

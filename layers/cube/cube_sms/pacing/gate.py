@@ -23,6 +23,7 @@ from .callers import ASK_PAUSE, LOOK_AHEAD, MOST_ASKS, Callers
 from .errors import GateClosedError, NoSlotError, NotNowError
 from .gate_item import NEWEST_SHARE, GateItem, lane_name
 from .lanes import WINDOW, Lane, Layout, Worker, next_query, plan
+from .pausing import Pausing
 from .quota import DailyQuota
 from .seen_lanes import SeenLanes
 from .ticks import Ticks
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from .breaker import Result
-    from .errors import GateReason
+    from .errors import ClosedReason
     from .lanes import Grant, Plan
 
 # Seconds for which what a write has brought is taken for the present.
@@ -60,6 +61,8 @@ class GateStatus(NamedTuple):
         Percent of the day's quota that is reserved; None where there is no quota, or nothing was reserved lately.
     closed_for : str or None
         Why it is closed, where it is closed for everybody.
+    pause : str or None
+        The operator's words for a pause, if that is why.
     repaired : tuple of str
         The attributes of its item that could not be read, and were removed, since this was last asked.
     closed_accounts : tuple of (str, str)
@@ -67,7 +70,8 @@ class GateStatus(NamedTuple):
     """
 
     quota_used: float | None
-    closed_for: GateReason | None
+    closed_for: ClosedReason | None
+    pause: str | None = None
     repaired: tuple[str, ...] = ()
     closed_accounts: tuple[tuple[str, str], ...] = ()
 
@@ -170,6 +174,7 @@ class Gate:
         self._name = ""
         self._lock = RLock()
         self._item = GateItem(client, table, clock=clock, ticks=self._ticks)
+        self._pausing = Pausing(self._item, clock=clock)
         self._breaker = Breaker(self._item, longest_post=longest_post, clock=clock)
         self._daily = DailyQuota(self._item, quota, reserve_percent, clock)
         self._lanes = SeenLanes(self._item, self._layout.count)
@@ -193,10 +198,12 @@ class Gate:
     @property
     def status(self) -> GateStatus:
         """What there is to tell of it."""
-        used, closed_for = self._daily.percent, self._breaker.closed_for
+        used, pause = self._daily.percent, self._pausing.pause
+        closed_for: ClosedReason | None = "paused" if pause else self._breaker.closed_for
         if used is not None and used >= 100.0:
             closed_for = closed_for or "quota"
-        return GateStatus(used, closed_for, self._item.take_repaired(), self._accounts.closed)
+        words = pause.reason if pause else None
+        return GateStatus(used, closed_for, words, self._item.take_repaired(), self._accounts.closed)
 
     def reserve(self, wanted: int, *, latest: float, is_bulk: bool = False) -> int:
         """Reserve slots for the next queries of this worker, in place of those it has left: one write.
@@ -219,12 +226,13 @@ class Gate:
         ------
         NoSlotError
             Where it can make none in time.
-        GateClosedError
+        GateClosedError, PausedError
             Where it may make none.
         RecordsUnavailableError
             Where DynamoDB is away.
         """
         if self.is_off:
+            self._heed_pause()
             return wanted
         with self._lock:
             if self._breaker.is_probing and self._is_probe_out:
@@ -247,13 +255,15 @@ class Gate:
             return self._accounts.is_closed(account)
 
     def check(self, account: str) -> None:
-        """Refuse a message of an account that it is closed for, as far as this worker knows.
+        """Refuse a message while all sending is paused, or its account is closed, as far as this worker knows.
 
         Raises
         ------
-        AccountClosedError
+        PausedError, AccountClosedError
             With until when.
         """
+        if self.is_off or self._pausing.pause:
+            self._heed_pause()
         with self._lock:
             self._accounts.check(account)
 
@@ -278,7 +288,7 @@ class Gate:
         ------
         NoSlotError
             Where there is none in time.
-        GateClosedError
+        GateClosedError, PausedError
             Where the gate has been closed meanwhile.
         AccountClosedError
             If it is closed for the account.
@@ -288,6 +298,7 @@ class Gate:
         if self.is_off:
             return None
         with self._lock:
+            self._pausing.check()
             self._breaker.check()
             slot = self._next_slot() if self._daily.is_for(is_bulk=is_bulk) else None
             if slot is None or slot.at > latest:
@@ -330,20 +341,23 @@ class Gate:
 
         Raises
         ------
-        GateClosedError
+        GateClosedError, PausedError
             Where the gate has been closed meanwhile.
         """
+        if slot is None:
+            make_ready()
+            self._heed_pause()
+            return True
         while True:
             began = self._ticks()
             make_ready()
             with self._lock:
                 ticks = self._ticks()
                 self._learn_ready(ticks - began)
-                if slot is None:
-                    return True
                 try:
+                    self._pausing.check()
                     self._breaker.check()
-                except GateClosedError:
+                except NotNowError:
                     self.give_back(slot)
                     raise
                 if not self._is_good(slot, self._clock()):
@@ -351,7 +365,8 @@ class Gate:
                     return False
                 # A thread that comes late has pushed back those that come after it in the lane.
                 pause = max(slot._ticks, self._allowed_at(slot, ticks)) - ticks
-                may_look = slot._is_bulk and slot._hold is not None and not slot._has_looked
+                looks_for_callers = slot._is_bulk and slot._hold is not None and not slot._has_looked
+                may_look = looks_for_callers or self._pausing.is_unseen(after=max(0.0, pause))
                 if pause <= 0 and not may_look:
                     if slot._is_bulk and not slot._is_probe and self._callers.is_waiting:
                         if self._leave_lane(slot, ticks):
@@ -362,7 +377,7 @@ class Gate:
                     return True
             if may_look and pause <= LOOK_AHEAD:
                 slot._has_looked = True
-                self._callers.look()
+                self._look()
             else:
                 self._sleep(pause - LOOK_AHEAD if may_look else pause)
 
@@ -417,6 +432,22 @@ class Gate:
             if account is not None:
                 self._accounts.report(account, post)
 
+    def _look(self) -> None:
+        """Look for what others may have written since this worker's last reservation, unless it has just looked."""
+        if not self._callers.is_unseen:
+            return
+        found = self._item.look()
+        with self._lock:
+            self._item.learn(found)
+            self._callers.looked(found)
+
+    def _heed_pause(self) -> None:
+        """Refuse while all sending is paused, after a look if this worker has not looked lately."""
+        if self._pausing.is_unseen():
+            self._look()
+        with self._lock:
+            self._pausing.check()
+
     def _void(self) -> None:
         """Take back whatever is reserved: a reservation takes the place of all."""
         for slot in list(self._out):
@@ -441,6 +472,7 @@ class Gate:
         # By how much the time of day is ahead of the ticks, now. It may be set while the write is on its way.
         ahead = self._clock() - self._ticks()
         update = ConditionalUpdate()
+        self._pausing.begin(update)
         is_probe = self._breaker.begin(update)
         wanted = self._daily.cut(1 if is_probe else wanted, is_bulk=is_bulk)
         grants: list[Grant] = []

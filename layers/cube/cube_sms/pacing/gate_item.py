@@ -9,6 +9,7 @@ from cube_sms.platform import DAY, KEY, ConditionalUpdate, RecordsUnavailableErr
 
 from .errors import GateReason
 from .lanes import Lane
+from .pause import PAUSED, Pause
 from .runs import ACCOUNT, Run
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ MOST_LANE_SECONDS = 3600.0
 
 # Until when a caller of the API waits for a lane, and who: written like a lane.
 WANTED = "wanted"
+
+# What others write that a worker looks for between its reservations.
+_LOOKED_FOR = (WANTED, PAUSED)
 
 _LANE = "l"
 _REASONS = frozenset(get_args(GateReason.__value__))
@@ -66,6 +70,7 @@ class GateItem:
         self._spoiled: dict[str, Any] = {}
         self._repaired: list[str] = []
         self._seen_at = -math.inf
+        self._looked_at = -math.inf
         # Seconds that a write usually takes; the first one connects.
         self.write_time = FIRST_WRITE_SECONDS
 
@@ -73,6 +78,11 @@ class GateItem:
     def age(self) -> float:
         """Seconds since it was seen."""
         return self._ticks() - self._seen_at
+
+    @property
+    def unseen_for(self) -> float:
+        """Seconds since it was seen, or looked at."""
+        return min(self.age, self._ticks() - self._looked_at)
 
     def get(self, name: str) -> str | None:
         """Return an attribute, as DynamoDB gives it."""
@@ -91,20 +101,30 @@ class GateItem:
         repaired, self._repaired = self._repaired, []
         return tuple(repaired)
 
-    def look(self, name: str) -> str | None:
-        """Return an attribute as it is in the table; None as well if it cannot be read, or DynamoDB is away."""
+    def look(self) -> dict[str, str] | None:
+        """Return what others may have written between two reservations, if it can be read; None if DynamoDB is away.
+
+        It is a read. The item is as it was seen until `learn` is told.
+        """
         options: Any = {
-            "ProjectionExpression": "#name",
-            "ExpressionAttributeNames": {"#name": name},
+            "ProjectionExpression": ", ".join(f"#{name}" for name in _LOOKED_FOR),
+            "ExpressionAttributeNames": {f"#{name}": name for name in _LOOKED_FOR},
             "ConsistentRead": False,
         }
+        # One that fails is not made again at once.
+        self._looked_at = self._ticks()
         try:
-            found = get_item(self._client, self._table, GATE_KEY, **options).get(name)
+            item = get_item(self._client, self._table, GATE_KEY, **options)
         except RecordsUnavailableError:
             return None
-        if found is None or not _is_legible(name, found, self._clock()):
-            return None
-        return str(next(iter(found.values())))
+        now = self._clock()
+        return {name: str(next(iter(typed.values()))) for name, typed in item.items() if _is_legible(name, typed, now)}
+
+    def learn(self, found: Mapping[str, str] | None) -> None:
+        """Take what a look has found for what there is, unless a write has told more since."""
+        if found is not None and self._seen_at <= self._looked_at:
+            kept = {name: value for name, value in self._values.items() if name not in _LOOKED_FOR}
+            self._values = {**kept, **found}
 
     def read(self) -> None:
         """See it without a write, for those who send nothing.
@@ -188,8 +208,10 @@ def _is_legible(name: str, typed: Mapping[str, Any], now: float) -> bool:
             return kind == "N" and float(value).is_integer() and float(value) >= 0
         case "day":
             return kind == "N" and float(value).is_integer() and 0 <= float(value) <= now / DAY + 1
+        case "paused":
+            return kind == "S" and _is_legible_as(Pause, value)
     if name.startswith(ACCOUNT):
-        return kind == "S" and _is_legible_run(value)
+        return kind == "S" and _is_legible_as(Run, value)
     return not _is_lane(name) or (kind == "S" and _is_legible_lane(value, now))
 
 
@@ -202,9 +224,9 @@ def _is_lane(name: str) -> bool:
     return name.startswith(_LANE) and name[len(_LANE) :].isdecimal()
 
 
-def _is_legible_run(text: str) -> bool:
+def _is_legible_as(kind: type[Pause | Run], text: str) -> bool:
     try:
-        Run.parse(text)
+        kind.parse(text)
     except ValueError:
         return False
     return True

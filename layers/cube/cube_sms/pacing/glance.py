@@ -3,15 +3,83 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from .accounts import Accounts
+from .breaker import Breaker
 from .gate_item import GateItem
+from .pausing import Pausing
 from .quota import beginning_of, bulk_limit, day_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from .errors import GateReason
+    from .pause import Pause
+
+
+class GateView(NamedTuple):
+    """What the gate's item says to somebody who only looks.
+
+    Parameters
+    ----------
+    used : int
+        How many of today's queries have been counted.
+    day_ends_at : float
+        Seconds since the epoch: when the next day's queries begin to count.
+    closed_for : str or None
+        Why the provider is not to be asked, if it is not.
+    closed_until : float
+        Seconds since the epoch: until when that holds; 0 if it is open.
+    pause : Pause or None
+        The pause that an operator has ordered, if it lasts.
+    closed_accounts : tuple of (str, str)
+        The accounts that the gate is closed for, and the code that each was closed for.
+    """
+
+    used: int
+    day_ends_at: float
+    closed_for: GateReason | None
+    closed_until: float
+    pause: Pause | None
+    closed_accounts: tuple[tuple[str, str], ...]
+
+
+def view(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> GateView:
+    """Return how the gate stands: one read.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+
+    Returns
+    -------
+    GateView
+        How it stands.
+
+    Raises
+    ------
+    RecordsUnavailableError
+        If DynamoDB is away, or refuses.
+    """
+    item = _read(client, table, clock)
+    day = day_of(clock())
+    closed_for = Breaker(item, longest_post=0.0, clock=clock).closed_for
+    return GateView(
+        used=_used(item, day),
+        day_ends_at=beginning_of(day + 1),
+        closed_for=closed_for,
+        closed_until=item.number("closedUntil") if closed_for else 0.0,
+        pause=Pausing(item, clock=clock).pause,
+        closed_accounts=Accounts(item, longest_post=0.0, clock=clock).closed,
+    )
 
 
 def used_today(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> int:
@@ -36,8 +104,7 @@ def used_today(client: DynamoDBClient, table: str, *, clock: Callable[[], float]
     RecordsUnavailableError
         Where DynamoDB is away.
     """
-    item = _read(client, table, clock)
-    return int(item.number("used")) if item.number("day") == day_of(clock()) else 0
+    return _used(_read(client, table, clock), day_of(clock()))
 
 
 def bulk_closed_until(
@@ -71,7 +138,13 @@ def bulk_closed_until(
     item, now = _read(client, table, clock), clock()
     day = int(item.number("day"))
     is_spent = quota and day >= day_of(now) and item.number("used") >= bulk_limit(quota, reserve)
-    until = max(item.number("closedUntil"), beginning_of(day + 1) if is_spent else 0.0)
+    pause = Pausing(item, clock=clock).pause
+    until = max(
+        item.number("closedUntil"),
+        beginning_of(day + 1) if is_spent else 0.0,
+        # Somebody may end it sooner.
+        pause.worth_a_try_at(now) if pause else 0.0,
+    )
     return until if until > now else 0.0
 
 
@@ -79,3 +152,7 @@ def _read(client: DynamoDBClient, table: str, clock: Callable[[], float]) -> Gat
     item = GateItem(client, table, clock=clock, ticks=clock)
     item.read()
     return item
+
+
+def _used(item: GateItem, day: int) -> int:
+    return int(item.number("used")) if item.number("day") == day else 0

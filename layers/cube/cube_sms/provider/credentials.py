@@ -6,6 +6,7 @@ import json
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import GetSecretValueResponseTypeDef
 
     from .dialects import AnyCredentials
+
+MAX_AGE = 300.0
+"""Seconds that the functions use credentials before they fetch them again."""
 
 # After a failure, and for an account that is not in the secret, Secrets Manager is asked again this many seconds after
 # it answered last, not for every message.
@@ -55,6 +59,28 @@ _TRANSIENT_CODES = frozenset(
 _SERVER_ERROR = 500
 
 
+def read_accounts(text: str) -> dict[str, object] | None:
+    """Read the entries of all accounts, of which none need be right.
+
+    Parameters
+    ----------
+    text : str
+        The value of the secret.
+
+    Returns
+    -------
+    dict or None
+        The entries by the names of the accounts, None if the text is something else.
+    """
+    try:
+        # Editors, and PowerShell, put a byte order mark before it.
+        accounts = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        # The error holds the text.
+        return None
+    return accounts if isinstance(accounts, dict) else None
+
+
 class CredentialStore:
     """The accounts' credentials, fetched from one secret and kept for a while. Safe to share between threads.
 
@@ -80,7 +106,7 @@ class CredentialStore:
         client: SecretsManagerClient,
         secret_id: str,
         *,
-        max_age: float = 300.0,
+        max_age: float = MAX_AGE,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -137,6 +163,20 @@ class CredentialStore:
         fetch.wait(self._patience)
         with self._lock:
             return self._select(account)
+
+    def accounts(self) -> list[str]:
+        """Return the names of the accounts in the secret, whether their credentials are complete or not.
+
+        Raises
+        ------
+        CredentialsError
+            If the secret is missing, cannot be read, or holds no accounts.
+        """
+        with suppress(UnknownAccountError):
+            # No account is without a name: this fetches the secret if need be.
+            self.get("")
+        with self._lock:
+            return sorted(self._accounts or ())
 
     def refresh(self, account: str, refused: AnyCredentials) -> AnyCredentials:
         """Return the account's credentials after Cube has refused some.
@@ -206,13 +246,8 @@ class CredentialStore:
         wanted = f"secret {self._secret_id} must be a JSON object of accounts such as {SHAPE}"
         if "SecretString" not in answer:
             raise CredentialsError(f"{wanted}, stored as text and not as binary")
-        try:
-            # Editors, and PowerShell, put a byte order mark before it.
-            accounts = json.loads(answer["SecretString"].removeprefix("\ufeff"))
-        except (ValueError, RecursionError):
-            # The error holds the text.
-            accounts = None
-        if not isinstance(accounts, dict):
+        accounts = read_accounts(answer["SecretString"])
+        if accounts is None:
             raise CredentialsError(wanted)
         # One bad entry stops no other account, but these are none: the console makes text of what it is given by key.
         if not any(isinstance(entry, dict) for entry in accounts.values()):

@@ -10,6 +10,7 @@ from .models import (
     DEFAULT_MAX_CONTENT_LENGTH,
     FIELDS,
     SendRequest,
+    is_device_id,
     is_identity,
     mask_device_id,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "FIELDS",
     "InvalidRequestError",
     "SendRequest",
+    "is_device_id",
     "is_identity",
     "mask_device_id",
     "parse_send_request",

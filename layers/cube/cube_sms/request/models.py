@@ -159,6 +159,21 @@ FIELDS = tuple(field.encode_name for field in msgspec.structs.fields(SendRequest
 """The names of its fields."""
 
 
+def is_device_id(text: str) -> bool:
+    """Return whether a device can be called so.
+
+    Examples
+    --------
+    >>> is_device_id("89314404000939952215"), is_device_id("8931-4404")
+    (True, False)
+    """
+    try:
+        msgspec.convert(text, DeviceId)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def is_identity(account: str, request_id: str) -> bool:
     """Return whether a message can be of this account and have this id.
 

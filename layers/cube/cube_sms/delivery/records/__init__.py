@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .changes import Change, change_to, read_change
+from .history import MOST_PER_PAGE, Page, device_messages
 from .items import REFUSED_KEY, read_item, read_record
 from .record import Record, Refusal, hash_of
 from .store import Claim, RecordStore
@@ -10,16 +11,19 @@ from .table import RecordTable
 from .waiting import Cancellation, WaitingRecords
 
 __all__ = [
+    "MOST_PER_PAGE",
     "REFUSED_KEY",
     "Cancellation",
     "Change",
     "Claim",
+    "Page",
     "Record",
     "RecordStore",
     "RecordTable",
     "Refusal",
     "WaitingRecords",
     "change_to",
+    "device_messages",
     "hash_of",
     "read_change",
     "read_item",

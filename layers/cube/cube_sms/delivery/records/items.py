@@ -143,6 +143,14 @@ def read_item(item: Mapping[str, Any]) -> Record | Refusal | None:
     return None if key.startswith("#") else read_record(item)
 
 
+def or_fault[Found](read: Callable[[Mapping[str, Any]], Found], item: Mapping[str, Any]) -> Found | SpoiledRecordError:
+    """Return what is read of an item, or why it cannot be: somebody has changed it by hand, and others can be read."""
+    try:
+        return read(item)
+    except SpoiledRecordError as error:
+        return error
+
+
 _REQUIRED = object()
 
 

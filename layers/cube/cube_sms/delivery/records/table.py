@@ -11,7 +11,7 @@ from cube_sms.delivery.errors import RecordDeletedError, RequestConflictError, S
 from cube_sms.delivery.states import State
 from cube_sms.platform import KEY, RecordsUnavailableError, get_item, get_items, key_of, update_item
 
-from .items import REFUSED_KEY, attribute, read_item, read_record
+from .items import REFUSED_KEY, attribute, or_fault, read_item, read_record
 from .record import Record, Refusal
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class RecordTable:
 
     def _get_all(self, keys: Iterable[str]) -> dict[str, Record | Refusal | SpoiledRecordError]:
         items = get_items(self._client, self._table, keys, sleep=self._sleep)
-        found: dict[str, Any] = {key_of(item): _read_or_fault(item) for item in items}
+        found: dict[str, Any] = {key_of(item): or_fault(read_item, item) for item in items}
         return found
 
     def put(self, key: str, update: str, values: Mapping[str, Any]) -> None:
@@ -180,14 +180,6 @@ def _expressions(text: str, values: Mapping[str, Any]) -> dict[str, Any]:
         "ExpressionAttributeNames": {name: word for name, word in _NAMES.items() if name in text},
         "ExpressionAttributeValues": {name: attribute(value) for name, value in values.items()},
     }
-
-
-def _read_or_fault(item: Mapping[str, Any]) -> Record | Refusal | SpoiledRecordError | None:
-    try:
-        return read_item(item)
-    except SpoiledRecordError as error:
-        # Somebody has changed it by hand. The others can be read.
-        return error
 
 
 def _is_open(found: object) -> bool:

@@ -15,7 +15,7 @@ from cube_sms.request import CONTENT_FIELD
 
 from .answers import FORM
 from .credentials import CsssCredentials
-from .signing import signed_body
+from .signing import AS_READ, Spelling, signed_body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,15 +33,24 @@ class CubeClient(Client[CsssCredentials, Query[CsssCredentials]]):
         See `cube_sms.provider.client.Client`.
     timestamp_unit : {"s", "ms"}
         Unit of the request's timestamp. The provider's page and its overview disagree; the page says seconds.
+    spelling : Spelling
+        How the text that is signed is written.
     """
 
     path = "/sms/sendSms"
     form = FORM
 
     def __init__(
-        self, base_url: str, connections: Connections, *, timestamp_unit: Literal["s", "ms"] = "s", **options: Any
+        self,
+        base_url: str,
+        connections: Connections,
+        *,
+        timestamp_unit: Literal["s", "ms"] = "s",
+        spelling: Spelling = AS_READ,
+        **options: Any,
     ) -> None:
         super().__init__(base_url, connections, **options)
+        self._spelling = spelling
         self._ticks_per_second = 1000 if timestamp_unit == "ms" else 1
 
     def most_recipients(self, credentials: CsssCredentials) -> int:
@@ -59,7 +68,8 @@ class CubeClient(Client[CsssCredentials, Query[CsssCredentials]]):
 
     def sign(self, query: Query[CsssCredentials]) -> tuple[bytes, dict[str, str]]:
         """Return the body of a query, dated and signed now."""
-        return signed_body(self._parameters(query.credentials, query.messages[0]), query.credentials.secret), {}
+        parameters = self._parameters(query.credentials, query.messages[0])
+        return signed_body(parameters, query.credentials.secret, self._spelling), {}
 
     def _parameters(self, credentials: CsssCredentials, request: SendRequest) -> dict[str, Any]:
         # "1" and "" are the values of the page's own example; the provider uses neither.

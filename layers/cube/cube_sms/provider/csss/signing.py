@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import binascii
 import hmac
-from typing import TYPE_CHECKING, Any
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cube_sms.provider.canonical import CanonicalFormError, canonical_json
 
@@ -20,13 +22,36 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def text_to_sign(parameters: Mapping[str, Any]) -> bytes:
-    """Return the text that is signed: see `cube_sms.provider.canonical.canonical_json`.
+class Spelling(NamedTuple):
+    """How the text that is signed is written. As it is by default, the provider's pages have been read.
+
+    Anything else is for a probe, which finds out what the provider does.
+
+    Parameters
+    ----------
+    sorts_keys : bool
+        Whether the keys of the top level are sorted, or stand as they were given.
+    escapes_slashes, escapes_non_ascii : bool
+        Whether ``/``, and characters that are not ASCII, are escaped as JSON allows it.
+    """
+
+    sorts_keys: bool = True
+    escapes_slashes: bool = False
+    escapes_non_ascii: bool = False
+
+
+AS_READ = Spelling()
+
+
+def text_to_sign(parameters: Mapping[str, Any], spelling: Spelling = AS_READ) -> bytes:
+    r"""Return the text that is signed: see `cube_sms.provider.canonical.canonical_json`.
 
     Parameters
     ----------
     parameters : Mapping[str, Any]
         The parameters of the request without ``sign``: JSON values with string keys at every level.
+    spelling : Spelling
+        How it is written.
 
     Returns
     -------
@@ -37,10 +62,26 @@ def text_to_sign(parameters: Mapping[str, Any]) -> bytes:
     ------
     CanonicalFormError
         For what has no canonical form, and for a ``sign`` given by the caller. The message never quotes a value.
+
+    Examples
+    --------
+    >>> text_to_sign({"version": "2.0", "content": "1/2 é"}, Spelling(False, True, True))
+    b'{"version":"2.0","content":"1\\/2 \\u00e9"}'
     """
     if "sign" in parameters:
         raise CanonicalFormError("sign: is computed here and cannot be given")
-    return canonical_json(parameters)
+    text = canonical_json(parameters)
+    if spelling == AS_READ:
+        return text
+    if not spelling.sorts_keys:
+        members = [canonical_json({name: value})[1:-1] for name, value in parameters.items()]
+        text = b"{%s}" % b",".join(filter(None, members))
+    if spelling.escapes_slashes:
+        # They stand in strings alone.
+        text = text.replace(b"/", rb"\/")
+    if spelling.escapes_non_ascii:
+        text = re.sub(r"[^\x00-\x7f]", lambda character: json.dumps(character[0])[1:-1], text.decode()).encode()
+    return text
 
 
 def sign(parameters: Mapping[str, Any], secret: str) -> str:
@@ -71,7 +112,7 @@ def sign(parameters: Mapping[str, Any], secret: str) -> str:
     return _signature(text_to_sign(parameters), secret)
 
 
-def signed_body(parameters: Mapping[str, Any], secret: str) -> bytes:
+def signed_body(parameters: Mapping[str, Any], secret: str, spelling: Spelling = AS_READ) -> bytes:
     """Return the request body: the text that is signed, with ``"sign"`` added as its last member.
 
     Parameters
@@ -80,6 +121,8 @@ def signed_body(parameters: Mapping[str, Any], secret: str) -> bytes:
         As for `text_to_sign`.
     secret : str
         The account's signing secret.
+    spelling : Spelling
+        As for `text_to_sign`.
 
     Returns
     -------
@@ -96,7 +139,7 @@ def signed_body(parameters: Mapping[str, Any], secret: str) -> bytes:
     >>> signed_body({"version": "2.0", "deviceId": "8931"}, "test-secret")
     b'{"deviceId":"8931","version":"2.0","sign":"KAZywjnQOY34mmzIjiuSggC1VR0="}'
     """
-    content = text_to_sign(parameters)
+    content = text_to_sign(parameters, spelling)
     comma = b"," if len(content) > len(b"{}") else b""
     return b'%s%s"sign":"%s"}' % (content[:-1], comma, _signature(content, secret).encode())
 

@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cube_sms.platform import is_fifo
+
+from .stack import MOST_CONNECTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
@@ -26,7 +30,7 @@ type Key = tuple[str, str]
 LOOK_SECONDS = 300
 
 # Received at once by each of the threads. SQS gives ten messages a call, so one thread takes minutes for 20,000.
-THREADS = 16
+THREADS = MOST_CONNECTIONS
 BATCH_SIZE = 10
 
 # SQS hands out 120,000 messages of a queue, and no more until some come back.
@@ -67,7 +71,7 @@ class Look:
     ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
-        self.is_fifo = queue_url.endswith(".fifo")
+        self.is_fifo = is_fifo(queue_url)
         self._take = take
         self._later = later
         self._threads = threads
@@ -111,6 +115,24 @@ class Look:
         """About how many messages SQS has not shown."""
         with self._lock:
             return max(0, self.expected - len(self._seen))
+
+    @property
+    def seen(self) -> int:
+        """How many messages were looked at."""
+        with self._lock:
+            return len(self._seen)
+
+    @property
+    def and_unseen(self) -> str:
+        """A word about the messages that were not looked at, nothing if there are none."""
+        if not (unseen := self.unseen):
+            return ""
+        why = "another command looks at the others, or SQS counts some that are gone"
+        if self.is_fifo:
+            why = "the others are behind ten of their device, or another command looks at them"
+        if self.ran_out_of_time:
+            why = "there was no time for the others, give more --seconds"
+        return f"; {self.expected - unseen} of about {self.expected} were looked at: {why}"
 
     @property
     def ran_out_of_time(self) -> bool:

@@ -1,0 +1,81 @@
+"""The accounts' credentials, and the way to Cube."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from cube_sms.platform import default_ssl_context, parse_base_url
+from cube_sms.provider import CredentialsError
+from cube_sms_cli.secret import ADDRESS, credential_store, dialect_of, is_denied, told
+
+from .finding import fault, not_checked, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cube_sms_cli.stack import Stack
+
+    from .finding import Finding
+
+# The functions wait for three seconds.
+CONNECT_SECONDS = 5.0
+
+
+def check_secret(stack: Stack) -> Iterator[Finding]:
+    """Look whether each account has what it signs with. No value is shown."""
+    store = credential_store(stack)
+    advice = "Store it anew: cube-sms account add"
+    try:
+        accounts = store.accounts()
+    except CredentialsError as error:
+        yield not_checked("secret", told(error)) if is_denied(error) else fault("secret", told(error), advice)
+        return
+    for account in accounts:
+        try:
+            dialect = dialect_of(store.get(account))
+        except CredentialsError as error:
+            yield fault("secret", told(error), advice)
+        else:
+            yield ok("secret", f"account {account}: complete, speaks {dialect}")
+
+
+def check_address(stack: Stack) -> Iterator[Finding]:
+    """Look up Cube's name, and connect as the functions do. The way from this machine may be another than theirs."""
+    for base_url in sorted({stack.parameters[name] for name in _addresses(stack)}):
+        yield _reached(base_url)
+
+
+def _addresses(stack: Stack) -> set[str]:
+    """Return the parameters with the addresses that accounts need; all of them if the secret does not tell."""
+    store = credential_store(stack)
+    try:
+        return {ADDRESS[dialect_of(store.get(account))] for account in store.accounts()}
+    except CredentialsError:
+        return set(ADDRESS.values())
+
+
+def _reached(base_url: str) -> Finding:
+
+    url = parse_base_url(base_url)
+    host, port = str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
+    where = f"{host}:{port}"
+    try:
+        with socket.create_connection((host, port), CONNECT_SECONDS) as connection:
+            address = connection.getpeername()[0]
+            if url.scheme != "https":
+                return ok("Cube", f"{where} ({address}), without TLS, on this machine")
+            with default_ssl_context().wrap_socket(connection, server_hostname=host) as encrypted:
+                return ok("Cube", f"{where} ({address}), {encrypted.version()}, verified, from this machine")
+    except socket.gaierror:
+        advice = "Is the address right? Has this machine a name server?"
+        return fault("Cube", f"{host} has no address in DNS.", advice)
+    except ssl.SSLCertVerificationError as error:
+        advice = "Does something between here and Cube open its connections? Ask the provider about the certificate."
+        return fault("Cube", f"The certificate of {where} is not to be trusted: {error.verify_message}.", advice)
+    except ssl.SSLError as error:
+        return fault("Cube", f"{where} does not speak TLS as it should: {error.reason}.", "Is the address right?")
+    except OSError as error:
+        advice = "Is the address right, and may this machine connect? Functions may have another way: docs/egress.md"
+        return fault("Cube", f"{where} does not take connections from here ({type(error).__name__}).", advice)

@@ -1,0 +1,246 @@
+"""Campaigns: check a file, send to each of its devices, and see how far that is."""
+
+from __future__ import annotations
+
+import sys
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.text import Text
+
+from cube_sms_cli.asking import confirm
+from cube_sms_cli.campaigns import UNDER_WAY, Campaigns
+from cube_sms_cli.errors import Exit, OperatorError
+from cube_sms_cli.options import Operator, command
+from cube_sms_cli.output import printable, table
+from cube_sms_cli.watching import duration, ended, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+File = Annotated[str, typer.Argument(help="A local file, or s3://bucket/key.", metavar="FILE")]
+Name = Annotated[str, typer.Argument(help="The campaign's name.", metavar="NAME")]
+NameOption = Annotated[
+    str | None, typer.Option(help="The campaign's name, which ids of its messages begin with. By default the file's.")
+]
+Content = Annotated[str, typer.Option("--text", help="The text of rows that have none of their own.")]
+NoWatch = Annotated[bool, typer.Option("--no-watch", help="Do not wait for its end.")]
+
+# What a dry run counts, as it is told.
+_KINDS = {
+    "refused": "refused: not sent",
+    "repeatedDevices": "device of an earlier row: sent again",
+    "wrongCheckDigits": "ICCID with a wrong check digit: sent",
+    "roundedIccids": "ICCID that a spreadsheet has rounded: sent",
+}
+
+# Of what a dry run notes, so many rows are shown to people.
+_MOST_SHOWN = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    group = typer.Typer(no_args_is_help=True)
+    for each in (check, start, follow, pause, resume, stop, result):
+        group.command("watch" if each is follow else None)(command(each))
+    group.command("list")(command(list_campaigns))
+    app.add_typer(group, name="campaign", help="Send a message to each device of a CSV file.")
+
+
+def check(operator: Operator, file: File, name: NameOption = None, text: Content = "") -> None:
+    """Check every row of a file, and send nothing. It ends with 1 if a row would be refused.
+
+    Example: cube-sms campaign check spring.csv --text "Report your position"
+    """
+    operator.out.note(f"{file} is being checked.")
+    found = Campaigns(operator.stack).check(file, name or Path(file).stem, text)
+    operator.out.answer(found, *_found(found, file))
+    if found["refused"]["count"]:
+        raise typer.Exit(Exit.FAULT)
+
+
+def start(
+    operator: Operator, file: File, name: NameOption = None, text: Content = "", no_watch: NoWatch = False
+) -> None:
+    """Send a message for each row of a file, and watch it. The same name again sends nothing twice.
+
+    Example: cube-sms campaign start spring.csv --text "Report your position"
+    """
+    campaigns, name = Campaigns(operator.stack), name or Path(file).stem
+    operator.out.note(f"{file} is being read.")
+    _go_on(operator, campaigns, campaigns.start(file, name, text), no_watch=no_watch)
+
+
+def follow(
+    operator: Operator,
+    name: Name,
+    once: Annotated[bool, typer.Option("--once", help="Tell how far it is, and end with 3 if it goes on.")] = False,
+) -> None:
+    """Watch a campaign until its end. Ctrl-C leaves it running.
+
+    Example: cube-sms campaign watch spring
+    """
+    campaigns = Campaigns(operator.stack)
+    _go_on(operator, campaigns, campaigns.show(name), no_watch=once, undecided=Exit.WAITING)
+
+
+def pause(operator: Operator, name: Name) -> None:
+    """Send nothing more of a campaign until it is resumed.
+
+    Example: cube-sms campaign pause spring
+    """
+    told = Campaigns(operator.stack).stop(name)
+    again = operator.command_line("campaign", "resume", name)
+    operator.out.answer(told, _summary(told), f"It goes on with: {again}")
+    _raise_if_over(told)
+
+
+def resume(operator: Operator, name: Name, no_watch: NoWatch = False) -> None:
+    """Have a campaign go on that was paused, stopped or broken off, and watch it. Nothing is sent twice.
+
+    Example: cube-sms campaign resume spring
+    """
+    campaigns = Campaigns(operator.stack)
+    _go_on(operator, campaigns, campaigns.resume(name), no_watch=no_watch)
+
+
+def stop(
+    operator: Operator,
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
+    no_watch: NoWatch = False,
+) -> None:
+    """End a campaign: rows that are not being sent are cancelled, and its result is written.
+
+    Example: cube-sms campaign stop spring --yes
+    """
+    campaigns = Campaigns(operator.stack)
+    told = campaigns.show(name)
+    _raise_if_over(told)
+    left = told["rows"] - ended(told["states"])
+    confirm(f"Cancel the {left} rows of {name} that have not ended?", is_sure=yes)
+    _go_on(operator, campaigns, campaigns.stop(name), no_watch=no_watch, wanted="STOPPED")
+
+
+def result(
+    operator: Operator,
+    name: Name,
+    output: Annotated[str | None, typer.Option(help="The file to write, - for standard output.")] = None,
+) -> None:
+    """Download what became of each row, once a campaign has ended. The file has the texts of the rows.
+
+    Example: cube-sms campaign result spring --output spring.outcomes.csv
+    """
+    campaigns = Campaigns(operator.stack)
+    told = campaigns.show(name)
+    if told["status"] in UNDER_WAY:
+        again = operator.command_line("campaign", "watch", name)
+        operator.out.note(f"The campaign {name} is {told['status']}, and has no result yet. Watch it with: {again}")
+        raise typer.Exit(Exit.WAITING)
+    if not told["result"]:
+        raise OperatorError(f"The campaign {name} has no result: {campaigns.why_broken_off(told)}")
+    parts = campaigns.result(told["result"])
+    if output == "-":
+        sys.stdout.buffer.writelines(parts)
+        return
+    path = Path(output or told["result"].rpartition("/")[2])
+    size = _write(path, parts)
+    operator.out.answer({**told, "output": str(path), "bytes": size}, _summary(told), f"{path}: {size} bytes")
+
+
+def list_campaigns(
+    operator: Operator,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many at the most.")] = 10,
+) -> None:
+    """Tell of the campaigns that were started last, the newest first.
+
+    Example: cube-sms campaign list
+    """
+    campaigns = Campaigns(operator.stack)
+    found = [told for name in campaigns.names(limit) if (told := campaigns.find(name))]
+    rows = [
+        [each["campaign"], each["status"], each["rows"], ended(each["states"]), each["startedAt"], each["endedAt"]]
+        for each in found
+    ]
+    operator.out.answer(found, table(["Campaign", "Status", "Rows", "Ended", "Started", "Ended at"], rows))
+
+
+def _go_on(
+    operator: Operator,
+    campaigns: Campaigns,
+    told: dict[str, Any],
+    *,
+    no_watch: bool,
+    wanted: str = "ENDED",
+    undecided: Exit = Exit.DONE,
+) -> None:
+    """Watch a campaign unless that is not wanted, tell how far it is, and end with the status of that."""
+    out, name = operator.out, told["campaign"]
+    again = operator.command_line("campaign", "watch", name)
+    if not no_watch:
+        try:
+            told = watch(out, told, lambda: campaigns.show(name), "Ctrl-C leaves it running.")
+        except KeyboardInterrupt:
+            out.note(f"The campaign {name} goes on. Look again with: {again}")
+            raise typer.Exit(Exit.WAITING) from None
+    if told["status"] in UNDER_WAY:
+        out.answer(told, _summary(told), f"Look again with: {again}")
+        raise typer.Exit(undecided)
+    resumed = operator.command_line("campaign", "resume", name)
+    if told["status"] == "BROKEN_OFF":
+        out.answer(told, _summary(told))
+        raise OperatorError(f"{campaigns.why_broken_off(told)} Have it go on with: {resumed}")
+    fetched = f"What became of each row: {operator.command_line('campaign', 'result', name)}"
+    out.answer(told, _summary(told), *([f"It goes on with: {resumed}"] if told["status"] == "STOPPED" else []), fetched)
+    if told["status"] != wanted:
+        raise typer.Exit(Exit.FAULT)
+
+
+def _raise_if_over(told: dict[str, Any]) -> None:
+    if told["status"] == "ENDED":
+        raise OperatorError(f"The campaign {told['campaign']} has ended already, at {told['endedAt']}.")
+
+
+def _summary(told: dict[str, Any]) -> RenderableType:
+    since = f"since {told['startedAt']}" + (f" until {told['endedAt']}" if told["endedAt"] else "")
+    states = table(["State", "Rows"], sorted(told["states"].items()))
+    return Group(Text(f"{told['campaign']}: {told['status']}, {told['rows']} rows, {since}"), states)
+
+
+def _found(found: dict[str, Any], file: str) -> Iterator[RenderableType]:
+    counts = [["all", found["rows"]], ["valid", found["valid"]]]
+    counts += [[what, found[kind]["count"]] for kind, what in _KINDS.items()]
+    yield printable(file)
+    yield table(["Rows", "Count"], counts)
+    noted: list[list[Any]] = [
+        [each["row"], what.partition(":")[0], each.get("reason") or each["deviceId"]]
+        for kind, what in _KINDS.items()
+        for each in found[kind]["first"]
+    ]
+    if noted:
+        yield ""
+        yield table(["Row", "Is", "What"], sorted(noted, key=itemgetter(0))[:_MOST_SHOWN])
+    if len(noted) > _MOST_SHOWN:
+        yield f"… and {len(noted) - _MOST_SHOWN} more, which --json shows."
+    yield ""
+    estimate = found["estimate"]
+    if estimate["endsAt"] is None:
+        yield "It would never end: the reserve is the whole quota."
+    else:
+        until = f"until {estimate['endsAt']}, {estimate['usedToday']} queries of today's quota are used"
+        yield f"If it starts now and has the limits to itself, it takes {duration(estimate['seconds'])}: {until}."
+
+
+def _write(path: Path, parts: Iterator[bytes]) -> int:
+    try:
+        with path.open("xb") as file:
+            return sum(map(file.write, parts))
+    except FileExistsError:
+        raise OperatorError(f"There is a file {path} already. Give another one with --output.") from None
+    except OSError as error:
+        raise OperatorError(f"{path} cannot be written: {error.strerror}. Give another one with --output.") from None

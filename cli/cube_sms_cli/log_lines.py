@@ -1,0 +1,157 @@
+"""The lines that the functions have logged of a message."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+    from .stack import Stack
+
+_SUFFIX = "LogGroup"
+
+# CloudWatch reads all that was logged in a time for each question: whoever waits is told after so long what was found.
+MOST_SECONDS = 30.0
+
+# A message from the queue has one id in the log; each call of the API has one of its own.
+_MOST_IDS = 5
+
+# What each line has, whatever it tells.
+_FRAME = frozenset(
+    {"level", "location", "message", "timestamp", "service", "cold_start", "function_name", "function_memory_size"}
+    | {"function_arn", "function_request_id", "xray_trace_id", "sampling_rate"}
+)
+_IDENTITY = frozenset({"correlation_id", "request_id", "message_id", "account", "device_id"})
+
+
+class Line(NamedTuple):
+    """A line of a log.
+
+    Parameters
+    ----------
+    at : float
+        When it was written, in seconds since the epoch.
+    function : str
+        Of which function, such as "SendFromQueue".
+    level, text : str
+        Its level, and what happened.
+    fields : dict
+        What else it tells.
+    """
+
+    at: float
+    function: str
+    level: str
+    text: str
+    fields: dict[str, Any]
+
+    @property
+    def is_attempt(self) -> bool:
+        """Whether it tells of a message that was posted."""
+        return bool(self.fields.get("latencies_ms"))
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What it tells beside whose line it is."""
+        return {name: value for name, value in self.fields.items() if name not in _IDENTITY}
+
+
+class Found(NamedTuple):
+    """The lines that were found.
+
+    Parameters
+    ----------
+    lines : list of Line
+        They, in the order of time.
+    is_cut : bool
+        Whether there may be more.
+    """
+
+    lines: list[Line]
+    is_cut: bool
+
+
+class LogLines:
+    """The logs of the functions that send messages and tell of them.
+
+    Parameters
+    ----------
+    stack : Stack
+        Whose functions.
+    since, until : float
+        Of which time, in seconds since the epoch.
+    most : int
+        How many lines of each function at the most.
+    """
+
+    def __init__(self, stack: Stack, since: float, until: float, most: int) -> None:
+        self._logs: CloudWatchLogsClient = stack.client("logs")
+        self._groups = {
+            name.removesuffix(_SUFFIX): value for name, value in stack.outputs.items() if name.endswith(_SUFFIX)
+        }
+        self._since, self._until, self._most = since, until, most
+        self._deadline = time.monotonic() + MOST_SECONDS
+        self._is_cut = False
+
+    def of_message(self, account: str, request_id: str) -> Found:
+        """Return the lines of a message: those that name it, and those with the ids that these have."""
+        own = [
+            line
+            for line in self._search([request_id])
+            if line.fields.get("message_id") == f"{account}#{request_id}"
+            # A request that is not valid has no account.
+            or (line.fields.get("request_id") == request_id and "account" not in line.fields)
+            or request_id in (line.fields.get("correlation_id"), *line.fields.get("message_ids", ()))
+            or f"{account}#{request_id}" in line.fields.get("message_ids", ())
+        ]
+        ids = {str(line.fields["correlation_id"]) for line in own if "correlation_id" in line.fields} - {request_id}
+        others = [
+            line
+            for line in self._search(sorted(ids)[:_MOST_IDS])
+            if line.fields.get("correlation_id") in ids and "message_id" not in line.fields and line not in own
+        ]
+        return Found(sorted([*own, *others], key=lambda line: line.at), self._is_cut or len(ids) > _MOST_IDS)
+
+    def _search(self, words: list[str]) -> list[Line]:
+        questions = [(function, group, word) for function, group in self._groups.items() for word in words]
+        with ThreadPoolExecutor(max(1, len(self._groups))) as pool:
+            return [line for lines in pool.map(lambda each: list(self._ask(*each)), questions) for line in lines]
+
+    def _ask(self, function: str, group: str, word: str) -> Iterator[Line]:
+        pages = self._logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group,
+            # A pattern of JSON would be read by the same rules, and none of an id's characters ends the quotes.
+            filterPattern=f'"{word}"',
+            startTime=int(self._since * 1000),
+            endTime=int(self._until * 1000),
+        )
+        count = 0
+        for page in pages:
+            for event in page["events"]:
+                if count == self._most:
+                    self._is_cut = True
+                    return
+                if line := _line(function, event["timestamp"] / 1000, event["message"]):
+                    count += 1
+                    yield line
+            if time.monotonic() > self._deadline:
+                self._is_cut = True
+                return
+
+
+def _line(function: str, at: float, text: str) -> Line | None:
+    """Return what a line of the log says; None for what is no entry of ours, and for metrics."""
+    try:
+        entry = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(entry, dict) or "message" not in entry or "_aws" in entry:
+        return None
+    fields = {name: value for name, value in entry.items() if name not in _FRAME}
+    return Line(at, function, str(entry.get("level", "INFO")), str(entry["message"]), fields)

@@ -1,0 +1,111 @@
+"""A request that is signed in one of the ways in doubt, and how Cube answered it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cube_sms.provider import Query
+    from cube_sms.provider.client import Client
+
+type Flaw = Literal["signature", "clock"]
+"""What is wrong with a request on purpose."""
+
+# So old that Cube refuses it: it takes ten minutes.
+OLD_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A request.
+
+    Parameters
+    ----------
+    name : str
+        By which the operator can ask about it.
+    about : str
+        What it tries.
+    client : Client
+        Signs and posts it.
+    query : Query
+        What is posted.
+    group : str
+        Requests of one group are compared with one another.
+    flaw : {"signature", "clock"}, optional
+        What is wrong with it on purpose, to see how that is refused.
+    settings : Mapping[str, str]
+        The template's parameters by which the functions sign this way.
+    has_setting : bool
+        Whether there is a way to have the functions sign this way.
+    doubt : str, optional
+        What about a text is in doubt. Of the requests with one doubt, the functions sign as the first.
+    """
+
+    name: str
+    about: str
+    client: Client[Any, Any]
+    query: Query[Any]
+    group: str
+    flaw: Flaw | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    has_setting: bool = True
+    doubt: str | None = None
+
+
+class Answer(NamedTuple):
+    """An answer of Cube.
+
+    Parameters
+    ----------
+    status : int or None
+        HTTP status; None if no answer came.
+    code : str or None
+        Cube's code, if it gave one.
+    words : str or None
+        Cube's words, or what happened.
+    is_accepted : bool
+        Whether Cube accepted the message.
+    """
+
+    status: int | None
+    code: str | None
+    words: str | None
+    is_accepted: bool = False
+
+    @property
+    def seen(self) -> tuple[int | None, str | None]:
+        """What tells one answer from another. Words may quote what is different in each request."""
+        return self.status, self.code
+
+
+class Explanation(NamedTuple):
+    """How a request is signed.
+
+    Parameters
+    ----------
+    text : str
+        What is signed.
+    signature : str
+        Its signature.
+    """
+
+    text: str
+    signature: str
+
+
+class Probe(Protocol):
+    """What is in doubt in a dialect."""
+
+    dialect: str
+
+    def first(self) -> Sequence[Trial]:
+        """Return the requests to begin with."""
+
+    def then(self, passed: Sequence[Trial]) -> Sequence[Trial]:
+        """Return the requests that depend on which passed."""
+
+    def explain(self, trial: Trial) -> Explanation:
+        """Sign a request, and return what was signed. Nothing is sent."""

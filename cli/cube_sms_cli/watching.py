@@ -1,0 +1,158 @@
+"""A campaign as it goes on: a bar that is redrawn on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from cube_sms.campaigns.outcomes import NOT_TRIED
+from cube_sms.delivery import State
+
+from .campaigns import UNDER_WAY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .output import Output
+
+# Seconds between two looks. Each is an invocation of a function; what it tells is as fresh as a look at a batch.
+LOOK_SECONDS = 2.0
+
+# Seconds between two lines, if nobody sees what is redrawn.
+LINE_SECONDS = 10.0
+
+_WAITING = frozenset({NOT_TRIED, *(state for state in State if not state.is_final)})
+
+
+def watch(
+    out: Output,
+    told: dict[str, Any],
+    show: Callable[[], dict[str, Any]],
+    hint: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.time,
+) -> dict[str, Any]:
+    """Show how far a campaign is until it goes on no longer.
+
+    Parameters
+    ----------
+    out : Output
+        Where to.
+    told : dict
+        How far it is at first.
+    show : Callable[[], dict]
+        Tells how far it is.
+    hint : str
+        What Ctrl-C does.
+    sleep : Callable[[float], None]
+        Waits for seconds.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+
+    Returns
+    -------
+    dict
+        How far it is at its end.
+    """
+    if not out.progress_console.is_terminal:
+        return _watch_by_lines(out, told, show, sleep=sleep, clock=clock)
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        console=out.progress_console,
+        expand=True,
+    )
+    task = bar.add_task(told["campaign"], total=told["rows"])
+    with Live(console=out.progress_console, auto_refresh=False, transient=True) as live:
+        while told["status"] in UNDER_WAY:
+            bar.update(task, completed=ended(told["states"]), total=told["rows"])
+            lines = (pace(told, clock()), counts(told["states"]), hint)
+            live.update(Group(bar, *map(Text, lines)), refresh=True)
+            sleep(LOOK_SECONDS)
+            told = show()
+    return told
+
+
+def _watch_by_lines(
+    out: Output,
+    told: dict[str, Any],
+    show: Callable[[], dict[str, Any]],
+    *,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+) -> dict[str, Any]:
+    said: tuple[object, ...] = ()
+    said_at = 0.0
+    while told["status"] in UNDER_WAY:
+        news = (told["status"], told["states"])
+        if news != said and clock() - said_at >= LINE_SECONDS:
+            line = f"{ended(told['states'])} of {told['rows']} rows have ended, {pace(told, clock())}"
+            out.note(f"{told['campaign']}: {line} ({counts(told['states'])})")
+            said, said_at = news, clock()
+        sleep(LOOK_SECONDS)
+        told = show()
+    return told
+
+
+def ended(states: Mapping[str, int]) -> int:
+    """Return how many rows have come to an end.
+
+    Examples
+    --------
+    >>> ended({"SENT": 3, "REFUSED": 1, "QUEUED": 2, "NOT_TRIED": 4})
+    4
+    """
+    return sum(count for state, count in states.items() if state not in _WAITING)
+
+
+def counts(states: Mapping[str, int]) -> str:
+    """Return how many rows are in which state, on one line.
+
+    Examples
+    --------
+    >>> counts({"SENT": 3, "NOT_TRIED": 4})
+    '4 NOT_TRIED, 3 SENT'
+    """
+    return ", ".join(f"{count} {state}" for state, count in sorted(states.items(), key=lambda each: (-each[1], each)))
+
+
+def pace(told: Mapping[str, Any], now: float) -> str:
+    """Return how fast a campaign goes, and when its last row is expected to be sent.
+
+    Examples
+    --------
+    >>> pace({"status": "RUNNING", "perSecond": 9.5, "expectedEnd": "2027-01-15T08:01:41.000Z"}, 1_800_000_000.0)
+    '9.5 a second, expected end 2027-01-15 08:01:41Z, in 1 min 41 s'
+    """
+    rate = f"{told['perSecond']:g} a second"
+    if told["status"] == "STOPPING":
+        return f"{rate}, stopping"
+    if not told["expectedEnd"]:
+        return f"{rate}, no end to be expected: the reserve is the whole quota"
+    end = datetime.fromisoformat(told["expectedEnd"])
+    return f"{rate}, expected end {end.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z, in {duration(end.timestamp() - now)}"
+
+
+def duration(seconds: float) -> str:
+    """Return how long something takes, as people say it.
+
+    Examples
+    --------
+    >>> duration(3.2), duration(101), duration(7320), duration(190_000)
+    ('3 s', '1 min 41 s', '2 h 2 min', '2 d 4 h')
+    """
+    whole = max(0, round(seconds))
+    for size, unit, smaller, small_unit in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
+    return f"{whole} s"

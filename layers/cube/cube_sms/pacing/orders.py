@@ -1,0 +1,141 @@
+"""What an operator orders: a pause, its end, and the end of what closes the gate for all or for one account."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError, get_item
+
+from .gate_item import GATE_KEY, GateItem
+from .pause import PAUSED, Pause
+from .runs import ACCOUNT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# What others forestall is written again on what they left.
+TRIES = 5
+
+_CLOSING = ("closedUntil", "closedFor", "strikes")
+
+
+def order_pause(client: DynamoDBClient, table: str, pause: Pause) -> None:
+    """Pause all sending, in place of an earlier pause: one write.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    pause : Pause
+        The pause.
+
+    Raises
+    ------
+    RecordsUnavailableError
+        If DynamoDB is away, or refuses.
+    """
+    update = ConditionalUpdate()
+    update.set(PAUSED, str(pause))
+    # It depends on nothing: whoever orders last is obeyed.
+    update.require(update.absent(PAUSED), update.differ(PAUSED, ""))
+    update.write(client, table, GATE_KEY)
+
+
+def end_pause(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> Pause | None:
+    """End a pause: a read and a write.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+
+    Returns
+    -------
+    Pause or None
+        The one that has been ended; None if none lasted.
+
+    Raises
+    ------
+    RecordsUnavailableError
+        If DynamoDB is away, or refuses.
+    """
+    text = _remove(client, table, PAUSED).get(PAUSED, {}).get("S", "")
+    try:
+        pause = Pause.parse(text)
+    except ValueError:
+        return None
+    return pause if pause.until > clock() else None
+
+
+def open_gate(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> str | None:
+    """Remove what closes the gate for all because of what the provider answered: a read and a write.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+
+    Returns
+    -------
+    str or None
+        Why it was closed; None if it was not.
+
+    Raises
+    ------
+    RecordsUnavailableError
+        If DynamoDB is away, or refuses.
+    """
+    item = GateItem(client, table, clock=clock, ticks=clock)
+    item.read()
+    is_closed = item.number("closedUntil") > clock()
+    _remove(client, table, *_CLOSING)
+    return (item.get("closedFor") or "unavailable") if is_closed else None
+
+
+def open_account(client: DynamoDBClient, table: str, account: str) -> bool:
+    """Remove what closes the gate for an account, and return whether there was anything: a read and a write.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    account : str
+        Which.
+
+    Raises
+    ------
+    RecordsUnavailableError
+        If DynamoDB is away, or refuses.
+    """
+    return bool(_remove(client, table, ACCOUNT + account))
+
+
+def _remove(client: DynamoDBClient, table: str, *names: str) -> dict[str, Any]:
+    """Remove attributes, and return those that there were."""
+    for _ in range(TRIES):
+        item = get_item(client, table, GATE_KEY)
+        found = {name: item[name] for name in names if name in item}
+        if not found:
+            return found
+        update = ConditionalUpdate()
+        for name, typed in found.items():
+            update.require(update.same(name, typed))
+        update.remove(*found)
+        if not found.keys() & update.write(client, table, GATE_KEY)[0].keys():
+            return found
+    raise RecordsUnavailableError(f"the gate was contended for, {TRIES} times in a row")
