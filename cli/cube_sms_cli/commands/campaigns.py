@@ -144,7 +144,7 @@ def result(
         raise typer.Exit(Exit.WAITING)
     if not told["result"]:
         raise OperatorError(f"The campaign {name} has no result: {campaigns.why_broken_off(told)}")
-    parts = campaigns.result(told["result"])
+    parts = campaigns.bucket.parts_of(told["result"])
     if output == "-":
         sys.stdout.buffer.writelines(parts)
         return
@@ -162,7 +162,7 @@ def list_campaigns(
     Example: cube-sms campaign list
     """
     campaigns = Campaigns(operator.stack)
-    found = [told for name in campaigns.names(limit) if (told := campaigns.find(name))]
+    found = [told for name in campaigns.bucket.campaigns(limit) if (told := campaigns.find(name))]
     rows = [
         [each["campaign"], each["status"], each["rows"], ended(each["states"]), each["startedAt"], each["endedAt"]]
         for each in found
