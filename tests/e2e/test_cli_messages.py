@@ -149,6 +149,11 @@ def test_an_id_of_another_request_is_a_conflict(open_stack: LocalStack) -> None:
     assert (told.status, told.out) == (1, "")
     assert "belongs to a different request" in told.err
 
+    # And whoever follows an id is told whose it is
+    followed = cube_sms(open_stack, "send", device, TEXT, "--id", request_id, "--wait")
+    assert followed.status == 0
+    assert followed.err.startswith(f"There is a message {request_id} already.")
+
 
 # ── Shown ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cube_sms_cli.asking import confirm
 from cube_sms_cli.campaigns import UNDER_WAY, Campaigns
-from cube_sms_cli.errors import Exit, OperatorError
+from cube_sms_cli.errors import TOLD, Exit, OperatorError
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.output import printable, table
 from cube_sms_cli.watching import duration, ended, watch
@@ -185,8 +185,10 @@ def _go_on(
     if not no_watch:
         try:
             told = watch(out, told, lambda: campaigns.show(name), "Ctrl-C leaves it running.")
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, *TOLD) as error:
             out.note(f"The campaign {name} goes on. Look again with: {again}")
+            if not isinstance(error, KeyboardInterrupt):
+                raise
             raise typer.Exit(Exit.WAITING) from None
     if told["status"] in UNDER_WAY:
         out.answer(told, _summary(told), f"Look again with: {again}")
