@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cube_sms_cli.asking import confirm
 from cube_sms_cli.campaigns import UNDER_WAY, Campaigns
-from cube_sms_cli.errors import Exit, OperatorError
+from cube_sms_cli.errors import TOLD, Exit, OperatorError
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.output import printable, table
 from cube_sms_cli.watching import duration, ended, watch
@@ -144,7 +144,7 @@ def result(
         raise typer.Exit(Exit.WAITING)
     if not told["result"]:
         raise OperatorError(f"The campaign {name} has no result: {campaigns.why_broken_off(told)}")
-    parts = campaigns.result(told["result"])
+    parts = campaigns.bucket.parts_of(told["result"])
     if output == "-":
         sys.stdout.buffer.writelines(parts)
         return
@@ -162,7 +162,7 @@ def list_campaigns(
     Example: cube-sms campaign list
     """
     campaigns = Campaigns(operator.stack)
-    found = [told for name in campaigns.names(limit) if (told := campaigns.find(name))]
+    found = [told for name in campaigns.bucket.campaigns(limit) if (told := campaigns.find(name))]
     rows = [
         [each["campaign"], each["status"], each["rows"], ended(each["states"]), each["startedAt"], each["endedAt"]]
         for each in found
@@ -185,8 +185,10 @@ def _go_on(
     if not no_watch:
         try:
             told = watch(out, told, lambda: campaigns.show(name), "Ctrl-C leaves it running.")
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, *TOLD) as error:
             out.note(f"The campaign {name} goes on. Look again with: {again}")
+            if not isinstance(error, KeyboardInterrupt):
+                raise
             raise typer.Exit(Exit.WAITING) from None
     if told["status"] in UNDER_WAY:
         out.answer(told, _summary(told), f"Look again with: {again}")
