@@ -1,7 +1,7 @@
 """Send two messages to a test device through a deployed stack, one at once and one through the queue, and follow them.
 
 Usage: ``python -m scripts.smoke_test --device ICCID [--stack NAME]``. It fails unless both end as SENT and a repeated
-call sends nothing. The options are those of ``cube-sms``, and the credentials need ``cloudformation:DescribeStacks`` and
+call sends nothing. The options are those of ``cube-sms``. The credentials need ``cloudformation:DescribeStacks`` and
 ``execute-api:Invoke``.
 """
 

@@ -81,8 +81,8 @@ def sentence(error: Exception) -> str:
 def told(error: Exception) -> str | None:
     """Return what an operator is told of any error; None if it is a fault of the command itself.
 
-    The layer's own code has errors of its own for what AWS refuses, and so has boto3 for files that it uploads: these are
-    told by AWS's.
+    The layer's own code has errors of its own for what AWS refuses, and so has boto3 for files that it uploads. These
+    are told by AWS's.
     """
     behind = error.__context__ if isinstance(error, Boto3Error) else error.__cause__
     return next((sentence(each) for each in (error, behind) if isinstance(each, TOLD)), None)
