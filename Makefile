@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up everything they need, by uv.lock: an environment of each group that is used.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build local demo test unit check bench bench-pacing dashboard recordings dlq replay schemas lock clean
+.PHONY: help setup build local demo test unit check bench bench-pacing dashboard recordings schemas lock clean
 
 DEV := .venv
 SAM := .venv-sam
@@ -118,13 +118,6 @@ dashboard: build ## Draw docs/dashboard.png from a run on this machine (five min
 
 recordings: build ## Record docs/top.svg and docs/campaign-watch.svg from a run on this machine (three minutes)
 	@$(DEV)/bin/python -m local.recording
-
-ARGS ?= list
-dlq: setup ## List the dead-letter queue of a deployed stack, or put messages back (ARGS="redrive --all")
-	@$(DEV)/bin/python -m scripts.dlq $(ARGS)
-
-replay: setup ## List outcome events that were given up, or publish them (ARGS="replay")
-	@$(DEV)/bin/python -m scripts.replay_outcomes $(ARGS)
 
 schemas: setup ## Write anew what is made of code and template: docs/*.schema.json, schemas/registry.yaml, docs/reference/parameters.md
 	@$(DEV)/bin/python -m scripts.schemas

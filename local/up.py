@@ -38,7 +38,7 @@ In another terminal:
   # what became of them: the functions' logs and metrics, the provider's books, and the dead letters
   aws logs filter-log-events --log-group-name {log_group} --query 'events[].message' --output text
   curl {cube}/_requests
-  make dlq
+  .venv/bin/cube-sms dlq list --local
 
   # an outage of the provider for the next two requests
   curl -X PUT {cube}/_config --json '{{"nextFaults":["status:503*2"]}}'

@@ -13,7 +13,8 @@ import typer
 
 from cube_sms.queue.dead_letters import ACCOUNT, LAST_CODE, REQUEST_ID
 
-from .letters import NONE, put_at, reason_of, value_of
+from .letters import put_at, reason_of, value_of
+from .output import NONE
 from .times import moment
 
 if TYPE_CHECKING:

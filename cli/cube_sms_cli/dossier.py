@@ -13,9 +13,10 @@ from cube_sms.outcomes.events import SOURCE, Ended, detail_of
 from cube_sms.platform import RecordsUnavailableError, get_item, rfc3339
 from cube_sms.queue.dead_letters import ACCOUNT, REQUEST_ID
 
-from .letters import NONE, value_of, whole
+from .letters import value_of, whole
 from .log_lines import Found, LogLines
 from .look import Look
+from .output import NONE
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -13,7 +13,7 @@ from cube_sms.delivery.states import State
 from cube_sms.platform import rfc3339
 from cube_sms.queue.dead_letters import ACCOUNT, ATTEMPTS, CUT_FROM, DETAIL, LAST_CODE, OWN, REASON, REQUEST_ID
 
-from .output import printable, table
+from .output import NONE, printable, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 # Whatever is on the queue, this is the most that is shown of it. A sender writes some of it, and may write anything.
 MOST_KINDS = 20
 EXAMPLES = 5
-
-# What is shown for what a letter does not say.
-NONE = "-"
 
 
 class Kind(NamedTuple):

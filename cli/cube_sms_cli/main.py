@@ -6,7 +6,7 @@ import typer
 
 from cube_sms import __version__
 
-from .commands import campaigns, doctor, history, letters, messages, outcomes, pausing, policy, probe, top
+from .commands import accounts, campaigns, doctor, history, letters, messages, outcomes, pausing, policy, probe, top
 from .options import Operator, command, common
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.callback()(common)
-for each in (doctor, probe, messages, history, campaigns, letters, outcomes, pausing, top, policy):
+for each in (doctor, probe, messages, history, campaigns, letters, outcomes, accounts, pausing, top, policy):
     each.add_to(app)
 
 

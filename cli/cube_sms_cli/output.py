@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # Wide enough that no cell of a table is folded if a script reads it.
 _PIPE_WIDTH = 10_000
 
+# What is shown for what is not there.
+NONE = "-"
+
 # A sender writes some of what is shown, and may write anything.
 MOST_CHARACTERS = 500
 
@@ -79,7 +82,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
 
 
 def _cell(value: object) -> Text:
-    return Text("-" if value is None else printable(str(value)))
+    return Text(NONE if value is None else printable(str(value)))
 
 
 def printable(text: str) -> str:

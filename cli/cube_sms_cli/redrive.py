@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from cube_sms.platform import is_fifo
 
-from .letters import NONE, Summary, identities, is_cut
+from .letters import Summary, identities, is_cut
 from .look import Look
+from .output import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 type Tell = Callable[[int, int, int], None]
 """Told how many letters were looked at, about how many there are, and with how many it was done."""
-
-# How long to wait for letters that come back at once, such as those of requests that are not valid.
-WAIT_SECONDS = 10.0
 
 
 class Redrive:

@@ -13,7 +13,7 @@ import pytest
 from local.stack import ACCESS_CODE, SECRET, STACK_NAME, LocalStack, wait_until
 from tests.e2e.aws_proxy import change_environment
 from tests.e2e.scripts import run_script
-from tests.e2e.test_dead_letters import dlq, record_state
+from tests.e2e.test_dead_letters import letters, record_state
 from tests.e2e.test_permissions import NEEDED, NOT_ENFORCED, Permission, actions, statements, wait_for_an_error, without
 from tests.e2e.test_releases import change, live
 from tests.e2e.test_send import a_device, dead_letter, send_request, states
@@ -204,9 +204,9 @@ def test_letters_of_a_device_are_redriven_in_order(stack: LocalStack) -> None:
 
     wait_until("the account to be known", is_known)
     wait_until_the_queue_is_empty(stack)
-    listed = dlq(stack, "list", "--examples", "1000")
-    assert [line.split("\t")[0] for line in listed.splitlines() if line.startswith("late-")] == ids
-    dlq(stack, "redrive", "--all", "--wait", "0")
+    listed = letters(stack, "dlq", "list", "--examples", "1000")
+    assert [line.split()[0] for line in listed.splitlines() if line.startswith("late-")] == ids
+    letters(stack, "dlq", "redrive", "--all", "--wait", "0")
 
     # Then they are sent in their order
     wait_until("them to be sent", lambda: accepted(stack, device) == [0, 1, 2])

@@ -15,12 +15,12 @@ from cube_sms.delivery.states import State
 from local.stack import LocalStack, wait_until
 from local.workflows import Execution, create_send_and_wait, put_request_event
 from tests.e2e.aws_proxy import INTERNAL_ERROR, THROTTLED, Rule, always, at_random, change_environment, route
+from tests.e2e.command import cube_sms
 from tests.e2e.event_faults import ANSWER_TASK, PUT_EVENTS, EventsProxy, PublisherReaper
 from tests.e2e.outcomes import OutcomeConsumer
-from tests.e2e.scripts import run_script
 from tests.e2e.stream_poller import StreamPoller
-from tests.e2e.test_dead_letters import dlq
-from tests.e2e.test_replay_outcomes import replay, unpublished
+from tests.e2e.test_dead_letters import count, letters
+from tests.e2e.test_replay_outcomes import outcomes, unpublished
 from tests.e2e.test_send import a_device
 from tests.e2e.test_workflows import ended
 from tests.e2e.verdicts import AT_MOST_ONCE, Message, Verdict, verdicts, wait_until_the_queue_is_empty
@@ -104,8 +104,8 @@ def test_message_that_is_put_back_has_an_event_of_each_end(stack: LocalStack, co
     (first,) = wait_until("its event", lambda: consumer.details(message.request_id))
 
     # When an operator puts it back
-    wait_until("its letter", lambda: message.request_id in dlq(stack, "list"))
-    dlq(stack, "redrive", "--request-id", message.request_id)
+    wait_until("its letter", lambda: count(stack, "--request-id", message.request_id) == 1)
+    letters(stack, "dlq", "redrive", "--request-id", message.request_id)
     wait_until("another event", lambda: len(consumer.details(message.request_id)) > 1)
     consumer.catch_up()
 
@@ -119,7 +119,7 @@ def test_request_event_that_is_refused_can_be_put_back(stack: LocalStack, consum
     # Given a request for an account that has no credentials yet, as an event
     device, accounts = a_device(), json.loads(_secret(stack))
     event_id = put_request_event(stack, {"deviceId": device, "content": CONTENT, "account": "new"})
-    wait_until("its letter", lambda: event_id in dlq(stack, "list"))
+    wait_until("its letter", lambda: count(stack, "--request-id", event_id) == 1)
 
     # Then the letter is the whole event, under its id
     (letter,) = [letter for letter in stack.dead_letters() if letter["requestId"] == event_id]
@@ -132,7 +132,7 @@ def test_request_event_that_is_refused_can_be_put_back(stack: LocalStack, consum
     change_environment(stack, RESTARTED_AFTER=event_id)
     # Looking at the letter has hidden it for a moment.
     redrive = ("dlq", "redrive", "--request-id", event_id, "--wait", "0")
-    wait_until("it to be put back", lambda: run_script(stack, *redrive).stdout.startswith("1 put back onto"))
+    wait_until("it to be put back", lambda: cube_sms(stack, *redrive).out.startswith("1 put back onto"))
 
     # Then it is sent under the event's id
     (detail,) = wait_until("its event", lambda: consumer.details(event_id))
@@ -176,7 +176,7 @@ def test_tasks_of_a_message_that_is_put_back_are_told_of_their_own_end(stack: Lo
     failed = [ended(start(stack, state_machine, message))["error"] for _ in range(2)]
 
     # When the message is put back, and a third asks
-    dlq(stack, "redrive", "--request-id", message.request_id)
+    letters(stack, "dlq", "redrive", "--request-id", message.request_id)
     wait_until_the_queue_is_empty(stack)
     sent = ended(start(stack, state_machine, message))
 
@@ -289,7 +289,7 @@ def test_what_lambda_gives_up_can_still_be_published(stormy: Stormy) -> None:
     stack.enqueue(after.json)
     wait_until("the event of the next message", lambda: consumer.details(after.request_id))
     assert consumer.details(during.request_id) == []
-    assert replay(stack, "replay").returncode == 0
+    assert outcomes(stack, "replay").status == 0
     (detail,) = wait_until("its event", lambda: consumer.details(during.request_id))
     assert detail["state"] == "SENT"
     assert unpublished(stack) == 0

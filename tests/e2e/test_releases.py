@@ -71,12 +71,18 @@ def test_a_changed_parameter_reaches_what_is_called(released: LocalStack) -> Non
         assert functions.get_function_configuration(FunctionName=name, Qualifier=before[function])
 
 
+def test_a_change_set_that_is_not_there_is_a_sentence(stack: LocalStack) -> None:
+    done = run_script(stack, "change_set", "--stack", "cube-sms-prdo", "execute", "release")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("cube-sms: AWS refuses ")
+
+
 def test_the_smoke_test_follows_two_messages(stack: LocalStack) -> None:
     # Given a device
-    device, api = a_device(), stack.api_url
+    device = a_device()
 
     # When the smoke test is run
-    done = run_script(stack, "smoke_test", "--device", device, "--api-url", api)
+    done = run_script(stack, "smoke_test", "--device", device)
 
     # Then it has sent one message at once, one through the queue, and none a second time
     assert done.returncode == 0, done.stderr
@@ -93,7 +99,7 @@ def test_the_smoke_test_fails_where_a_message_is_not_sent(stack: LocalStack) -> 
     stack.cube.configure(device_faults={device: "status:400"})
 
     # When the smoke test is run
-    done = run_script(stack, "smoke_test", "--device", device, "--api-url", stack.api_url)
+    done = run_script(stack, "smoke_test", "--device", device)
 
     # Then it fails, and says what became of the message
     assert done.returncode == 1

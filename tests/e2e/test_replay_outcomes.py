@@ -12,12 +12,11 @@ import pytest
 from local.stack import LocalStack, wait_until
 from local.workflows import EventConsumer
 from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Proxied, Rule, always, route
+from tests.e2e.command import Ended, cube_sms
 from tests.e2e.outcomes import wait_until_not_published
-from tests.e2e.scripts import run_script
 from tests.e2e.test_send import a_device, send_request, states
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
 
@@ -30,9 +29,9 @@ def proxied_events() -> Iterator[Proxied]:
         yield Proxied(stack, proxy)
 
 
-def replay(stack: LocalStack, *arguments: str) -> subprocess.CompletedProcess[str]:
+def outcomes(stack: LocalStack, *arguments: str) -> Ended:
     """Run the operator's command for outcomes."""
-    return run_script(stack, "replay_outcomes", *arguments)
+    return cube_sms(stack, "outcomes", *arguments)
 
 
 def unpublished(stack: LocalStack) -> int:
@@ -105,14 +104,14 @@ def test_what_was_given_up_is_listed_and_published_once(proxied_events: Proxied)
     give_up(stack, *lost)
 
     # When an operator looks, and has them published
-    listed = replay(stack, "list")
-    done = replay(stack, "replay")
+    listed = outcomes(stack, "list")
+    done = outcomes(stack, "replay")
 
     # Then it is told, each event is there, and the queue is empty
-    assert (listed.returncode, done.returncode) == (0, 0), listed.stderr + done.stderr
-    assert "RecordAgeExceeded\t2 records\tfrom " in listed.stdout
-    assert "1 batches, 0 published" in listed.stdout
-    assert "1 batches, 1 published" in done.stdout
+    assert (listed.status, done.status) == (0, 0), listed.err + done.err
+    assert listed.out.splitlines()[1].split()[:2] == ["RecordAgeExceeded", "2"]
+    assert "1 batches, 0 published" in listed.out
+    assert "1 batches, 1 published" in done.out
     wait_until("both events", lambda: all(consumer.details(request_id) for request_id in lost))
     assert [event["detail-type"] for event in consumer.events()] == ["SMS Sent"] * 2
     assert unpublished(stack) == 0
@@ -127,13 +126,13 @@ def test_what_cannot_be_published_stays(proxied_events: Proxied) -> None:
 
     # When it is to be published and EventBridge is still away
     with proxied_events.proxy.applying(Rule("PutEvents", always(INTERNAL_ERROR))):
-        failed = replay(stack, "replay")
+        failed = outcomes(stack, "replay")
 
     # Then the command fails and says so, and another one publishes it
-    assert failed.returncode == 1
-    assert "not published from record" in failed.stdout
+    assert failed.status == 1
+    assert "not published from record" in failed.out
     assert unpublished(stack) == 1
-    assert replay(stack, "replay").returncode == 0
+    assert outcomes(stack, "replay").status == 0
     wait_until("an event", lambda: consumer.details(request_id))
 
 
@@ -147,13 +146,13 @@ def test_what_the_stream_has_lost_is_rebuilt_from_the_table(proxied_events: Prox
     tell(stack, arn, "shardId-00000000000000000000-00000000", *2 * ("1" * 21,), "RetryAttemptsExhausted")
 
     # When it is to be published from the stream, and then from the table
-    missed = replay(stack, "replay")
-    rebuilt = [replay(stack, "rebuild", "--since", before.isoformat()) for _ in range(2)]
+    missed = outcomes(stack, "replay")
+    rebuilt = [outcomes(stack, "rebuild", "--since", before.isoformat()) for _ in range(2)]
 
     # Then the first says what to do, and the second publishes it, the same event however often
-    assert missed.returncode == 1
-    assert "rebuild it from the table" in missed.stdout
-    assert [run.stdout for run in rebuilt] == ["1 outcomes published from the table\n"] * 2
+    assert missed.status == 1
+    assert "rebuild it from the table" in missed.out
+    assert [run.out for run in rebuilt] == ["1 outcomes published from the table\n"] * 2, rebuilt[0].err
     wait_until("both", lambda: len(consumer.details(request_id)) == 2)
     assert len({detail["eventId"] for detail in consumer.details(request_id)}) == 1
     stack.sqs.purge_queue(QueueUrl=stack.outputs["UnpublishedQueueUrl"])
@@ -171,13 +170,15 @@ def test_records_that_cannot_be_read_are_named_when_the_others_are_rebuilt(proxi
     dynamodb.put_item(TableName=table, Item=item | {"updatedAt": {"S": "yesterday"}})
 
     # When all are to be published from the table
-    rebuilt = replay(stack, "rebuild", "--since", before.isoformat())
+    rebuilt = outcomes(stack, "rebuild", "--since", before.isoformat(), "--json")
 
     # Then one is published, and the other one named
-    assert rebuilt.returncode == 1, rebuilt.stderr
-    assert "1 outcomes published from the table\n" in rebuilt.stdout
-    assert f"default#{spoiled}\tcannot be read, and is not published: updatedAt: " in rebuilt.stdout
-    assert "yesterday" not in rebuilt.stdout
+    assert rebuilt.status == 1, rebuilt.err
+    assert rebuilt.json["published"] == 1
+    ((message_id, fault),) = [each.values() for each in rebuilt.json["notPublished"]]
+    assert message_id == f"default#{spoiled}"
+    assert fault.startswith("updatedAt: ")
+    assert "yesterday" not in rebuilt.out
     wait_until("an event", lambda: consumer.details(well))
 
     # And when that is mended, its event goes out by itself
@@ -200,9 +201,9 @@ def test_a_request_that_could_not_be_delivered_is_put_onto_the_send_queue(proxie
     )
 
     # When an operator puts it back
-    done = run_script(stack, "dlq", "--queue", queue, "redrive", "--all", "--wait", "0")
+    done = cube_sms(stack, "dlq", "redrive", "--queue", queue, "--all", "--wait", "0")
 
     # Then it is sent, under the id of the event
-    assert "1 put back onto the send queue" in done.stdout, done.stderr
+    assert "1 put back onto the send queue" in done.out, done.err
     wait_until("it to be sent", lambda: states(stack, event_id) == ["SENT"])
     assert len(stack.cube.requests(device)) == 1

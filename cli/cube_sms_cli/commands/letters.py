@@ -13,15 +13,18 @@ from cube_sms_cli.errors import Exit, OperatorError
 from cube_sms_cli.letters import EXAMPLES, Summary, whole
 from cube_sms_cli.look import Look
 from cube_sms_cli.options import Operator, command
-from cube_sms_cli.output import escaped, printable
+from cube_sms_cli.output import NONE, escaped, printable
 from cube_sms_cli.progress import progress
-from cube_sms_cli.redrive import WAIT_SECONDS, Deletion, Redrive
+from cube_sms_cli.redrive import Deletion, Redrive
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 # Enough for 20,000 letters if a call takes 0.2 s. What is known then is told, however many there are.
 LOOK_SECONDS = 30.0
+
+# How long to wait for letters that come back at once, such as those of requests that are not valid.
+WAIT_SECONDS = 10.0
 
 Queue = Annotated[
     str | None,
@@ -116,9 +119,7 @@ class _Letters:
             look.run(seconds)
             if not found:
                 raise OperatorError(f"None of the {self._noun} has the id {printable(request_id)}{look.and_unseen}.")
-        operator.out.answer(
-            found, *(f"{name}: {escaped(str(value))}" for each in found for name, value in each.items())
-        )
+        operator.out.answer(found, *(_line(name, value) for each in found for name, value in each.items()))
 
     @choosing
     def redrive(
@@ -184,6 +185,12 @@ class _Letters:
             operator.out.fault(f"None of the {self._noun} has the id {', '.join(map(printable, missing))}.")
         if missing or not is_well:
             raise typer.Exit(Exit.FAULT)
+
+
+def _line(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        value = [f"{key}: {each}" for key, each in value.items()]
+    return f"{name}: {escaped(', '.join(map(str, value)) if isinstance(value, list) else str(value or NONE))}"
 
 
 def _check(choice: Choice, *, every: bool) -> None:

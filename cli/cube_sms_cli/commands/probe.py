@@ -45,7 +45,7 @@ def probe(
 
     Example: cube-sms probe default --device 89314404000939952299
     """
-    made = make_probe(operator.stack, account, _impossible(device))
+    made = make_probe(operator.stack, account, impossible(device))
     if explain:
         _explain(operator, made, explain)
         return
@@ -71,8 +71,8 @@ def probe(
         raise typer.Exit(Exit.FAULT)
 
 
-def _impossible(device: str | None) -> str:
-
+def impossible(device: str | None) -> str:
+    """Return a device that cannot exist, or refuse one that could."""
     if not device:
         raise typer.BadParameter(NO_DEVICE, param_hint=_DEVICE)
     if not is_device_id(device):

@@ -22,9 +22,10 @@ from .v4 import V4Probe
 from .verdict import Result
 
 if TYPE_CHECKING:
+    from cube_sms.provider import AnyCredentials
     from cube_sms_cli.stack import Stack
 
-__all__ = ["Probe", "Result", "conclude", "could_exist", "make_probe", "run"]
+__all__ = ["Probe", "Result", "conclude", "could_exist", "make_probe", "probe_of", "run"]
 
 
 def make_probe(stack: Stack, account: str, device_id: str) -> Probe:
@@ -48,6 +49,11 @@ def make_probe(stack: Stack, account: str, device_id: str) -> Probe:
         credentials = credential_store(stack).get(account)
     except CredentialsError as error:
         raise OperatorError(told(error)) from None
+    return probe_of(stack, credentials, device_id)
+
+
+def probe_of(stack: Stack, credentials: AnyCredentials, device_id: str) -> Probe:
+    """Return what is in doubt for an account that has these credentials: see `make_probe`."""
     # As long as the functions wait.
     connections = Connections(connect_timeout=3.0, read_timeout=10.0, size=1)
     base_url = stack.parameters[ADDRESS[dialect_of(credentials)]]

@@ -14,10 +14,12 @@ from .base import (
     Query,
     UnknownAccountError,
 )
-from .credentials import CredentialStore
-from .dialects import AnyCredentials, AnyProvider, make_provider
+from .credentials import MAX_AGE, CredentialStore, read_accounts
+from .dialects import DIALECTS, AnyCredentials, AnyProvider, make_provider, read_credentials
 
 __all__ = [
+    "DIALECTS",
+    "MAX_AGE",
     "AnyCredentials",
     "AnyProvider",
     "CredentialStore",
@@ -32,4 +34,6 @@ __all__ = [
     "Query",
     "UnknownAccountError",
     "make_provider",
+    "read_accounts",
+    "read_credentials",
 ]

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from .dialects import AnyCredentials
 
+MAX_AGE = 300.0
+"""Seconds that the functions use credentials before they fetch them again."""
+
 # After a failure, and for an account that is not in the secret, Secrets Manager is asked again this many seconds after
 # it answered last, not for every message.
 RETRY_SECONDS = 5.0
@@ -56,6 +59,28 @@ _TRANSIENT_CODES = frozenset(
 _SERVER_ERROR = 500
 
 
+def read_accounts(text: str) -> dict[str, object] | None:
+    """Read the entries of all accounts, of which none need be right.
+
+    Parameters
+    ----------
+    text : str
+        The value of the secret.
+
+    Returns
+    -------
+    dict or None
+        The entries by the names of the accounts, None if the text is something else.
+    """
+    try:
+        # Editors, and PowerShell, put a byte order mark before it.
+        accounts = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        # The error holds the text.
+        return None
+    return accounts if isinstance(accounts, dict) else None
+
+
 class CredentialStore:
     """The accounts' credentials, fetched from one secret and kept for a while. Safe to share between threads.
 
@@ -81,7 +106,7 @@ class CredentialStore:
         client: SecretsManagerClient,
         secret_id: str,
         *,
-        max_age: float = 300.0,
+        max_age: float = MAX_AGE,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -221,13 +246,8 @@ class CredentialStore:
         wanted = f"secret {self._secret_id} must be a JSON object of accounts such as {SHAPE}"
         if "SecretString" not in answer:
             raise CredentialsError(f"{wanted}, stored as text and not as binary")
-        try:
-            # Editors, and PowerShell, put a byte order mark before it.
-            accounts = json.loads(answer["SecretString"].removeprefix("\ufeff"))
-        except (ValueError, RecursionError):
-            # The error holds the text.
-            accounts = None
-        if not isinstance(accounts, dict):
+        accounts = read_accounts(answer["SecretString"])
+        if accounts is None:
             raise CredentialsError(wanted)
         # One bad entry stops no other account, but these are none: the console makes text of what it is given by key.
         if not any(isinstance(entry, dict) for entry in accounts.values()):
