@@ -44,7 +44,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "rejected show",
     ),
     "pause": ("pause", "resume"),
-    "accounts": (),
+    "accounts": ("account add", "account check", "account list", "account remove", "account rotate"),
     "probe": ("probe",),
 }
 """The commands of each group."""

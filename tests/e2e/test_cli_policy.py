@@ -22,6 +22,7 @@ DEVICE = "89314404000939952299"
 KNOWN = "89314404000939952215"
 TOPIC = "arn:aws:sns:eu-central-1:000000000000:on-call"
 CAMPAIGN = "spring-2026"
+SPARE = {"access_code": "P002277", "secret": "spare-secret"}
 FILE = Path(__file__).parents[2] / "events" / "campaign.csv"
 DENIED = "You have no permission for "
 
@@ -61,6 +62,17 @@ def a_message(stack: LocalStack) -> None:
 
 def a_campaign(stack: LocalStack) -> None:
     told = run(environment(stack), "campaign", "start", str(FILE), "--name", CAMPAIGN, "--text", "Hello")
+    assert told.status == 0, told.err
+
+
+def a_spare_account(stack: LocalStack) -> None:
+    secret = stack.aws.client("secretsmanager").get_secret_value(SecretId=stack.outputs["CubeSecretId"])
+    stack.put_credentials({**json.loads(secret["SecretString"]), "spare": SPARE})
+
+
+def a_rotation(stack: LocalStack) -> None:
+    a_spare_account(stack)
+    told = run(environment(stack), "account", "rotate", "spare", given=json.dumps(SPARE))
     assert told.status == 0, told.err
 
 
@@ -121,6 +133,11 @@ NEEDED = [
     Needed("letters", "lambda:InvokeFunction", "outcomes rebuild --since 2026-01-01T00:00:00Z", a_message),
     Needed("pause", "dynamodb:UpdateItem", "pause --reason test --for 1m"),
     Needed("pause", "dynamodb:GetItem", "resume"),
+    Needed("accounts", "secretsmanager:GetSecretValue", "account check default"),
+    Needed("accounts", "secretsmanager:DescribeSecret", "account list"),
+    Needed("accounts", "secretsmanager:PutSecretValue", "account remove spare --yes", a_spare_account),
+    Needed("accounts", "secretsmanager:UpdateSecretVersionStage", "account remove spare --yes", a_spare_account),
+    Needed("accounts", "logs:FilterLogEvents", "account rotate spare --finish", a_rotation),
     Needed("probe", "secretsmanager:GetSecretValue", f"probe default --device {DEVICE}"),
 ]
 
