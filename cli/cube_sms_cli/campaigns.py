@@ -83,8 +83,8 @@ class Campaigns:
         finally:
             self.bucket.delete(key)
 
-    def start(self, file: str, name: str, text: str) -> dict[str, Any]:
-        """Start a campaign, and return how far it is as soon as its file has been read.
+    def start(self, file: str, name: str, text: str) -> str:
+        """Start a campaign, and return its execution.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class Campaigns:
         Raises
         ------
         OperatorError
-            If there is no such file, or it cannot be meant; if a campaign of this name goes on.
+            If there is no such file; if a campaign of this name goes on.
         """
         own_key, key = self.bucket.key_of(file), f"{name}.csv"
         data = self._input(own_key or key, name, text)
@@ -103,22 +103,40 @@ class Campaigns:
             raise OperatorError(f"The campaign {name} is {former['status']}. Wait for its end, or give another --name.")
         if not own_key:
             self.bucket.put(file, key)
-        execution = self._start(data)
-        while not ((told := self.find(name)) and told["execution"] == execution and _is_read(told)):
-            self._raise_if_failed(execution)
-            self._sleep(_PAUSE)
-        return told
+        return self._start(data)
 
-    def resume(self, name: str) -> dict[str, Any]:
-        """Have a campaign go on, and return how far it is as soon as its file has been read again."""
-        former = self.show(name)
-        told = self._told(name, "resume")
-        while told["execution"] == former["execution"] or not _is_read(told):
-            if told["execution"] != former["execution"]:
-                self._raise_if_failed(told["execution"])
+    def resume(self, name: str) -> str:
+        """Have a campaign go on, and return the execution that it had before."""
+        former: str = self.show(name)["execution"]
+        self._told(name, "resume")
+        return former
+
+    def read(self, name: str, *, execution: str | None = None, after: str | None = None) -> dict[str, Any]:
+        """Return how far a campaign is as soon as its file has been read.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        execution : str, optional
+            Its execution, if that is known.
+        after : str, optional
+            An execution that it had before.
+
+        Raises
+        ------
+        OperatorError
+            If the file cannot be meant.
+        """
+        while True:
+            told = self.find(name)
+            if told and not execution and told["execution"] != after:
+                execution = told["execution"]
+            if told and told["execution"] == execution and _is_read(told):
+                return told
+            if execution:
+                self._raise_if_failed(execution)
             self._sleep(_PAUSE)
-            told = self.show(name)
-        return told
 
     def stop(self, name: str) -> dict[str, Any]:
         """Have a campaign send nothing more, and return how far it is."""
@@ -155,7 +173,7 @@ class Campaigns:
         try:
             Campaign.from_input(self.bucket.name, name, data)
         except InvalidCampaignError as error:
-            raise OperatorError(f"{_sentence(str(error))} Give --name.") from None
+            raise OperatorError(f"{_sentence(str(error))} Give another --name.") from None
         return data
 
     def _start(self, data: dict[str, Any]) -> str:
