@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up everything they need, by uv.lock: an environment of each group that is used.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build local demo test unit check bench bench-pacing dashboard schemas lock clean
+.PHONY: help setup build local demo test unit check bench bench-pacing dashboard recordings schemas lock clean
 
 DEV := .venv
 SAM := .venv-sam
@@ -115,6 +115,9 @@ bench-pacing: build $(BENCH)/.done ## Drain bursts under the provider's limits, 
 
 dashboard: build ## Draw docs/dashboard.png from a run on this machine (five minutes)
 	@$(DEV)/bin/python -m local.dashboard
+
+recordings: build ## Record docs/top.svg and docs/campaign-watch.svg from a run on this machine (three minutes)
+	@$(DEV)/bin/python -m local.recording
 
 schemas: setup ## Write anew what is made of code and template: docs/*.schema.json, schemas/registry.yaml, docs/reference/parameters.md
 	@$(DEV)/bin/python -m scripts.schemas

@@ -76,6 +76,7 @@ class OneItemTable:
         self.reads = 0
         self.writes = 0
         self.refused = 0
+        self.is_readable = True
         self.is_away = is_away
         self.is_answer_lost = is_answer_lost
         self.is_repeated = is_repeated
@@ -98,6 +99,8 @@ class OneItemTable:
     def get_item(self, **call: Any) -> dict[str, Any]:
         """Return the item, or some of its attributes."""
         self.reads += 1
+        if not self.is_readable:
+            raise EndpointConnectionError(endpoint_url="https://dynamodb")
         names = set(call.get("ExpressionAttributeNames", {}).values()) or self.item.keys()
         return {"Item": {name: value for name, value in self.item.items() if name in names}}
 

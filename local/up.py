@@ -31,13 +31,10 @@ In another terminal:
   aws --endpoint-url {aws} sqs send-message --queue-url {queue} \\
     --message-body '{{"deviceId":"89314404000939952215","content":"Hello"}}'
 
-  # the same by Cube v4, which this account speaks
-  aws --endpoint-url {aws} sqs send-message --queue-url {queue} \\
-    --message-body '{{"account":"v4","deviceId":"89314404000939952215","content":"Hello"}}'
-
-  # a message through the API
-  curl --aws-sigv4 aws:amz:{region}:execute-api --user test:test {api}/messages \\
-    --json '{{"deviceId":"89314404000939952215","content":"Hello"}}'
+  # a message through the API, and all that is known of it; and one by Cube v4, which this account speaks
+  .venv/bin/cube-sms send 89314404000939952215 Hello --id first --local
+  .venv/bin/cube-sms show first --local
+  .venv/bin/cube-sms send 89314404000939952215 Hello --account v4 --local
 
   # what became of them: the functions' logs and metrics, the provider's books, and the dead letters
   aws logs filter-log-events --log-group-name {log_group} --query 'events[].message' --output text

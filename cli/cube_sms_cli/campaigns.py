@@ -1,26 +1,21 @@
-"""The campaigns of a stack: their files, their runs, and how far they are."""
+"""The campaigns of a stack: their runs, and how far they are."""
 
 from __future__ import annotations
 
 import json
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-
-from botocore.exceptions import ClientError
 
 from cube_sms.campaigns import Campaign, Executions, InvalidCampaignError
 
+from .campaign_bucket import CampaignBucket
 from .errors import OperatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from collections.abc import Callable
 
     from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_stepfunctions import SFNClient
 
     from .stack import Stack
@@ -38,7 +33,7 @@ _PAUSE = 1.0
 
 
 class Campaigns:
-    """The campaigns of a stack.
+    """The campaigns of a stack, with their files in `bucket`.
 
     Parameters
     ----------
@@ -54,15 +49,12 @@ class Campaigns:
     """
 
     def __init__(self, stack: Stack, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._bucket = stack.output("CampaignBucketName", wanted_for=_WANTED_FOR)
+        self.bucket = CampaignBucket(stack.client("s3"), stack.output("CampaignBucketName", wanted_for=_WANTED_FOR))
         self._state_machine = stack.output("CampaignStateMachineArn", wanted_for=_WANTED_FOR)
         self._manager = stack.output("ManageCampaignFunctionName", wanted_for=_WANTED_FOR)
-        self._s3: S3Client = stack.client("s3")
         self._functions: LambdaClient = stack.client("lambda")
         self._states: SFNClient = stack.client("stepfunctions")
         self._sleep = sleep
-
-    # ── Runs ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def check(self, file: str, name: str, text: str) -> dict[str, Any]:
         """Have a file checked, and return what a dry run found. The file is in the bucket for so long.
@@ -81,17 +73,18 @@ class Campaigns:
         OperatorError
             If there is no such file, or it cannot be meant.
         """
-        key = f"checks/{uuid.uuid4()}.csv"
-        data = self._input(self._own_key(file) or key, name, text)
+        own_key, key = self.bucket.key_of(file), f"checks/{uuid.uuid4()}.csv"
+        data = self._input(own_key or key, name, text)
+        if own_key:
+            return self._output(self._start({**data, "dryRun": True}))
         try:
-            self._place(file, key)
+            self.bucket.put(file, key)
             return self._output(self._start({**data, "dryRun": True}))
         finally:
-            if not self._own_key(file):
-                self._s3.delete_object(Bucket=self._bucket, Key=key)
+            self.bucket.delete(key)
 
-    def start(self, file: str, name: str, text: str) -> dict[str, Any]:
-        """Start a campaign, and return how far it is as soon as its file has been read.
+    def start(self, file: str, name: str, text: str) -> str:
+        """Start a campaign, and return its execution.
 
         Parameters
         ----------
@@ -101,30 +94,49 @@ class Campaigns:
         Raises
         ------
         OperatorError
-            If there is no such file, or it cannot be meant; if a campaign of this name goes on.
+            If there is no such file; if a campaign of this name goes on.
         """
-        key = f"{name}.csv"
-        data = self._input(self._own_key(file) or key, name, text)
+        own_key, key = self.bucket.key_of(file), f"{name}.csv"
+        data = self._input(own_key or key, name, text)
         former = self.find(name)
         if former and former["status"] in UNDER_WAY:
             raise OperatorError(f"The campaign {name} is {former['status']}. Wait for its end, or give another --name.")
-        self._place(file, key)
-        execution = self._start(data)
-        while not ((told := self.find(name)) and told["execution"] == execution and _is_read(told)):
-            self._raise_if_failed(execution)
-            self._sleep(_PAUSE)
-        return told
+        if not own_key:
+            self.bucket.put(file, key)
+        return self._start(data)
 
-    def resume(self, name: str) -> dict[str, Any]:
-        """Have a campaign go on, and return how far it is as soon as its file has been read again."""
-        former = self.show(name)
-        told = self._told(name, "resume")
-        while told["execution"] == former["execution"] or not _is_read(told):
-            if told["execution"] != former["execution"]:
-                self._raise_if_failed(told["execution"])
+    def resume(self, name: str) -> str:
+        """Have a campaign go on, and return the execution that it had before."""
+        former: str = self.show(name)["execution"]
+        self._told(name, "resume")
+        return former
+
+    def read(self, name: str, *, execution: str | None = None, after: str | None = None) -> dict[str, Any]:
+        """Return how far a campaign is as soon as its file has been read.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        execution : str, optional
+            Its execution, if that is known.
+        after : str, optional
+            An execution that it had before.
+
+        Raises
+        ------
+        OperatorError
+            If the file cannot be meant.
+        """
+        while True:
+            told = self.find(name)
+            if told and not execution and told["execution"] != after:
+                execution = told["execution"]
+            if told and told["execution"] == execution and _is_read(told):
+                return told
+            if execution:
+                self._raise_if_failed(execution)
             self._sleep(_PAUSE)
-            told = self.show(name)
-        return told
 
     def stop(self, name: str) -> dict[str, Any]:
         """Have a campaign send nothing more, and return how far it is."""
@@ -154,66 +166,14 @@ class Campaigns:
         why = f" ({found['error']})" if "error" in found else ""
         return f"Its execution {told['execution']} has ended as {found['status']}{why}."
 
-    def names(self, most: int) -> list[str]:
-        """Return the names of campaigns whose files were read last, the newest first, so many at the most."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix="runs/", Delimiter="/")
-        found: list[tuple[datetime, str]] = []
-        for page in pages:
-            for each in page.get("Contents", []):
-                name = each["Key"].removeprefix("runs/")
-                if name.endswith(".rows.jsonl"):
-                    found.append((each["LastModified"], name.removesuffix(".rows.jsonl")))
-        return [name for _, name in sorted(found, reverse=True)[:most]]
-
-    def result(self, key: str) -> Iterator[bytes]:
-        """Yield the parts of a result.
-
-        Parameters
-        ----------
-        key : str
-            As a campaign that has ended tells it.
-
-        Raises
-        ------
-        OperatorError
-            If it is there no longer.
-        """
-        try:
-            body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"]
-        except self._s3.exceptions.NoSuchKey:
-            raise OperatorError(f"The bucket {self._bucket} keeps the result {key} no longer.") from None
-        return body.iter_chunks(1 << 20)
-
-    # ── Their files ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _own_key(self, file: str) -> str | None:
-        """Return the key of a file that is in the bucket; None for one that is elsewhere."""
-        bucket, key = _address(file) or (None, None)
-        return key if bucket == self._bucket else None
-
-    def _place(self, file: str, key: str) -> None:
-        """Put a file under a key, unless it is in the bucket."""
-        address = _address(file)
-        if not address:
-            if not Path(file).is_file():
-                raise OperatorError(f"There is no file {file}.")
-            self._s3.upload_file(file, self._bucket, key)
-        elif not self._own_key(file):
-            try:
-                self._s3.copy({"Bucket": address[0], "Key": address[1]}, self._bucket, key)
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in ("404", "NoSuchKey", "NoSuchBucket"):
-                    raise
-                raise OperatorError(f"There is no object {file}.") from None
-
     # ── Step Functions, and the function that manages campaigns ─────────────────────────────────────────────────────
 
     def _input(self, key: str, name: str, text: str) -> dict[str, Any]:
         data = {"key": key, "campaign": name, **({"content": text} if text else {})}
         try:
-            Campaign.from_input(self._bucket, name, data)
+            Campaign.from_input(self.bucket.name, name, data)
         except InvalidCampaignError as error:
-            raise OperatorError(f"{_sentence(str(error))} Give --name.") from None
+            raise OperatorError(f"{_sentence(str(error))} Give another --name.") from None
         return data
 
     def _start(self, data: dict[str, Any]) -> str:
@@ -245,12 +205,6 @@ class Campaigns:
             raise OperatorError(f"The function {self._manager} has broken off. Its log says why; try again.")
         told: dict[str, Any] = json.load(answer["Payload"])
         return told
-
-
-def _address(file: str) -> tuple[str, str] | None:
-    """Return the bucket and the key of an object's address; None for a local file."""
-    parts = urlsplit(file)
-    return (parts.netloc, file.partition("://")[2].partition("/")[2]) if parts.scheme == "s3" else None
 
 
 def _is_read(told: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -80,6 +81,8 @@ def sentence(error: Exception) -> str:
 def told(error: Exception) -> str | None:
     """Return what an operator is told of any error; None if it is a fault of the command itself.
 
-    The layer's own code raises errors of its own for what AWS refuses, and those are told by AWS's.
+    The layer's own code has errors of its own for what AWS refuses, and so has boto3 for files that it uploads. These
+    are told by AWS's.
     """
-    return next((sentence(each) for each in (error, error.__cause__) if isinstance(each, TOLD)), None)
+    behind = error.__context__ if isinstance(error, Boto3Error) else error.__cause__
+    return next((sentence(each) for each in (error, behind) if isinstance(each, TOLD)), None)

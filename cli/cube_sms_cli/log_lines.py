@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mypy_boto3_logs import CloudWatchLogsClient
 
@@ -101,29 +101,32 @@ class LogLines:
 
     def of_message(self, account: str, request_id: str) -> Found:
         """Return the lines of a message: those that name it, and those with the ids that these have."""
-        own = [
-            line
-            for line in self._search([request_id])
-            if line.fields.get("message_id") == f"{account}#{request_id}"
-            # A request that is not valid has no account.
-            or (line.fields.get("request_id") == request_id and "account" not in line.fields)
-            or request_id in (line.fields.get("correlation_id"), *line.fields.get("message_ids", ()))
-            or f"{account}#{request_id}" in line.fields.get("message_ids", ())
-        ]
+        names = {request_id, f"{account}#{request_id}"}
+
+        def is_own(fields: dict[str, Any]) -> bool:
+            if fields.get("account", account) != account:
+                return False
+            named = {fields.get(name) for name in ("message_id", "request_id", "correlation_id")}
+            return not names.isdisjoint(named | set(fields.get("message_ids", ())))
+
+        own = self._search([request_id], is_own)
         ids = {str(line.fields["correlation_id"]) for line in own if "correlation_id" in line.fields} - {request_id}
-        others = [
-            line
-            for line in self._search(sorted(ids)[:_MOST_IDS])
-            if line.fields.get("correlation_id") in ids and "message_id" not in line.fields and line not in own
-        ]
+
+        def is_other(fields: dict[str, Any]) -> bool:
+            return fields.get("correlation_id") in ids and not is_own(fields)
+
+        others = self._search(sorted(ids)[:_MOST_IDS], is_other)
         return Found(sorted([*own, *others], key=lambda line: line.at), self._is_cut or len(ids) > _MOST_IDS)
 
-    def _search(self, words: list[str]) -> list[Line]:
+    def _search(self, words: list[str], is_wanted: Callable[[dict[str, Any]], bool]) -> list[Line]:
         questions = [(function, group, word) for function, group in self._groups.items() for word in words]
         with ThreadPoolExecutor(max(1, len(self._groups))) as pool:
-            return [line for lines in pool.map(lambda each: list(self._ask(*each)), questions) for line in lines]
+            found = pool.map(lambda each: list(self._ask(*each, is_wanted=is_wanted)), questions)
+            return [line for lines in found for line in lines]
 
-    def _ask(self, function: str, group: str, word: str) -> Iterator[Line]:
+    def _ask(
+        self, function: str, group: str, word: str, *, is_wanted: Callable[[dict[str, Any]], bool]
+    ) -> Iterator[Line]:
         pages = self._logs.get_paginator("filter_log_events").paginate(
             logGroupName=group,
             # A pattern of JSON would be read by the same rules, and none of an id's characters ends the quotes.
@@ -134,12 +137,15 @@ class LogLines:
         count = 0
         for page in pages:
             for event in page["events"]:
+                line = _line(function, event["timestamp"] / 1000, event["message"])
+                # CloudWatch takes a word for found in a longer one.
+                if line is None or not is_wanted(line.fields):
+                    continue
                 if count == self._most:
                     self._is_cut = True
                     return
-                if line := _line(function, event["timestamp"] / 1000, event["message"]):
-                    count += 1
-                    yield line
+                count += 1
+                yield line
             if time.monotonic() > self._deadline:
                 self._is_cut = True
                 return

@@ -16,7 +16,7 @@ from .watching import duration
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_BAR = 30
+_BAR = 20
 _COLOURS = {"open": "green", "closed": "red", "paused": "yellow"}
 _BAD = frozenset({"FAILED", "UNKNOWN", "INVALID", "REJECTED", "EXPIRED"})
 
@@ -67,8 +67,8 @@ def _rate(rate: dict[str, Any]) -> Text:
 def _quota(quota: dict[str, Any] | None, at: str) -> Text:
     if quota is None:
         return Text("no limit")
-    left = f"{quota['left']:,} left, {quota['leftForBulk']:,} of them for bulk"
-    told = f"{quota['used']:,} of {quota['limit']:,} used; {left}; anew in {_left(quota['endsAt'], at)}"
+    left = f"{quota['left']:,} left ({quota['leftForBulk']:,} for bulk)"
+    told = f"{quota['used']:,} of {quota['limit']:,}, {left}; anew in {_left(quota['endsAt'], at)}"
     return _bar(quota["used"], quota["limit"], told)
 
 

@@ -18,12 +18,33 @@ EVERY = "every"
 """What every command needs, beside what its group does."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "look": ("doctor", "policy", "version"),
-    "send": ("cancel",),
-    "campaigns": (),
-    "letters": (),
-    "pause": (),
-    "accounts": (),
+    "look": ("doctor", "messages", "policy", "show", "top", "version"),
+    "send": ("cancel", "send"),
+    "campaigns": (
+        "campaign check",
+        "campaign list",
+        "campaign pause",
+        "campaign result",
+        "campaign resume",
+        "campaign start",
+        "campaign stop",
+        "campaign watch",
+    ),
+    "letters": (
+        "dlq delete",
+        "dlq list",
+        "dlq redrive",
+        "dlq show",
+        "outcomes list",
+        "outcomes rebuild",
+        "outcomes replay",
+        "rejected delete",
+        "rejected list",
+        "rejected redrive",
+        "rejected show",
+    ),
+    "pause": ("pause", "resume"),
+    "accounts": ("account add", "account check", "account list", "account remove", "account rotate"),
     "probe": ("probe",),
 }
 """The commands of each group."""

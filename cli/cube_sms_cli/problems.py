@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from .stack import ApiAnswer
 
+_CONFLICT = 409
+
 
 def problem(answer: ApiAnswer) -> str:
     """Return what an answer says that is no success: each fault of a request by its field, or what is in the way.
@@ -28,7 +30,8 @@ def problem(answer: ApiAnswer) -> str:
         what = "You may not call the API: see docs/operator-policy.json." if answer.status == 403 else "The API fails."
         return f"{what} API Gateway says: {said} (HTTP {answer.status})"
     later = answer.headers.get("Retry-After")
-    code = f" (code {body['code']})" if body.get("code") else ""
+    # If it is too late, that is the code of what was sent.
+    code = f" (code {body['code']})" if body.get("code") and answer.status != _CONFLICT else ""
     return f"{body['title']}: {body['detail']}{code}." + (f" Try again in {later} s." if later else "")
 
 

@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--keep-alive", type=float, metavar="SECONDS", help="how long an idle connection is kept (60)")
     option("--retry-after", help="what a 429 carries: seconds, date or none (seconds)")
     option("--timestamp-unit", help="s or ms (s)")
-    option("--key-order", help="of the signed text: sorted or given (sorted)")
+    option("--key-order", help="of the signed text: sorted or page (sorted)")
     option("--escape-slashes", action="store_true", default=None, help="escape / in the signed text")
     option("--escape-non-ascii", action="store_true", default=None, help="escape all but ASCII in the signed text")
     option("--lenient-body", action="store_true", default=None, help="accept a body that is not the signed text")

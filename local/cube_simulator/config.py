@@ -169,7 +169,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "keepAlive": _number,
     "retryAfter": _one_of("seconds", "date", "none"),
     "timestampUnit": _one_of("s", "ms"),
-    "keyOrder": _one_of("sorted", "given"),
+    "keyOrder": _one_of("sorted", "page"),
     "escapeSlashes": _flag,
     "escapeNonAscii": _flag,
     "lenientBody": _flag,

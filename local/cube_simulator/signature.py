@@ -10,6 +10,8 @@ import hmac
 import json
 from collections.abc import Iterable
 
+PAGE_ORDER = ("version", "access_code", "timestamp", "deviceId", "messageType", "smsContentList")
+
 type Parameters = dict[str, object]
 
 
@@ -50,7 +52,7 @@ def signed_text(
 ) -> bytes:
     """Return the text that is signed: only the top level is sorted and rid of empty values, never what is below.
 
-    What the provider's pages leave open can be otherwise: keys in the order given, and escapes that JSON allows.
+    What the provider's pages leave open can be otherwise: keys in the order of its page, and escapes that JSON allows.
 
     Raises
     ------
@@ -58,7 +60,10 @@ def signed_text(
         If a string holds a lone surrogate, which has no UTF-8 form.
     """
     kept = {key: value for key, value in parameters.items() if key != "sign" and value is not None and value != ""}
-    ordered = {key: kept[key] for key in (kept if key_order == "given" else sorted(kept, key=str.encode))}
+    keys = sorted(kept, key=str.encode)
+    if key_order == "page":
+        keys.sort(key=lambda key: PAGE_ORDER.index(key) if key in PAGE_ORDER else len(PAGE_ORDER))
+    ordered = {key: kept[key] for key in keys}
     text = json.dumps(ordered, ensure_ascii=escape_non_ascii, separators=(",", ":"))
     return (text.replace("/", "\\/") if escape_slashes else text).encode()
 

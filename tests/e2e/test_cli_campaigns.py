@@ -113,7 +113,11 @@ def test_a_file_without_faults_ends_with_0(stack: LocalStack, tmp_path: Path) ->
     ("file", "content", "sentence"),
     [
         ("there-is-none.csv", None, "There is no file"),
-        ("s3://there-is-no-bucket/some.csv", None, "There is no object s3://there-is-no-bucket/some.csv."),
+        (
+            "s3://there-is-no-bucket/some.csv",
+            None,
+            "There is no object s3://there-is-no-bucket/some.csv.",
+        ),
         ("two words.csv", "deviceId\n1\n", "campaign: must be 1 to 100 characters of A-Z, a-z, 0-9 and ._:-"),
         ("iccid.csv", "iccid\n1\n", 'The columns of the first line are "iccid"'),
         ("without.csv", "deviceId\n1\n", 'The columns of the first line are "deviceId"'),

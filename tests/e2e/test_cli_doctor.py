@@ -208,7 +208,7 @@ def topic_that_is_gone(stack: LocalStack) -> Iterator[None]:
         (queue_with_another_dead_letter_queue, "fault", "queues", "SendQueue gives its dead letters to another queue"),
         (consumer_that_is_off, "fault", "consumers", "Messages on the send queue wait: the event source"),
         (closed_gate, "warning", "gate", ": throttled."),
-        (closed_account, "fault", "gate", "It is closed for account default until"),
+        (closed_account, "fault", "gate", "It is closed for account default: Cube answers 9403 to everything."),
         (used(QUOTA - 5), "warning", "quota", "95 of 100 queries of today (UTC) are used."),
         (used(QUOTA), "fault", "quota", "messages wait until tomorrow."),
         (dead_letter, "warning", "letters", "About 1 messages could not be sent."),

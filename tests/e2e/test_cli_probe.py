@@ -106,7 +106,7 @@ def test_people_see_a_table_and_what_to_do(stack: LocalStack) -> None:
             "Deploy with CubeTimestampUnit=ms: the stack has s, which Cube refuses.",
         ),
         (
-            {"keyOrder": "given"},
+            {"keyOrder": "page"},
             {"CubeTimestampUnit": "s"},
             f"Cube wants: timestamp in seconds, keys in the page's order. {NO_SETTING}",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
+from cube_sms.pacing import Pause, end_pause, order_pause
 from cube_sms.pacing.gate_item import GATE_KEY
 from local.stack import ACCESS_CODE, SECRET, wait_until
 from local.workflows import EventConsumer, Execution, create_send_and_wait
@@ -229,6 +231,23 @@ def a_campaign_is_in_the_way_of_callers(stack: LocalStack, withdrawn: Withdrawn)
         change_environment(stack, CUBE_MAX_QPS="0")
 
 
+def the_api_does_not_know_of_a_pause(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    # Without limits nothing else tells it.
+    table, name = stack.aws.client("dynamodb"), stack.outputs["MessagesTableName"]
+
+    def answer() -> int:
+        return stack.call_api("POST", "/messages", send_request(a_device())).status
+
+    order_pause(table, name, Pause(time.time(), math.inf, "a drill"))
+    try:
+        with withdrawn():
+            wait_until("the API to send all the same", lambda: answer() == 200)
+        wait_until("it to know of the pause", lambda: answer() == 503)
+    finally:
+        end_pause(table, name)
+    wait_until("it to send again", lambda: answer() == 200)
+
+
 def the_api_sends_nothing(stack: LocalStack, withdrawn: Withdrawn) -> None:
     device, key = a_device(), f"unrecorded-{uuid4()}"
     with withdrawn():
@@ -327,6 +346,7 @@ NEEDED: dict[Permission, Probe] = {
         "SendFromQueueRole", "ReadCredentials", "secretsmanager:GetSecretValue"
     ): the_queue_function_has_no_credentials,
     Permission("SendFromApiRole", "WriteRecords", "dynamodb:UpdateItem"): the_api_sends_nothing,
+    Permission("SendFromApiRole", "ReadGate", "dynamodb:GetItem"): the_api_does_not_know_of_a_pause,
     Permission("SendFromApiRole", "PutOnSendQueue", "sqs:SendMessage"): the_api_queues_nothing,
     Permission("SendFromApiRole", "ReadCredentials", "secretsmanager:GetSecretValue"): the_api_has_no_credentials,
     Permission("ShowMessageRole", "ReadRecords", "dynamodb:GetItem"): the_api_shows_nothing,

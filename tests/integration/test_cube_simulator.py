@@ -154,6 +154,31 @@ class TestSignature:
             simulator.configure(accounts={"P002276": secrets})
             assert [simulator.send(body).status for body in bodies] == statuses
 
+    @pytest.mark.parametrize(
+        ("wanted", "content"),
+        [
+            (
+                {"keyOrder": "page"},
+                '{"version":"2.0","access_code":"P002276","timestamp":"1643253530","deviceId":"89860000000000000001",'
+                '"smsContentList":[{"smsNum":"1","smsType":"","smsTemplateContent":"温度/é 😀"}]}',
+            ),
+            ({"escapeSlashes": True}, UNICODE.replace("/", r"\/")),
+            (
+                {"escapeNonAscii": True},
+                UNICODE.replace("温度/é 😀", r"\u6e29\u5ea6/\u00e9 \ud83d\ude00"),
+            ),
+        ],
+        ids=["the page's order", "slashes escaped", "ASCII alone"],
+    )
+    def test_text_to_sign_can_be_wanted_in_another_form(
+        self, simulator: Simulator, wanted: dict[str, Any], content: str
+    ) -> None:
+        simulator.configure(**wanted)
+        sign = base64.b64encode(hmac.digest(b"test-secret", content.encode(), "sha1")).decode()
+        # It is taken in this form, and in no other
+        assert simulator.send(with_sign(content, sign)).json == SUCCESS
+        assert simulator.send(with_sign(UNICODE, UNICODE_SIGN)).status == 403
+
 
 class TestParameters:
     @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer.main
 
+import cube_sms_cli
 from cube_sms_cli.main import app
 
 if TYPE_CHECKING:
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
 
 COMMAND = Path(sys.executable).with_name("cube-sms")
 ROOT = typer.main.get_command(app)
+
+MODULES = sorted(
+    f"cube_sms_cli.{'.'.join(path.relative_to(folder).with_suffix('').parts)}"
+    for folder in map(Path, cube_sms_cli.__path__)
+    for path in folder.rglob("[!_]*.py")
+)
 
 # Where nothing listens.
 NOWHERE = "http://127.0.0.1:9"
@@ -93,3 +102,8 @@ def test_debug_shows_the_traceback() -> None:
     assert told.returncode == 1
     assert "NoRegionError" in told.stderr
     assert "Traceback" in told.stderr
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_the_documentation_are_true(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(module)).failed == 0

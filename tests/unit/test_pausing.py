@@ -130,6 +130,22 @@ class TestHeeded:
         assert table.writes - before == 1
         assert table.reads <= 60 / UNSEEN_SECONDS
 
+    def test_who_cannot_look_finds_out_by_its_write(self, table: OneItemTable, clock: Clock) -> None:
+        # Given a worker that knows of a pause, and may write the item and not read it
+        worker = gate(table, clock)
+        order(table, clock)
+        with pytest.raises(PausedError):
+            post(worker, clock)
+        table.is_readable = False
+        clock.now += UNSEEN_SECONDS
+        with pytest.raises(PausedError):
+            post(worker, clock)
+        # When it has been ended
+        del table.item[PAUSED]
+        clock.now += UNSEEN_SECONDS
+        # Then
+        post(worker, clock)
+
     def test_sending_at_full_rate_costs_no_read_for_it(self, table: OneItemTable, clock: Clock) -> None:
         worker = gate(table, clock)
         for _ in range(20):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cube_sms.provider.canonical import CanonicalFormError
-from cube_sms.provider.csss.signing import sign, signed_body, text_to_sign
+from cube_sms.provider.csss.signing import Spelling, sign, signed_body, text_to_sign
 
 SECRET = "test-secret"
 
@@ -105,3 +105,14 @@ def test_text_is_signed_or_refused_by_its_characters_alone(text: str) -> None:
     else:
         assert not refused
         assert content == reference({"list": [text]})
+
+
+@each_run
+@given(parameters_of_any_kind, st.builds(Spelling, st.booleans(), st.booleans(), st.booleans()))
+def test_other_spelling_says_the_same(parameters: dict[str, Any], spelling: Spelling) -> None:
+    text, spelled = text_to_sign(parameters), text_to_sign(parameters, spelling)
+
+    assert json.loads(spelled) == json.loads(text)
+    assert spelled.isascii() or not spelling.escapes_non_ascii
+    assert b"/" not in spelled.replace(rb"\/", b"") or not spelling.escapes_slashes
+    assert (list(json.loads(spelled)) == list(json.loads(text))) or not spelling.sorts_keys

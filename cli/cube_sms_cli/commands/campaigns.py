@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from operator import itemgetter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +13,11 @@ from rich.text import Text
 
 from cube_sms_cli.asking import confirm
 from cube_sms_cli.campaigns import UNDER_WAY, Campaigns
-from cube_sms_cli.errors import Exit, OperatorError
+from cube_sms_cli.errors import TOLD, Exit, OperatorError
+from cube_sms_cli.findings import findings
 from cube_sms_cli.options import Operator, command
-from cube_sms_cli.output import printable, table
-from cube_sms_cli.watching import duration, ended, watch
+from cube_sms_cli.output import table
+from cube_sms_cli.watching import ended, watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,17 +31,6 @@ NameOption = Annotated[
 ]
 Content = Annotated[str, typer.Option("--text", help="The text of rows that have none of their own.")]
 NoWatch = Annotated[bool, typer.Option("--no-watch", help="Do not wait for its end.")]
-
-# What a dry run counts, as it is told.
-_KINDS = {
-    "refused": "refused: not sent",
-    "repeatedDevices": "device of an earlier row: sent again",
-    "wrongCheckDigits": "ICCID with a wrong check digit: sent",
-    "roundedIccids": "ICCID that a spreadsheet has rounded: sent",
-}
-
-# Of what a dry run notes, so many rows are shown to people.
-_MOST_SHOWN = 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,7 +49,7 @@ def check(operator: Operator, file: File, name: NameOption = None, text: Content
     """
     operator.out.note(f"{file} is being checked.")
     found = Campaigns(operator.stack).check(file, name or Path(file).stem, text)
-    operator.out.answer(found, *_found(found, file))
+    operator.out.answer(found, *findings(found, file))
     if found["refused"]["count"]:
         raise typer.Exit(Exit.FAULT)
 
@@ -73,7 +63,10 @@ def start(
     """
     campaigns, name = Campaigns(operator.stack), name or Path(file).stem
     operator.out.note(f"{file} is being read.")
-    _go_on(operator, campaigns, campaigns.start(file, name, text), no_watch=no_watch)
+    execution = campaigns.start(file, name, text)
+    with _left_running(operator, name):
+        told = campaigns.read(name, execution=execution)
+    _go_on(operator, campaigns, told, no_watch=no_watch)
 
 
 def follow(
@@ -106,7 +99,10 @@ def resume(operator: Operator, name: Name, no_watch: NoWatch = False) -> None:
     Example: cube-sms campaign resume spring
     """
     campaigns = Campaigns(operator.stack)
-    _go_on(operator, campaigns, campaigns.resume(name), no_watch=no_watch)
+    former = campaigns.resume(name)
+    with _left_running(operator, name):
+        told = campaigns.read(name, after=former)
+    _go_on(operator, campaigns, told, no_watch=no_watch)
 
 
 def stop(
@@ -144,7 +140,7 @@ def result(
         raise typer.Exit(Exit.WAITING)
     if not told["result"]:
         raise OperatorError(f"The campaign {name} has no result: {campaigns.why_broken_off(told)}")
-    parts = campaigns.result(told["result"])
+    parts = campaigns.bucket.parts_of(told["result"])
     if output == "-":
         sys.stdout.buffer.writelines(parts)
         return
@@ -162,7 +158,7 @@ def list_campaigns(
     Example: cube-sms campaign list
     """
     campaigns = Campaigns(operator.stack)
-    found = [told for name in campaigns.names(limit) if (told := campaigns.find(name))]
+    found = [told for name in campaigns.bucket.campaigns(limit) if (told := campaigns.find(name))]
     rows = [
         [each["campaign"], each["status"], each["rows"], ended(each["states"]), each["startedAt"], each["endedAt"]]
         for each in found
@@ -183,11 +179,8 @@ def _go_on(
     out, name = operator.out, told["campaign"]
     again = operator.command_line("campaign", "watch", name)
     if not no_watch:
-        try:
+        with _left_running(operator, name, TOLD):
             told = watch(out, told, lambda: campaigns.show(name), "Ctrl-C leaves it running.")
-        except KeyboardInterrupt:
-            out.note(f"The campaign {name} goes on. Look again with: {again}")
-            raise typer.Exit(Exit.WAITING) from None
     if told["status"] in UNDER_WAY:
         out.answer(told, _summary(told), f"Look again with: {again}")
         raise typer.Exit(undecided)
@@ -201,6 +194,20 @@ def _go_on(
         raise typer.Exit(Exit.FAULT)
 
 
+@contextmanager
+def _left_running(operator: Operator, name: str, faults: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Say how to look again if Ctrl-C or one of these faults ends what waits for a campaign."""
+    kinds: tuple[type[BaseException], ...] = (KeyboardInterrupt, *faults)
+    try:
+        yield
+    except kinds as error:
+        again = operator.command_line("campaign", "watch", name)
+        operator.out.note(f"The campaign {name} goes on. Look again with: {again}")
+        if not isinstance(error, KeyboardInterrupt):
+            raise
+        raise typer.Exit(Exit.WAITING) from None
+
+
 def _raise_if_over(told: dict[str, Any]) -> None:
     if told["status"] == "ENDED":
         raise OperatorError(f"The campaign {told['campaign']} has ended already, at {told['endedAt']}.")
@@ -210,30 +217,6 @@ def _summary(told: dict[str, Any]) -> RenderableType:
     since = f"since {told['startedAt']}" + (f" until {told['endedAt']}" if told["endedAt"] else "")
     states = table(["State", "Rows"], sorted(told["states"].items()))
     return Group(Text(f"{told['campaign']}: {told['status']}, {told['rows']} rows, {since}"), states)
-
-
-def _found(found: dict[str, Any], file: str) -> Iterator[RenderableType]:
-    counts = [["all", found["rows"]], ["valid", found["valid"]]]
-    counts += [[what, found[kind]["count"]] for kind, what in _KINDS.items()]
-    yield printable(file)
-    yield table(["Rows", "Count"], counts)
-    noted: list[list[Any]] = [
-        [each["row"], what.partition(":")[0], each.get("reason") or each["deviceId"]]
-        for kind, what in _KINDS.items()
-        for each in found[kind]["first"]
-    ]
-    if noted:
-        yield ""
-        yield table(["Row", "Is", "What"], sorted(noted, key=itemgetter(0))[:_MOST_SHOWN])
-    if len(noted) > _MOST_SHOWN:
-        yield f"… and {len(noted) - _MOST_SHOWN} more, which --json shows."
-    yield ""
-    estimate = found["estimate"]
-    if estimate["endsAt"] is None:
-        yield "It would never end: the reserve is the whole quota."
-    else:
-        until = f"until {estimate['endsAt']}, {estimate['usedToday']} queries of today's quota are used"
-        yield f"If it starts now and has the limits to itself, it takes {duration(estimate['seconds'])}: {until}."
 
 
 def _write(path: Path, parts: Iterator[bytes]) -> int:

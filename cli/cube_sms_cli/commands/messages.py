@@ -11,7 +11,7 @@ import typer
 from cube_sms.delivery import State
 from cube_sms.request import DEFAULT_ACCOUNT
 from cube_sms_cli.dossier import gather
-from cube_sms_cli.errors import Exit, OperatorError
+from cube_sms_cli.errors import TOLD, Exit, OperatorError
 from cube_sms_cli.following import Timeline, follow, path_of, record_of
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.output import printable, table
@@ -59,6 +59,7 @@ def send(
 
     Example: cube-sms send 89314404000939952215 "Report your position" --wait
     """
+    is_repeated = bool(wait and request_id and record_of(operator.stack, request_id, account))
     request_id = request_id or str(uuid.uuid4())
     members = {
         "requestId": request_id,
@@ -72,12 +73,14 @@ def send(
     }
     known = {name: value for name, value in members.items() if value is not None}
     hint = operator.command_line("show", request_id, *_of(account))
+    if is_repeated:
+        operator.out.note(
+            f"There is a message {request_id} already. The same request is not sent again, and another one ends as a "
+            f"conflict. What follows is what became of that message."
+        )
     if queue:
-        told: dict[str, Any] = {
-            "requestId": request_id,
-            "account": account,
-            "sqsMessageId": enqueue(operator.stack, known),
-        }
+        sqs_id = enqueue(operator.stack, known)
+        told: dict[str, Any] = {"requestId": request_id, "account": account, "sqsMessageId": sqs_id}
     else:
         told = _post(operator, known, hint, is_queued=wait)
     if wait:
@@ -154,8 +157,10 @@ def _follow(operator: Operator, request_id: str, account: str, timeout: float, h
     out, timeline = operator.out, Timeline()
     try:
         follow(timeline, lambda: record_of(operator.stack, request_id, account), out.note, seconds=timeout)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, *TOLD) as error:
         out.note(f"{request_id} goes on. Look again with: {hint}")
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         raise typer.Exit(Exit.WAITING) from None
     shown: list[RenderableType] = [printable(request_id), timeline.table()]
     shown += [] if timeline.has_ended else [f"It goes on. Look again with: {hint}"]

@@ -355,7 +355,7 @@ class Gate:
                 ticks = self._ticks()
                 self._learn_ready(ticks - began)
                 try:
-                    self._pausing.check()
+                    self._pausing.hold_back()
                     self._breaker.check()
                 except NotNowError:
                     self.give_back(slot)

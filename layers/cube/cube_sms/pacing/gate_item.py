@@ -71,6 +71,7 @@ class GateItem:
         self._repaired: list[str] = []
         self._seen_at = -math.inf
         self._looked_at = -math.inf
+        self._tried_at = -math.inf
         # Seconds that a write usually takes; the first one connects.
         self.write_time = FIRST_WRITE_SECONDS
 
@@ -83,6 +84,11 @@ class GateItem:
     def unseen_for(self) -> float:
         """Seconds since it was seen, or looked at."""
         return min(self.age, self._ticks() - self._looked_at)
+
+    @property
+    def untried_for(self) -> float:
+        """Seconds since it was seen, or somebody tried to look at it."""
+        return min(self.unseen_for, self._ticks() - self._tried_at)
 
     def get(self, name: str) -> str | None:
         """Return an attribute, as DynamoDB gives it."""
@@ -111,8 +117,7 @@ class GateItem:
             "ExpressionAttributeNames": {f"#{name}": name for name in _LOOKED_FOR},
             "ConsistentRead": False,
         }
-        # One that fails is not made again at once.
-        self._looked_at = self._ticks()
+        self._tried_at = self._ticks()
         try:
             item = get_item(self._client, self._table, GATE_KEY, **options)
         except RecordsUnavailableError:
@@ -122,7 +127,10 @@ class GateItem:
 
     def learn(self, found: Mapping[str, str] | None) -> None:
         """Take what a look has found for what there is, unless a write has told more since."""
-        if found is not None and self._seen_at <= self._looked_at:
+        if found is None:
+            return
+        self._looked_at = self._tried_at
+        if self._seen_at <= self._looked_at:
             kept = {name: value for name, value in self._values.items() if name not in _LOOKED_FOR}
             self._values = {**kept, **found}
 

@@ -47,9 +47,25 @@ class Pausing:
 
     def is_unseen(self, *, after: float = 0.0) -> bool:
         """Whether it is too long ago that this worker has looked, or will be after so many seconds."""
-        return self._item.unseen_for + after >= UNSEEN_SECONDS
+        return self._item.untried_for + after >= UNSEEN_SECONDS
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether one lasted when this worker last saw the item, which is too long ago to go by."""
+        return self.pause is not None and self._item.unseen_for >= UNSEEN_SECONDS
 
     def check(self) -> None:
+        """Refuse while a pause lasts beyond doubt.
+
+        Raises
+        ------
+        PausedError
+            With the reason, and when to try again.
+        """
+        if not self.is_in_doubt:
+            self.hold_back()
+
+    def hold_back(self) -> None:
         """Refuse while a pause lasts, as far as this worker knows.
 
         Raises
@@ -74,13 +90,12 @@ class Pausing:
             While one lasts.
         """
         if self.pause and self.is_unseen():
-            found = self._item.look()
-            self._item.learn(found)
-            if found is None:
-                # The write finds out.
-                update.require(update.absent(PAUSED))
-                return
+            self._item.learn(self._item.look())
         self.check()
+        if self.is_in_doubt:
+            # The write finds out.
+            update.require(update.absent(PAUSED))
+            return
         text = self._item.get(PAUSED)
         update.require(update.equal(PAUSED, text))
         if text:

@@ -68,9 +68,9 @@ def text_to_sign(parameters: Mapping[str, Any], spelling: Spelling = AS_READ) ->
     >>> text_to_sign({"version": "2.0", "content": "1/2 é"}, Spelling(False, True, True))
     b'{"version":"2.0","content":"1\\/2 \\u00e9"}'
     """
+    text = canonical_json(parameters)
     if "sign" in parameters:
         raise CanonicalFormError("sign: is computed here and cannot be given")
-    text = canonical_json(parameters)
     if spelling == AS_READ:
         return text
     if not spelling.sorts_keys:
