@@ -5,32 +5,39 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cube_sms.provider import CubeAnswer, CubeError
+from cube_sms.provider import CubeAnswer, CubeError, Query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cube_sms.provider import Credentials
+    from cube_sms.provider import AnyCredentials
     from cube_sms.request import SendRequest
 
 
 class FakeProvider:
-    most_recipients, longest_post = 1, 1.0
+    longest_post = 1.0
 
     def __init__(self, result: CubeAnswer | CubeError) -> None:
         self.result, self.sent = result, list[str]()
 
+    def most_recipients(self, credentials: AnyCredentials) -> int:
+        return 1
+
+    def repeats_within(self, credentials: AnyCredentials) -> float:
+        return 0.0
+
+    def prepare(self, credentials: AnyCredentials, messages: Sequence[SendRequest]) -> Query[AnyCredentials]:
+        return Query(credentials, tuple(messages))
+
     @contextmanager
-    def connection(self) -> Iterator[FakeProvider]:
+    def connection(self, credentials: AnyCredentials) -> Iterator[FakeProvider]:
         yield self
 
     def open(self) -> None: ...
     def close(self) -> None: ...
-    def send(
-        self, credentials: Credentials, messages: Sequence[SendRequest], *, over: FakeProvider, left: Callable[[], None]
-    ) -> CubeAnswer:
+    def send(self, query: Query[AnyCredentials], *, over: FakeProvider, left: Callable[[], None]) -> CubeAnswer:
         left()
-        self.sent += [message.device_id for message in messages]
+        self.sent += [message.device_id for message in query.messages]
         if isinstance(self.result, CubeError):
             raise self.result
         return self.result

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
+from .groups import Share, group_turns, share_of
+from .outcome import Outcome
 from .records import (
     Cancellation,
     Change,
     Record,
+    RecordStore,
     RecordTable,
     Refusal,
     WaitingRecords,
     read_change,
 )
 from .report import identity, report_cancelled, report_paced, report_sent
-from .sending import Outcome, Sender
+from .sending import Message, Sender
 from .states import State
 
 __all__ = [
     "Cancellation",
     "Change",
+    "Message",
     "Outcome",
     "Record",
+    "RecordStore",
     "RecordTable",
     "Refusal",
     "RequestConflictError",
     "Sender",
+    "Share",
     "SpoiledRecordError",
     "State",
     "WaitingRecords",
+    "group_turns",
     "identity",
     "put_back_spread",
     "read_change",
@@ -36,4 +43,5 @@ __all__ = [
     "report_paced",
     "report_sent",
     "retry_delay",
+    "share_of",
 ]

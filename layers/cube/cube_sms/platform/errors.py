@@ -112,6 +112,9 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
         The reason that a dead letter gives, where no further try would change anything.
     renews_credentials : bool
         Whether the account's credentials are fetched afresh, and the query is repeated once.
+    is_of_recipients : bool
+        Whether it may be about some recipients of a query alone, so that the others are to be sent without them. If it
+        is not, it holds for each message of the query.
     log : tuple of str, or None
         The level and the text of a log line of its own. Where there is none, an attempt's own line tells of it; and
         where no attempt was made, it is unexpected.
@@ -125,10 +128,10 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
 
     Examples
     --------
-    >>> class HalfAnError(Obstacle):
-    ...     outcome = "no"
+    >>> class HalfAnError(NotPostedError):
+    ...     state = "RETRYING"
     Traceback (most recent call last):
-    TypeError: HalfAnError does not say: state, gate, account, answer, metric, letter, renews_credentials, log
+    TypeError: HalfAnError does not say: answer, metric, letter, log
     """
 
     outcome: ClassVar[Literal["no", "unknown", "yes"]]
@@ -140,6 +143,7 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
     metric: ClassVar[Metric | None]
     letter: ClassVar[str | None]
     renews_credentials: ClassVar[bool]
+    is_of_recipients: ClassVar[bool]
     log: ClassVar[tuple[Literal["warning", "error"], str] | None]
 
     until: float | None = None
@@ -161,7 +165,18 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
         return {}
 
 
-POLICY = ("outcome", "state", "gate", "account", "answer", "metric", "letter", "renews_credentials", "log")
+POLICY = (
+    "outcome",
+    "state",
+    "gate",
+    "account",
+    "answer",
+    "metric",
+    "letter",
+    "renews_credentials",
+    "is_of_recipients",
+    "log",
+)
 """What each class of `Obstacle` has to say."""
 
 
@@ -172,6 +187,7 @@ class NotPostedError(Obstacle, is_abstract=True):
     gate = "nothing"
     account = "nothing"
     renews_credentials = False
+    is_of_recipients = False
 
 
 class AwsUnavailableError(NotPostedError):

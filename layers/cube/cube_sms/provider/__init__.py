@@ -11,6 +11,7 @@ from .base import (
     CubeUnavailable,
     Line,
     Provider,
+    Query,
     UnknownAccountError,
 )
 from .credentials import CredentialStore
@@ -27,6 +28,7 @@ __all__ = [
     "CubeUnavailable",
     "Line",
     "Provider",
+    "Query",
     "UnknownAccountError",
     "make_provider",
 ]

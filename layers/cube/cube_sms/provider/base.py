@@ -6,7 +6,7 @@ Delivery, pacing and the ways in and out know this and no dialect: neither its f
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 from cube_sms.platform import ApiAnswer, AwsUnavailableError, Obstacle, metrics
 
@@ -33,6 +33,22 @@ class Credentials:
     version: int = field(default=0, compare=False, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Query[C: Credentials]:
+    """What goes to the provider at once, as a dialect has prepared it. To repeat it is to send it again.
+
+    Parameters
+    ----------
+    credentials : Credentials
+        The account's.
+    messages : tuple of SendRequest
+        One or more, of one account, type and text, to different devices.
+    """
+
+    credentials: C
+    messages: tuple[SendRequest, ...]
+
+
 class Line(Protocol):
     """What a query goes over."""
 
@@ -46,25 +62,28 @@ class Line(Protocol):
         """
 
 
-class Provider[C: Credentials, L: Line](Protocol):
-    """A provider in one of its dialects. Safe to share between threads.
+class Provider[C: Credentials, Q: Query[Any], L: Line](Protocol):
+    """A provider, in one dialect or in several. Safe to share between threads."""
 
-    Attributes
-    ----------
-    most_recipients : int
-        The most messages of one query. They are of one account, type and text, to different devices.
-    longest_post : float
-        The most seconds that one query takes, with a line that has to be opened.
-    """
+    @property
+    def longest_post(self) -> float:
+        """The most seconds that one query takes, with a line that has to be opened."""
 
-    most_recipients: int
-    longest_post: float
+    def most_recipients(self, credentials: C) -> int:
+        """Return the most messages of one query. They are of one account, type and text, to different devices."""
 
-    def connection(self) -> AbstractContextManager[L]:
-        """Take one of the lines, which need not be open, as long as a context. A thread waits for a free one."""
+    def repeats_within(self, credentials: C) -> float:
+        """Return how long a query can be repeated.
 
-    def send(self, credentials: C, messages: Sequence[SendRequest], *, over: L, left: Callable[[], None]) -> CubeAnswer:
-        """Send messages with one query, once.
+        Returns
+        -------
+        float
+            Seconds after it first left in which the same query, sent again, is one request to the provider; 0 if a
+            query that is sent again is always another request.
+        """
+
+    def prepare(self, credentials: C, messages: Sequence[SendRequest]) -> Q:
+        """Make a query, which is dated and signed each time it is sent.
 
         Parameters
         ----------
@@ -72,15 +91,37 @@ class Provider[C: Credentials, L: Line](Protocol):
             The account's.
         messages : sequence of SendRequest
             One to `most_recipients`.
+
+        Returns
+        -------
+        Query
+            What `send` takes.
+
+        Raises
+        ------
+        InvalidRequestError
+            If the account's dialect cannot say what the messages have in common.
+        """
+
+    def connection(self, credentials: C) -> AbstractContextManager[L]:
+        """Take one of the lines, which need not be open, as long as a context. A thread waits for a free one."""
+
+    def send(self, query: Q, *, over: L, left: Callable[[], None]) -> CubeAnswer:
+        """Send a query, once.
+
+        Parameters
+        ----------
+        query : Query
+            What `prepare` made.
         over : Line
-            An open line.
+            An open line of its credentials.
         left : Callable[[], None]
             Called when the query has left.
 
         Returns
         -------
         CubeAnswer
-            What the provider said, if it accepted them.
+            What the provider said, if it accepted all messages.
 
         Raises
         ------
@@ -106,11 +147,14 @@ class CubeAnswer(NamedTuple):
         The provider's words, where they are kept.
     latency : float
         Seconds from the start of the query, over a line that was open, to the end of the answer.
+    job_id : str or None
+        The provider's name for what it has accepted, if it gives one.
     """
 
     code: str
     message: str | None
     latency: float
+    job_id: str | None = None
 
     @property
     def outcome(self) -> Literal["yes"]:
@@ -163,6 +207,7 @@ class CubeError(Obstacle, is_abstract=True):
     # An attempt used up is a dead letter of the queue's own, and an attempt has its line in the log.
     letter = None
     log = None
+    is_of_recipients = False
 
     def __init__(
         self,
@@ -189,11 +234,26 @@ class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name
     outcome = "no"
     state = "REJECTED"
     gate = "opens"
-    account = "counts"
+    account: ClassVar[Literal["counts", "opens"]] = "counts"
     answer = ApiAnswer(422, "Rejected by Cube", "Cube said no")
     # The state has one.
     metric = None
     renews_credentials = False
+    # Nobody knows what the code says: it may be about one of several recipients.
+    is_of_recipients = True
+
+
+class CubeRecipientRejected(CubeRejected):
+    """Cube said no to a recipient, with a code that is known to say so. The account itself is well."""
+
+    account = "opens"
+
+
+class CubeMessageRejected(CubeRejected):
+    """Cube said no to the message, whoever was to have it, with a code that is known to say so."""
+
+    account = "opens"
+    is_of_recipients = False
 
 
 class CubeAuthenticationError(CubeError):
@@ -252,3 +312,9 @@ class CubeOutcomeUnknown(CubeError):  # noqa: N818 - the taxonomy's own name
         # An answer that was lost is no sign that Cube is away.
         if (self.status or 0) >= _SERVER_ERROR:
             self.gate = "counts"
+
+
+class CubeInternalError(CubeOutcomeUnknown):
+    """Cube says with a code that something broke, or is not over: the message may have been processed before."""
+
+    gate = "counts"

@@ -31,10 +31,10 @@ class Dialect(NamedTuple):
 
     fields: tuple[str, ...]
     credentials: Callable[..., AnyCredentials]
-    provider: Callable[[Settings, int], Provider[Any, Any]]
+    provider: Callable[[Settings, int], Provider[Any, Any, Any]]
 
 
-def _csss(settings: Settings, connections: int) -> Provider[Any, Any]:
+def _csss(settings: Settings, connections: int) -> Provider[Any, Any, Any]:
     try:
         return csss.CubeClient(
             settings.cube_base_url,
@@ -56,7 +56,7 @@ type AnyCredentials = csss.CsssCredentials
 CSSS = Dialect(csss.FIELDS, csss.CsssCredentials, _csss)
 
 
-def make_provider(settings: Settings, connections: int) -> Provider[Any, Any]:
+def make_provider(settings: Settings, connections: int) -> Provider[Any, Any, Any]:
     """Make the provider of a deployment.
 
     Parameters

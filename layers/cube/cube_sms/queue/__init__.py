@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from .consumer import Consumed, QueueConsumer
+from .consumer import QueueConsumer
 from .report import report_consumed, report_put_back
+from .settling import Consumed
 
 __all__ = [
     "Consumed",

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal
 
 from cube_sms import __version__
-from cube_sms.provider.base import CubeAnswer, CubeError
+from cube_sms.provider.base import CubeAnswer, CubeError, Query
 from cube_sms.provider.http import Connections
 from cube_sms.request import CONTENT_FIELD
 
@@ -98,50 +98,31 @@ class CubeClient:
         self._interpreter = Interpreter(answer_codes or {}, keeps_messages=keeps_messages)
         self._ticks_per_second = 1000 if timestamp_unit == "ms" else 1
         self._clock = clock
-        self.most_recipients = 1
         self.longest_post = connect_timeout + read_timeout
         """The most seconds one `send` takes, connecting included but for the look-up of the host's name."""
 
-    def connection(self) -> AbstractContextManager[Connection]:
+    def most_recipients(self, credentials: CsssCredentials) -> int:
+        """Return the most messages of one query."""
+        return 1
+
+    def repeats_within(self, credentials: CsssCredentials) -> float:
+        """Return 0: a request that is posted again is another request."""
+        return 0.0
+
+    def prepare(self, credentials: CsssCredentials, messages: Sequence[SendRequest]) -> Query[CsssCredentials]:
+        """Make a query of one message: see `cube_sms.provider.base.Provider.prepare`."""
+        (request,) = messages
+        return Query(credentials, (request,))
+
+    def connection(self, credentials: CsssCredentials) -> AbstractContextManager[Connection]:
         """Take one of the connections, which need not be open, as long as a context."""
         return self._connections.take()
 
     def send(
-        self,
-        credentials: CsssCredentials,
-        messages: Sequence[SendRequest],
-        *,
-        over: Connection | None = None,
-        left: Callable[[], None] = lambda: None,
+        self, query: Query[CsssCredentials], *, over: Connection, left: Callable[[], None] = lambda: None
     ) -> CubeAnswer:
-        """Sign a request and post it once: see `cube_sms.provider.base.Provider.send`.
-
-        Parameters
-        ----------
-        credentials : CsssCredentials
-            The account's access code and secret.
-        messages : sequence of SendRequest
-            The one to send.
-        over : Connection, optional
-            An open connection; by default one that is opened for this.
-        left : Callable[[], None]
-            Called when the request has left.
-
-        Returns
-        -------
-        CubeAnswer
-            For HTTP 200 with ``success`` true and ``code`` "0000", and for nothing else.
-
-        Raises
-        ------
-        CubeRejected, CubeAuthenticationError, CubeThrottled, CubeUnavailable, CubeOutcomeUnknown
-            See `cube_sms.provider.base`.
-        """
-        if over is None:
-            with self.connection() as connection:
-                connection.open()
-                return self.send(credentials, messages, over=connection, left=left)
-        (request,) = messages
+        """Sign a request and post it once: see `cube_sms.provider.base.Provider.send`."""
+        credentials, (request,) = query.credentials, query.messages
         started = time.perf_counter()
         body = signed_body(self._parameters(credentials, request), credentials.secret)
         try:
