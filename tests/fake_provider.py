@@ -10,7 +10,7 @@ from cube_sms.provider import CubeAnswer, CubeError, Query
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cube_sms.provider import AnyCredentials
+    from cube_sms.provider import Credentials
     from cube_sms.request import SendRequest
 
 
@@ -20,22 +20,22 @@ class FakeProvider:
     def __init__(self, result: CubeAnswer | CubeError) -> None:
         self.result, self.sent = result, list[str]()
 
-    def most_recipients(self, credentials: AnyCredentials) -> int:
+    def most_recipients(self, credentials: Credentials) -> int:
         return 1
 
-    def repeats_within(self, credentials: AnyCredentials) -> float:
+    def repeats_within(self, credentials: Credentials) -> float:
         return 0.0
 
-    def prepare(self, credentials: AnyCredentials, messages: Sequence[SendRequest]) -> Query[AnyCredentials]:
+    def prepare(self, credentials: Credentials, messages: Sequence[SendRequest]) -> Query[Credentials]:
         return Query(credentials, tuple(messages))
 
     @contextmanager
-    def connection(self, credentials: AnyCredentials) -> Iterator[FakeProvider]:
+    def connection(self, credentials: Credentials) -> Iterator[FakeProvider]:
         yield self
 
     def open(self) -> None: ...
     def close(self) -> None: ...
-    def send(self, query: Query[AnyCredentials], *, over: FakeProvider, left: Callable[[], None]) -> CubeAnswer:
+    def send(self, query: Query[Credentials], *, over: FakeProvider, left: Callable[[], None]) -> CubeAnswer:
         left()
         self.sent += [message.device_id for message in query.messages]
         if isinstance(self.result, CubeError):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from cube_sms.provider.base import Credentials, CubeAnswer, Query
+    from cube_sms.provider.client import Client
+    from cube_sms.provider.http import Connection
     from cube_sms.request.models import SendRequest
 
 EVENTS = Path(__file__).parents[1] / "events"
@@ -60,6 +63,27 @@ def send_request(content: str = "Test message", **fields: Any) -> SendRequest:
     if "smsContentList" not in given:
         given["content"] = content
     return parse_send_request(json.dumps(given).encode())
+
+
+def csss(credentials: Credentials) -> CsssCredentials:
+    """Return credentials that are of csss."""
+    assert isinstance(credentials, CsssCredentials)
+    return credentials
+
+
+def post[Q: Query[Any]](
+    client: Client[Any, Q],
+    *messages: SendRequest,
+    credentials: Credentials = CREDENTIALS,
+    over: Connection | None = None,
+) -> CubeAnswer:
+    """Send messages with one query, over a connection that is opened for it if there is none."""
+    query = client.prepare(credentials, messages)
+    if over:
+        return client.send(query, over=over, left=lambda: None)
+    with client.connection(credentials) as connection:
+        connection.open()
+        return client.send(query, over=connection, left=lambda: None)
 
 
 def create_messages_table(dynamodb: DynamoDBClient, name: str) -> None:

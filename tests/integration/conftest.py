@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from moto import mock_aws
 
 from cube_sms.provider.csss.client import CubeClient
+from cube_sms.provider.http import Connections
 from functions.send_from_queue import app as queue_app
 from local.cube_simulator import CubeSimulator
 from tests.integration.deployment import REGION, Deployment
@@ -17,7 +19,10 @@ from tests.support import ACCESS_CODE, SECRET, Clock, Printed
 
 if TYPE_CHECKING:
     import logging
+    import ssl
     from collections.abc import Callable, Iterator
+
+    from cube_sms.provider.client import Client
 
 
 @pytest.fixture(scope="session")
@@ -48,17 +53,30 @@ def cube(_simulator: CubeSimulator) -> CubeSimulator:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., CubeClient]]:
+def connect() -> Iterator[Callable[..., Client[Any, Any]]]:
     """Make clients that are closed at the end."""
-    clients = []
+    made = []
 
-    def make(base_url: str, **options: Any) -> CubeClient:
-        clients.append(CubeClient(base_url, **{"connect_timeout": 5.0, "read_timeout": 20.0, **options}))
-        return clients[-1]
+    def make(
+        base_url: str,
+        *,
+        kind: type[Client[Any, Any]] = CubeClient,
+        size: int = 1,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 20.0,
+        ssl_context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
+        **options: Any,
+    ) -> Client[Any, Any]:
+        connections = Connections(
+            connect_timeout=connect_timeout, read_timeout=read_timeout, size=size, ssl_context=ssl_context, clock=clock
+        )
+        made.append(connections)
+        return kind(base_url, connections, clock=clock, **options)
 
     yield make
-    for client in clients:
-        client.close()
+    for connections in made:
+        connections.close()
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +109,7 @@ def worker(gateway: Deployment, clock: Clock) -> Iterator[Worker]:
     """A worker of the deployment, in a time of its own."""
     worker = Worker(clock)
     yield worker
-    worker.client.close()
+    worker.provider.close()
 
 
 class _StandardOutput:

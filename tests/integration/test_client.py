@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cube_sms.provider.base import CubeOutcomeUnknown, CubeRejected
 from tests.integration.wire import SUCCESS, Wire, answer
-from tests.support import ACCESS_CODE, CREDENTIALS, DEVICE, load_event, send_request
+from tests.support import ACCESS_CODE, DEVICE, load_event, post, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_many_messages_share_one_connection(cube: CubeSimulator, connect: Callab
     # Given
     client = connect(cube.url)
     # When
-    answers = [client.send(CREDENTIALS, [send_request(f"Message {n}")]) for n in range(20)]
+    answers = [post(client, send_request(f"Message {n}")) for n in range(20)]
     # Then
     assert {(answer.code, answer.message) for answer in answers} == {("0000", None)}
     assert all(0 < answer.latency < 20 for answer in answers)
@@ -60,7 +60,7 @@ def test_path_follows_the_base_url_with_and_without_a_slash(
     connect: Callable[..., CubeClient], base: str, path: str
 ) -> None:
     with Wire(answer()) as wire:
-        connect(wire.url + base, language="en-US").send(CREDENTIALS, [send_request()])
+        post(connect(wire.url + base, language="en-US"), send_request())
         head, _ = wire.requests[0]
     lines = head.splitlines()
     assert lines[0] == f"POST {path}sms/sendSms HTTP/1.1"
@@ -74,9 +74,9 @@ def test_timestamp_is_in_the_unit_of_the_deployment(
     # Given a provider that expects the unit
     cube.configure(timestamp_unit=unit)
     # When, then
-    connect(cube.url, timestamp_unit=unit).send(CREDENTIALS, [send_request()])
+    post(connect(cube.url, timestamp_unit=unit), send_request())
     with Wire(answer()) as wire:
-        connect(wire.url, timestamp_unit=unit).send(CREDENTIALS, [send_request()])
+        post(connect(wire.url, timestamp_unit=unit), send_request())
     assert len(json.loads(wire.requests[0][1])["timestamp"]) == digits
 
 
@@ -86,18 +86,18 @@ def test_provider_answers_in_the_language_of_the_deployment(
 ) -> None:
     cube.configure(unknown_devices=[DEVICE])
     with pytest.raises(CubeRejected) as caught:
-        connect(cube.url, language=language, keeps_messages=True).send(CREDENTIALS, [send_request()])
+        post(connect(cube.url, language=language, keeps_messages=True), send_request())
     assert caught.value.message == message
 
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
 def test_content_arrives_as_it_was_given(cube: CubeSimulator, connect: Callable[..., CubeClient], content: str) -> None:
-    connect(cube.url).send(CREDENTIALS, [send_request(content)])
+    post(connect(cube.url), send_request(content))
     assert [(request["contents"], request["accepted"]) for request in cube.requests(DEVICE)] == [([content], True)]
 
 
 def test_binary_content_is_told_from_text(cube: CubeSimulator, connect: Callable[..., CubeClient]) -> None:
-    connect(cube.url).send(CREDENTIALS, [send_request("0A1b", messageType="Binary")])
+    post(connect(cube.url), send_request("0A1b", messageType="Binary"))
     (request,) = cube.requests(DEVICE)
     assert (request["messageType"], request["contents"], request["accessCode"]) == ("Binary", ["0A1b"], ACCESS_CODE)
 
@@ -108,9 +108,9 @@ def test_providers_array_is_passed_on_byte_for_byte(cube: CubeSimulator, connect
     items.append({"smsType": None, "smsTemplateContent": "Third"})
     request = send_request(smsContentList=items)
     # When
-    connect(cube.url).send(CREDENTIALS, [request])
+    post(connect(cube.url), request)
     with Wire(answer()) as wire:
-        connect(wire.url).send(CREDENTIALS, [request])
+        post(connect(wire.url), request)
     # Then
     expected = json.dumps(items, separators=(",", ":"), ensure_ascii=False).encode()
     assert b'"smsContentList":' + expected + b',"timestamp"' in wire.requests[0][1]
@@ -123,7 +123,7 @@ def test_any_valid_content_is_sent_and_accepted(
     cube: CubeSimulator, connect: Callable[..., CubeClient], content: str
 ) -> None:
     cube.reset()
-    assert connect(cube.url).send(CREDENTIALS, [send_request(content)]).code == "0000"
+    assert post(connect(cube.url), send_request(content)).code == "0000"
     assert [request["contents"] for request in cube.requests()] == [[content]]
 
 
@@ -133,7 +133,7 @@ def test_any_valid_array_is_sent_and_accepted(
     cube: CubeSimulator, connect: Callable[..., CubeClient], items: list[dict[str, Any]]
 ) -> None:
     cube.reset()
-    assert connect(cube.url).send(CREDENTIALS, [send_request(smsContentList=items)]).code == "0000"
+    assert post(connect(cube.url), send_request(smsContentList=items)).code == "0000"
     assert cube.requests()[0]["contents"] == [item["smsTemplateContent"] for item in items]
 
 
@@ -141,7 +141,7 @@ def test_any_valid_array_is_sent_and_accepted(
 def test_content_that_looks_like_the_answer_is_no_reason_to_misread_it(
     cube: CubeSimulator, connect: Callable[..., CubeClient], content: str
 ) -> None:
-    assert connect(cube.url).send(CREDENTIALS, [send_request(content)]).code == "0000"
+    assert post(connect(cube.url), send_request(content)).code == "0000"
     assert cube.stats()["accepted"] == 1
 
 
@@ -165,13 +165,13 @@ PADDING = "x" * (64 * 1024 - len(json.dumps(SUCCESS | {"data": ""})))
 def test_success_in_any_form_of_http(connect: Callable[..., CubeClient], successful: bytes) -> None:
     with Wire(successful) as wire:
         client = connect(wire.url)
-        assert [client.send(CREDENTIALS, [send_request()]).code for _ in range(2)] == ["0000", "0000"]
+        assert [post(client, send_request()).code for _ in range(2)] == ["0000", "0000"]
         assert wire.connections == 1
 
 
 def test_success_that_ends_with_the_connection(connect: Callable[..., CubeClient]) -> None:
     with Wire(b'HTTP/1.0 200 OK\r\n\r\n{"code":"0000","success":true}', hang_up=True) as wire:
-        assert connect(wire.url).send(CREDENTIALS, [send_request()]).code == "0000"
+        assert post(connect(wire.url), send_request()).code == "0000"
 
 
 @pytest.mark.parametrize(
@@ -195,14 +195,14 @@ def test_contradictory_envelope_is_never_success(
     connect: Callable[..., CubeClient], contradiction: dict[str, Any]
 ) -> None:
     with Wire(answer(SUCCESS | contradiction)) as wire, pytest.raises((CubeRejected, CubeOutcomeUnknown)):
-        connect(wire.url).send(CREDENTIALS, [send_request()])
+        post(connect(wire.url), send_request())
 
 
 @pytest.mark.parametrize("absent", ["code", "success"])
 def test_envelope_without_a_member_leaves_the_outcome_unknown(connect: Callable[..., CubeClient], absent: str) -> None:
     envelope = {name: value for name, value in SUCCESS.items() if name != absent}
     with Wire(answer(envelope)) as wire, pytest.raises(CubeOutcomeUnknown):
-        connect(wire.url).send(CREDENTIALS, [send_request()])
+        post(connect(wire.url), send_request())
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 301, 307, 404, 418, 500, 504])
@@ -213,7 +213,7 @@ def test_success_under_another_status_leaves_the_outcome_unknown(
         Wire(answer(b"" if status == 204 else SUCCESS, status, Location="/elsewhere")) as wire,
         pytest.raises(CubeOutcomeUnknown) as caught,
     ):
-        connect(wire.url).send(CREDENTIALS, [send_request()])
+        post(connect(wire.url), send_request())
     assert caught.value.status == status
     assert len(wire.requests) == 1
 
@@ -221,5 +221,5 @@ def test_success_under_another_status_leaves_the_outcome_unknown(
 def test_clock_of_the_client_signs_and_dates(cube: CubeSimulator, connect: Callable[..., CubeClient]) -> None:
     # Given a clock that is 11 minutes off, when it is sent, then the provider refuses the timestamp
     with pytest.raises(CubeRejected):
-        connect(cube.url, clock=lambda: time.time() + 660).send(CREDENTIALS, [send_request()])
+        post(connect(cube.url, clock=lambda: time.time() + 660), send_request())
     assert cube.requests()[0]["reason"] == "timestamp"

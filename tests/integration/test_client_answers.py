@@ -21,7 +21,7 @@ from cube_sms.provider.base import (
     CubeUnavailable,
 )
 from tests.integration.wire import FAILURE, SUCCESS, Wire, answer
-from tests.support import CREDENTIALS, send_request
+from tests.support import post, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ CODES = parse_answer_codes(
 
 def send(client: CubeClient) -> CubeAnswer | CubeError:
     try:
-        return client.send(CREDENTIALS, [send_request()])
+        return post(client, send_request())
     except CubeError as error:
         return error
 

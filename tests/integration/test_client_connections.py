@@ -14,15 +14,16 @@ import pytest
 
 from cube_sms.platform.tls import default_ssl_context
 from cube_sms.provider.base import CubeError, CubeOutcomeUnknown, CubeRejected, CubeUnavailable
-from cube_sms.provider.csss.client import CubeClient
 from cube_sms.provider.http import MAX_IDLE_SECONDS
 from layers.dependencies.build import write_authorities
 from local.cube_simulator import CubeSimulator
 from tests.integration.wire import FAILURE, Wire, answer, self_signed
-from tests.support import ACCESS_CODE, CREDENTIALS, SECRET, send_request
+from tests.support import ACCESS_CODE, CREDENTIALS, SECRET, post, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from cube_sms.provider.csss.client import CubeClient
 
 
 class Authorities:
@@ -56,14 +57,14 @@ class TestTls:
         server, trusting = self_signed(tmp_path)
         with Wire(answer(), tls=server) as wire:
             client = connect(wire.url, ssl_context=trusting)
-            assert [client.send(CREDENTIALS, [send_request()]).code for _ in range(2)] == ["0000", "0000"]
+            assert [post(client, send_request()).code for _ in range(2)] == ["0000", "0000"]
             assert (wire.connections, len(wire.requests)) == (1, 2)
 
     def test_untrusted_certificate_is_unavailable(self, connect: Callable[..., CubeClient], tmp_path: Path) -> None:
         server, _ = self_signed(tmp_path)
         with Wire(answer(), tls=server) as wire:
             with pytest.raises(CubeUnavailable):
-                connect(wire.url).send(CREDENTIALS, [send_request()])
+                post(connect(wire.url), send_request())
             assert wire.requests == []
 
     def test_certificate_of_another_host_is_unavailable(
@@ -73,7 +74,7 @@ class TestTls:
         server, trusting = self_signed(tmp_path)
         with Wire(answer(), tls=server) as wire:
             with pytest.raises(CubeUnavailable):
-                connect(f"https://localhost:{wire.port}", ssl_context=trusting).send(CREDENTIALS, [send_request()])
+                post(connect(f"https://localhost:{wire.port}", ssl_context=trusting), send_request())
             assert wire.requests == []
 
     @pytest.mark.parametrize("teller", [None, "SSL_CERT_FILE", "SSL_CERT_DIR"])
@@ -84,13 +85,13 @@ class TestTls:
         with Wire(answer(), tls=authorities.server) as wire:
             url = f"https://127.0.0.1:{wire.port}"
             with pytest.raises(CubeUnavailable):
-                connect(url, ssl_context=default_ssl_context(authorities.empty)).send(CREDENTIALS, [send_request()])
+                post(connect(url, ssl_context=default_ssl_context(authorities.empty)), send_request())
             assert wire.requests == []
             # When it is trusted
             places = {"SSL_CERT_FILE": authorities.chain, "SSL_CERT_DIR": authorities.knowing}
             context = authorities.tell(teller, places[teller]) if teller else default_ssl_context(authorities.knowing)
             # Then it is sent to
-            assert connect(url, ssl_context=context).send(CREDENTIALS, [send_request()]).code == "0000"
+            assert post(connect(url, ssl_context=context), send_request()).code == "0000"
 
     def test_nobody_is_trusted_where_openssl_is_told_a_place_that_is_not_there(
         self, connect: Callable[..., CubeClient], authorities: Authorities
@@ -103,12 +104,12 @@ class TestTls:
         # When something is sent, then it is not, though the folder knows the server
         with Wire(answer(), tls=authorities.server) as wire:
             with pytest.raises(CubeUnavailable):
-                connect(f"https://127.0.0.1:{wire.port}", ssl_context=context).send(CREDENTIALS, [send_request()])
+                post(connect(f"https://127.0.0.1:{wire.port}", ssl_context=context), send_request())
             assert wire.requests == []
 
     def test_server_without_tls_is_unavailable(self, connect: Callable[..., CubeClient]) -> None:
         with Wire(answer()) as wire, pytest.raises(CubeUnavailable):
-            connect(f"https://127.0.0.1:{wire.port}").send(CREDENTIALS, [send_request()])
+            post(connect(f"https://127.0.0.1:{wire.port}"), send_request())
 
     def test_handshake_that_takes_too_long_is_unavailable(self, connect: Callable[..., CubeClient]) -> None:
         # Given a server that takes the connection and never says a word
@@ -116,17 +117,17 @@ class TestTls:
             client = connect(f"https://127.0.0.1:{server.getsockname()[1]}", connect_timeout=0.3)
             started = time.monotonic()
             with pytest.raises(CubeUnavailable):
-                client.send(CREDENTIALS, [send_request()])
+                post(client, send_request())
         assert time.monotonic() - started < 0.3 + 5
 
     @pytest.mark.parametrize("check", ["nothing", "host name"])
-    def test_context_that_does_not_verify_is_refused(self, check: str) -> None:
+    def test_context_that_does_not_verify_is_refused(self, connect: Callable[..., CubeClient], check: str) -> None:
         context = ssl.create_default_context()
         context.check_hostname = False
         if check == "nothing":
             context.verify_mode = ssl.CERT_NONE
         with pytest.raises(ValueError, match="verify"):
-            CubeClient("https://cube.example", ssl_context=context)
+            connect("https://cube.example", ssl_context=context)
 
 
 class TestBaseUrl:
@@ -142,16 +143,16 @@ class TestBaseUrl:
             "HTTP://cube.example",
         ],
     )
-    def test_plain_http_is_for_loopback_alone(self, url: str) -> None:
+    def test_plain_http_is_for_loopback_alone(self, connect: Callable[..., CubeClient], url: str) -> None:
         with pytest.raises(ValueError, match="https://"):
-            CubeClient(url)
+            connect(url)
 
     @pytest.mark.parametrize(
         "url", ["", "cube.example", "ftp://cube.example", "https://", "https:///cube", "https://cube.example?a=b"]
     )
-    def test_what_is_no_base_url_is_refused(self, url: str) -> None:
+    def test_what_is_no_base_url_is_refused(self, connect: Callable[..., CubeClient], url: str) -> None:
         with pytest.raises(ValueError, match="https://"):
-            CubeClient(url)
+            connect(url)
 
 
 class TestReuse:
@@ -162,10 +163,10 @@ class TestReuse:
         # Given
         now = time.time()
         client = connect(cube.url, clock=lambda: now)
-        client.send(CREDENTIALS, [send_request()])
+        post(client, send_request())
         # When
         now += idle
-        client.send(CREDENTIALS, [send_request()])
+        post(client, send_request())
         # Then
         assert (cube.stats()["accepted"], cube.stats()["connections"]) == (2, connections)
 
@@ -173,10 +174,10 @@ class TestReuse:
         # Given a server that closes a connection after its answer without having said so
         with Wire(answer(), hang_up=True) as wire:
             client = connect(wire.url)
-            client.send(CREDENTIALS, [send_request()])
+            post(client, send_request())
             assert wire.hung_up.wait(30)
             # When, then
-            assert client.send(CREDENTIALS, [send_request()]).code == "0000"
+            assert post(client, send_request()).code == "0000"
             assert (wire.connections, len(wire.requests)) == (2, 2)
 
     def test_connection_that_the_server_announced_to_close_is_not_used(
@@ -184,7 +185,7 @@ class TestReuse:
     ) -> None:
         with Wire(answer(Connection="close")) as wire:
             client = connect(wire.url)
-            assert [client.send(CREDENTIALS, [send_request()]).code for _ in range(2)] == ["0000", "0000"]
+            assert [post(client, send_request()).code for _ in range(2)] == ["0000", "0000"]
             assert wire.connections == 2
 
     @pytest.mark.parametrize(
@@ -203,9 +204,9 @@ class TestReuse:
         with Wire(first, answer()) as wire:
             client = connect(wire.url, read_timeout=1)
             with pytest.raises(CubeOutcomeUnknown):
-                client.send(CREDENTIALS, [send_request("First")])
+                post(client, send_request("First"))
             # When the next message is sent, then it goes over another connection
-            client.send(CREDENTIALS, [send_request("Second")])
+            post(client, send_request("Second"))
             assert (wire.connections, len(wire.requests)) == (2, 2)
 
     def test_what_follows_an_answer_is_never_taken_for_the_answer_to_the_next(
@@ -216,7 +217,7 @@ class TestReuse:
             client = connect(wire.url)
             for _ in range(2):
                 with pytest.raises(CubeRejected):
-                    client.send(CREDENTIALS, [send_request()])
+                    post(client, send_request())
 
     def test_answer_that_nobody_asked_for_is_never_taken_for_the_answer_to_the_next(
         self, connect: Callable[..., CubeClient]
@@ -224,10 +225,10 @@ class TestReuse:
         # Given a connection that is ready for the next message
         with Wire(answer(FAILURE)) as wire:
             client = connect(wire.url)
-            with client.connection() as connection:
+            with client.connection(CREDENTIALS) as connection:
                 connection.open()
                 with pytest.raises(CubeRejected):
-                    client.send(CREDENTIALS, [send_request()], over=connection)
+                    post(client, send_request(), over=connection)
                 # When an answer comes by itself, and arrives before the last look
                 wire.say(answer())
                 readable, _, _ = select.select([connection._http.sock], [], [], 30)
@@ -235,7 +236,7 @@ class TestReuse:
                 connection.open()
                 # Then the next message has the answer that is meant for it
                 with pytest.raises(CubeRejected):
-                    client.send(CREDENTIALS, [send_request()], over=connection)
+                    post(client, send_request(), over=connection)
             assert (wire.connections, len(wire.requests)) == (2, 2)
 
     def test_fresh_connection_stays_though_tls_has_more_to_say(
@@ -245,12 +246,12 @@ class TestReuse:
         server, trusting = self_signed(tmp_path)
         with Wire(answer(), tls=server) as wire:
             client = connect(wire.url, ssl_context=trusting)
-            with client.connection() as connection:
+            with client.connection(CREDENTIALS) as connection:
                 connection.open()
                 readable, _, _ = select.select([connection._http.sock], [], [], 30)
                 assert readable
                 connection.open()
-                assert client.send(CREDENTIALS, [send_request()], over=connection).code == "0000"
+                assert post(client, send_request(), over=connection).code == "0000"
             assert wire.connections == 1
 
 
@@ -262,9 +263,9 @@ class TestNumber:
         # Given a provider that refuses one connection more, and many threads
         options = {"qps": 0, "quota": 0, "connections": size, "latency": 0.02}
         with CubeSimulator(account=f"{ACCESS_CODE}={SECRET}", **options) as cube, ThreadPoolExecutor(8) as threads:
-            client = connect(cube.url, max_connections=size)
+            client = connect(cube.url, size=size)
             # When
-            answers = list(threads.map(lambda n: client.send(CREDENTIALS, [send_request(str(n))]), range(40)))
+            answers = list(threads.map(lambda n: post(client, send_request(str(n))), range(40)))
             # Then
             stats = cube.stats()
             client.close()
@@ -281,6 +282,6 @@ class TestNumber:
         for fault in ("reset", "drop", "lost", "truncated", "garbage", "huge", "bomb", "delay:60", "status:503"):
             cube.configure(next_faults=[fault])
             with pytest.raises(CubeError):
-                client.send(CREDENTIALS, [send_request()])
+                post(client, send_request())
         # Then there is one for the next message
-        assert client.send(CREDENTIALS, [send_request()]).code == "0000"
+        assert post(client, send_request()).code == "0000"

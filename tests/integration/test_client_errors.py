@@ -19,7 +19,7 @@ from cube_sms.provider.base import (
     CubeUnavailable,
 )
 from tests.integration.wire import FAILURE, SUCCESS, Wire, answer
-from tests.support import CREDENTIALS, DEVICE, send_request
+from tests.support import DEVICE, post, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ MARGIN = 5.0
 
 def failure(client: CubeClient, request: SendRequest | None = None) -> CubeError:
     with pytest.raises(CubeError) as caught:
-        client.send(CREDENTIALS, [request or send_request()])
+        post(client, request or send_request())
     return caught.value
 
 
@@ -90,7 +90,7 @@ def test_each_failure_is_told_and_the_next_message_is_sent(
     assert 0 < caught.latency < 20
     assert cube.stats()["received"] == 1
     # And the client is as good as before, on the same connection where the answer was whole
-    assert client.send(CREDENTIALS, [send_request()]).code == "0000"
+    assert post(client, send_request()).code == "0000"
     assert cube.stats()["connections"] == connections
 
 
@@ -132,7 +132,7 @@ def test_retry_after_of_a_rate_limit(
     # Given a provider that allows no second query today
     cube.configure(quota=1, retry_after=form)
     client = connect(cube.url)
-    client.send(CREDENTIALS, [send_request()])
+    post(client, send_request())
     # When
     caught = failure(client)
     # Then
@@ -165,7 +165,7 @@ def test_body_that_trickles_is_cut_by_the_same_deadline(connect: Callable[..., C
 
 def test_answer_that_trickles_in_time_is_an_answer(cube: CubeSimulator, connect: Callable[..., CubeClient]) -> None:
     cube.configure(device_faults={DEVICE: "trickle:0.001"})
-    assert connect(cube.url).send(CREDENTIALS, [send_request()]).code == "0000"
+    assert post(connect(cube.url), send_request()).code == "0000"
 
 
 @pytest.mark.parametrize(
@@ -248,4 +248,4 @@ def test_address_that_does_not_answer_leaves_time_for_the_next(
     with Wire(answer()) as wire, deaf("127.0.0.2", wire.port):
         client = connect(f"http://localhost:{wire.port}", connect_timeout=1.0)
         # Then the second is sent to
-        assert client.send(CREDENTIALS, [send_request()]).code == "0000"
+        assert post(client, send_request()).code == "0000"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cube_sms.provider.base import CubeAnswer, CubeError, CubeRejected
 from tests.integration.wire import FAILURE, SUCCESS, Wire, answer
-from tests.support import ACCESS_CODE, CREDENTIALS, DEVICE, SECRET, send_request
+from tests.support import ACCESS_CODE, DEVICE, SECRET, post, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,14 +48,14 @@ QUOTES: dict[str, Callable[[str], str]] = {
 
 def refused(client: CubeClient, request: SendRequest) -> CubeRejected:
     with pytest.raises(CubeRejected) as caught:
-        client.send(CREDENTIALS, [request])
+        post(client, request)
     return caught.value
 
 
 def said(client: CubeClient, request: SendRequest) -> tuple[type, str, str | None, str | None, int | None]:
     """Return all that the client passes on of an answer, but for times."""
     try:
-        accepted: CubeAnswer = client.send(CREDENTIALS, [request])
+        accepted: CubeAnswer = post(client, request)
     except CubeError as error:
         return type(error), str(error), error.code, error.message, error.status
     return CubeAnswer, "", accepted.code, accepted.message, 200

@@ -60,7 +60,7 @@ def test_worker_that_opens_its_connection_for_longer_than_its_lease_does_not_pos
         gateway.configure(CUBE_BASE_URL=wire.url)
         worker = Worker(clock)
         consumed = worker.consume(gateway.deliver(queue_event({**MESSAGE, "requestId": "order-1"})))
-        worker.client.close()
+        worker.provider.close()
         # Then
         assert (consumed.acknowledged, wire.requests) == (False, [])
 

@@ -127,7 +127,7 @@ class TestExpiry:
         """A worker to whom each POST takes ten seconds."""
         worker = Worker(lambda: START + 10 * cube.stats()["received"])
         yield worker
-        worker.client.close()
+        worker.provider.close()
 
     def test_message_that_has_expired_is_recorded_and_not_posted(
         self, cube: CubeSimulator, gateway: Deployment, worker: Worker

@@ -16,7 +16,7 @@ from cube_sms.delivery.sending import Sender
 from cube_sms.pacing.gate import Gate
 from cube_sms.platform.settings import Settings
 from cube_sms.provider.credentials import CredentialStore
-from cube_sms.provider.csss.client import CubeClient
+from cube_sms.provider.dialects import make_provider
 from cube_sms.queue.consumer import QueueConsumer
 from tests.integration.deployment import LEASE, MAX_ATTEMPTS, SECRET_ID, TABLE
 from tests.integration.fifo_queue import DEAD_LETTER_QUEUE, SEND_QUEUE, FifoQueues
@@ -103,9 +103,10 @@ class Lambda:
     def __init__(self, cube_url: str, clock: Clock, queues: FifoQueues, chance: random.Random, qps: int) -> None:
         self._clock, self._queues, self._chance = clock, queues, chance
         self._timeout = chance.choice(FUNCTION_TIMEOUTS)
-        self._client = CubeClient(cube_url, connect_timeout=1.0, read_timeout=2.0)
         configured = Settings(
             cube_base_url=cube_url,
+            cube_connect_timeout=1.0,
+            cube_read_timeout=2.0,
             cube_secret_id=SECRET_ID,
             messages_table=TABLE,
             send_queue_url=SEND_QUEUE,
@@ -113,6 +114,7 @@ class Lambda:
             rejected_queue_url=DEAD_LETTER_QUEUE,
             queue_send_concurrency=chance.choice([1, 2]),
         )
+        self._provider = make_provider(configured, 1)
         dynamodb = boto3.client("dynamodb")
         credentials = CredentialStore(boto3.client("secretsmanager"), SECRET_ID)
         records = RecordStore(dynamodb, TABLE, lease=LEASE, retention=86400.0, clock=clock)
@@ -122,7 +124,7 @@ class Lambda:
                 dynamodb, TABLE, qps=qps, quota=0, longest_post=3.0, clock=clock, monotonic=clock, sleep=self._sleep
             )
             sender = Sender(
-                self._client, credentials, records, gate, max_attempts=MAX_ATTEMPTS, clock=clock, sleep=self._sleep
+                self._provider, credentials, records, gate, max_attempts=MAX_ATTEMPTS, clock=clock, sleep=self._sleep
             )
             return QueueConsumer(sender, queues, configured, clock=clock)  # type: ignore[arg-type]  # as much as it calls
 
@@ -139,7 +141,7 @@ class Lambda:
                 self._invoke(worker, records)
             elif not self._running:
                 self._clock.now = max(self._clock.now, self._queues.next_visible_at())
-        self._client.close()
+        self._provider.close()
 
     def _invoke(self, worker: int, records: list[dict[str, Any]]) -> None:
         until = self._clock() + self._timeout

@@ -16,7 +16,7 @@ from cube_sms.platform.aws import AWS_CONFIG
 from cube_sms.platform.direct_calls import call_directly
 from cube_sms.provider.base import CredentialsError
 from cube_sms.provider.credentials import PATIENCE, RETRY_SECONDS, CredentialStore
-from tests.support import ACCESS_CODE, SECRET, Clock, send_request
+from tests.support import ACCESS_CODE, SECRET, Clock, csss, post, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,10 +115,10 @@ def test_messages_are_sent_with_the_credentials_that_are_held(
     clock: Clock,
     threads: int,
 ) -> None:
-    client = connect(f"{cube.url}/cube/v4", max_connections=threads)
+    client = connect(f"{cube.url}/cube/v4", size=threads)
 
     def send(number: int) -> CubeAnswer:
-        return client.send(store.get("default"), [send_request(requestId=f"order-{number}")])
+        return post(client, send_request(requestId=f"order-{number}"), credentials=store.get("default"))
 
     # Given credentials that are too old, and a Secrets Manager that hangs
     send(0)
@@ -144,12 +144,12 @@ def test_old_credentials_are_stale_until_it_answers(
     secrets_manager.hang()
     secrets_manager.secret = ROTATED
     held = store.get("default")
-    assert (held.secret, held.stale) == (SECRET, True)
+    assert (csss(held).secret, held.stale) == (SECRET, True)
     # When it answers, and a message is refused with the old ones
     secrets_manager.answer()
     # Then the message waits for the answer, and does not ask again
     fresh = store.refresh("default", held)
-    assert (fresh.secret, fresh.stale) == (ROTATED, False)
+    assert (csss(fresh).secret, fresh.stale) == (ROTATED, False)
     assert secrets_manager.asked == 2
 
 
@@ -161,7 +161,7 @@ def test_first_message_waits_for_the_answer(secrets_manager: SecretsManager, sto
         # More than a message waits that has credentials
         assert not wait(found, timeout=2 * PATIENCE).done
         secrets_manager.answer()
-        assert {each.result().secret for each in found} == {SECRET}
+        assert {csss(each.result()).secret for each in found} == {SECRET}
     assert secrets_manager.asked == 1
 
 

@@ -13,7 +13,7 @@ from cube_sms.pacing.gate import Gate
 from cube_sms.platform.aws import AWS_CONFIG
 from cube_sms.platform.settings import Settings
 from cube_sms.provider.credentials import CredentialStore
-from cube_sms.provider.csss.client import CubeClient
+from cube_sms.provider.dialects import make_provider
 from cube_sms.queue.consumer import QueueConsumer
 from tests.integration.deployment import LEASE, MAX_ATTEMPTS, SECRET_ID, TABLE
 
@@ -28,18 +28,14 @@ class Worker:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         settings = Settings.from_environment(os.environ)
-        self.client = CubeClient(
-            settings.cube_base_url,
-            connect_timeout=settings.cube_connect_timeout,
-            read_timeout=settings.cube_read_timeout,
-        )
+        self.provider = make_provider(settings, 1)
         self.pauses: list[float] = []
         dynamodb = boto3.client("dynamodb", config=AWS_CONFIG)
         sender = Sender(
-            self.client,
+            self.provider,
             CredentialStore(boto3.client("secretsmanager", config=AWS_CONFIG), SECRET_ID),
             RecordStore(dynamodb, TABLE, lease=LEASE, retention=86400.0, clock=clock),
-            Gate(dynamodb, TABLE, qps=0, quota=0, longest_post=self.client.longest_post),
+            Gate(dynamodb, TABLE, qps=0, quota=0, longest_post=self.provider.longest_post),
             max_attempts=MAX_ATTEMPTS,
             clock=clock,
             sleep=self.pauses.append,

@@ -26,7 +26,7 @@ LONGER = {
     "pacing/gate.py": "what all threads of a worker share is under one lock",
     "pacing/lanes.py": "the plan of lanes is one calculation",
     "provider/base.py": "the whole protocol, errors with it",
-    "provider/csss/answers.py": "one answer from its bytes to its meaning",
+    "provider/answers.py": "one answer from its bytes to its meaning",
     "provider/credentials.py": "one fetch for all threads; half of it is what can be wrong with a secret",
     "provider/http.py": "one connection from the look-up of the host's name to the answer's last byte",
     "queue/consumer.py": "one batch from its first look to the queue's last word",
@@ -65,9 +65,29 @@ def used_names(path: Path) -> set[str]:
     return names | {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
 
 
-def test_signing_imports_the_standard_library_alone() -> None:
-    imported = imports(LAYER / "cube_sms" / "provider" / "csss" / "signing.py")
-    assert {module.partition(".")[0] for module in imported} <= sys.stdlib_module_names
+@pytest.mark.parametrize(
+    ("path", "beside"),
+    [
+        ("canonical.py", set()),
+        ("csss/signing.py", {"cube_sms.provider.canonical"}),
+        ("v4/signing.py", {"cube_sms.provider.canonical", "cryptography"}),
+    ],
+)
+def test_signing_imports_the_standard_library_and_little_beside(path: str, beside: set[str]) -> None:
+    imported = imports(LAYER / "cube_sms" / "provider" / path)
+    names = {module if module.startswith("cube_sms") else module.partition(".")[0] for module in imported}
+    assert names <= sys.stdlib_module_names | beside
+
+
+def test_cryptography_is_imported_by_no_module_as_a_whole() -> None:
+    # An account that speaks v4 pays for it, and no cold start of another stack
+    at_once = {
+        name(path)
+        for path in MODULES
+        for node in tree(path).body
+        if isinstance(node, ast.Import | ast.ImportFrom) and "cryptography" in ast.unparse(node)
+    }
+    assert at_once == set()
 
 
 @each_module

@@ -12,6 +12,7 @@ from moto import mock_aws
 from cube_sms.provider.base import CredentialsError, UnknownAccountError
 from cube_sms.provider.credentials import RETRY_SECONDS, CredentialStore
 from cube_sms.provider.csss.credentials import CsssCredentials
+from tests.support import csss
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,9 +82,9 @@ def test_value_is_kept_until_its_age(vault: Vault) -> None:
 
     # When they are almost too old, then they are used still; at their age they are fetched again
     vault.now += MAX_AGE - 0.1
-    assert vault.store.get("default").secret == "Zebra-1"
+    assert csss(vault.store.get("default")).secret == "Zebra-1"
     vault.now += 0.1
-    assert vault.store.get("default").secret == "Zebra-3"
+    assert csss(vault.store.get("default")).secret == "Zebra-3"
     assert vault.asked == 2
 
 
@@ -111,7 +112,7 @@ def test_unknown_account_is_named_and_not_asked_for_again_and_again(vault: Vault
     vault.now += RETRY_SECONDS / 2
     vault.error("nobody")
     assert vault.asked == 2
-    assert vault.store.get("default").secret == "Zebra-1"
+    assert csss(vault.store.get("default")).secret == "Zebra-1"
 
 
 def test_missing_secret_is_named_and_found_once_it_is_there(vault: Vault) -> None:
@@ -127,7 +128,7 @@ def test_missing_secret_is_named_and_found_once_it_is_there(vault: Vault) -> Non
     vault.now += RETRY_SECONDS - 0.1
     vault.error()
     vault.now += 0.1
-    assert vault.store.get("default").secret == "Zebra-1"
+    assert csss(vault.store.get("default")).secret == "Zebra-1"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_field_that_is_no_string_is_named_with_its_account(vault: Vault, field: 
     # Given one account with a wrong field, or without it, and another that is well
     vault.create(default=DEFAULT | {field: value}, fleet=FLEET)
     assert all(name in str(vault.error()) for name in ("default", field))
-    assert vault.store.get("fleet").secret == "Zebra-2"
+    assert csss(vault.store.get("fleet")).secret == "Zebra-2"
 
     vault.put(default={name: text for name, text in DEFAULT.items() if name != field})
     vault.now += MAX_AGE
@@ -161,7 +162,7 @@ def test_field_that_is_no_string_is_named_with_its_account(vault: Vault, field: 
 def test_access_code_that_cannot_be_signed_is_named_with_its_account(vault: Vault) -> None:
     vault.create(default=DEFAULT | {"access_code": "P00\u007f2276"}, fleet=FLEET)
     assert all(name in str(vault.error()) for name in ("default", "access_code"))
-    assert vault.store.get("fleet").access_code == "P002277"
+    assert csss(vault.store.get("fleet")).access_code == "P002277"
 
 
 @pytest.mark.parametrize("entry", [None, "Zebra", ["Zebra"], {}, 1])
@@ -172,7 +173,7 @@ def test_account_that_is_no_object_with_both_fields_is_named(vault: Vault, entry
 
 def test_other_members_of_an_account_are_passed_over(vault: Vault) -> None:
     vault.create(default=DEFAULT | {"comment": ["anything"]})
-    assert vault.store.get("default").access_code == "P002276"
+    assert csss(vault.store.get("default")).access_code == "P002276"
 
 
 def test_secret_is_shown_nowhere(vault: Vault) -> None:
@@ -189,12 +190,12 @@ def test_refused_credentials_are_fetched_afresh(vault: Vault) -> None:
     vault.put(default=ROTATED, fleet=FLEET)
 
     # When Cube refuses the old ones, then the new ones are there at once, for everybody
-    assert vault.store.refresh("default", refused).secret == "Zebra-3"
-    assert vault.store.get("default").secret == "Zebra-3"
+    assert csss(vault.store.refresh("default", refused)).secret == "Zebra-3"
+    assert csss(vault.store.get("default")).secret == "Zebra-3"
     assert vault.asked == 2
 
     # And whoever was refused with the old ones later gets the new ones without asking
-    assert vault.store.refresh("default", refused).secret == "Zebra-3"
+    assert csss(vault.store.refresh("default", refused)).secret == "Zebra-3"
     assert vault.asked == 2
 
 

@@ -14,6 +14,7 @@ from botocore.stub import Stubber
 from cube_sms.provider.base import CredentialsError, UnknownAccountError
 from cube_sms.provider.credentials import RETRY_SECONDS, CredentialStore
 from cube_sms.provider.csss.credentials import CsssCredentials
+from tests.support import csss
 from tests.unit.test_credentials import DEFAULT, FLEET, MAX_AGE, NAME, ROTATED
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def test_last_good_value_serves_while_secrets_manager_is_away(vault: Vault, code
     # When they are needed again and again, then they are served as stale, and it is asked once
     for _ in range(10):
         credentials = vault.store.get("default")
-        assert (credentials.secret, credentials.stale) == ("Zebra-1", True)
+        assert (csss(credentials).secret, credentials.stale) == ("Zebra-1", True)
         vault.now += RETRY_SECONDS / 20
     assert vault.asked == 2
 
@@ -109,7 +110,7 @@ def test_last_good_value_serves_while_secrets_manager_is_away(vault: Vault, code
     vault.answers(default=ROTATED)
     vault.now += RETRY_SECONDS / 2
     credentials = vault.store.get("default")
-    assert (credentials.secret, credentials.stale) == ("Zebra-3", False)
+    assert (csss(credentials).secret, credentials.stale) == ("Zebra-3", False)
 
     # And are kept as long as ever
     vault.now += MAX_AGE - 1
@@ -184,7 +185,7 @@ def test_fault_of_the_deployment_is_not_hidden_by_yesterdays_value(vault: Vault,
     # When it is mended, then the credentials are there again
     vault.now += RETRY_SECONDS
     vault.answers(default=DEFAULT)
-    assert vault.store.get("default").secret == "Zebra-1"
+    assert csss(vault.store.get("default")).secret == "Zebra-1"
 
 
 def test_secret_that_was_spoiled_and_mended_is_good_again(vault: Vault) -> None:
@@ -196,7 +197,7 @@ def test_secret_that_was_spoiled_and_mended_is_good_again(vault: Vault) -> None:
 
     vault.now += RETRY_SECONDS
     vault.answers(default=ROTATED)
-    assert vault.store.get("default").secret == "Zebra-3"
+    assert csss(vault.store.get("default")).secret == "Zebra-3"
 
 
 def test_account_that_cannot_be_looked_up_is_not_called_unknown(vault: Vault) -> None:
@@ -213,7 +214,7 @@ def test_account_that_cannot_be_looked_up_is_not_called_unknown(vault: Vault) ->
     assert not isinstance(error, UnknownAccountError)
     vault.now += RETRY_SECONDS
     vault.answers(default=DEFAULT, fleet=FLEET)
-    assert vault.store.get("fleet").secret == "Zebra-2"
+    assert csss(vault.store.get("fleet")).secret == "Zebra-2"
 
 
 def test_refused_credentials_stay_in_use_while_secrets_manager_is_away(vault: Vault) -> None:
@@ -243,4 +244,4 @@ def test_refused_credentials_do_not_press_a_secrets_manager_that_is_away(vault: 
     # But it is asked some seconds later
     vault.now += RETRY_SECONDS
     vault.answers(default=ROTATED)
-    assert vault.store.refresh("default", refused).secret == "Zebra-3"
+    assert csss(vault.store.refresh("default", refused)).secret == "Zebra-3"

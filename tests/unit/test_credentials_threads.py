@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from cube_sms.provider.credentials import CredentialStore
+from tests.support import csss
 from tests.unit.test_credentials import DEFAULT, NAME, ROTATED
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-    from cube_sms.provider.csss.credentials import CsssCredentials
+    from cube_sms.provider import AnyCredentials
 
 
 class CountingClient:
@@ -41,10 +42,10 @@ class CountingClient:
         return CredentialStore(cast("SecretsManagerClient", self), NAME, clock=lambda: 0.0)
 
 
-def all_at_once(function: Callable[[], CsssCredentials], threads: int = 32) -> list[CsssCredentials]:
+def all_at_once(function: Callable[[], AnyCredentials], threads: int = 32) -> list[AnyCredentials]:
     barrier = threading.Barrier(threads, timeout=60)
 
-    def run(_number: int) -> CsssCredentials:
+    def run(_number: int) -> AnyCredentials:
         barrier.wait()
         return function()
 
@@ -55,7 +56,7 @@ def all_at_once(function: Callable[[], CsssCredentials], threads: int = 32) -> l
 def test_threads_that_need_credentials_together_fetch_them_once() -> None:
     client = CountingClient(DEFAULT)
     store = client.store()
-    assert {found.secret for found in all_at_once(lambda: store.get("default"))} == {"Zebra-1"}
+    assert {csss(found).secret for found in all_at_once(lambda: store.get("default"))} == {"Zebra-1"}
     assert client.asked == 1
 
 
@@ -70,5 +71,5 @@ def test_threads_that_are_refused_together_fetch_them_once(later: dict[str, str]
     found = all_at_once(lambda: store.refresh("default", refused))
 
     # Then one of them asks Secrets Manager, and all have its answer
-    assert {credentials.secret for credentials in found} == {later["secret"]}
+    assert {csss(credentials).secret for credentials in found} == {later["secret"]}
     assert client.asked == 2

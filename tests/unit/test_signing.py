@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cube_sms.provider.csss.signing import CanonicalFormError, canonical_json, sign, signed_body
+from cube_sms.provider.canonical import CanonicalFormError
+from cube_sms.provider.csss.signing import sign, signed_body, text_to_sign
 
 SECRET = "test-secret"
 # Stands in every refused value, so that an error that quotes the value is found out.
@@ -40,7 +41,7 @@ each_vector = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vect
 
 @each_vector
 def test_content_is_the_text_typed_by_hand(vector: Vector) -> None:
-    assert canonical_json(vector.parameters).decode() == vector.canonical
+    assert text_to_sign(vector.parameters).decode() == vector.canonical
 
 
 @each_vector
@@ -92,19 +93,19 @@ def test_parameters_are_left_as_they_were() -> None:
 
 def test_any_mapping_is_taken() -> None:
     parameters = MappingProxyType({"version": "2.0", "deviceId": "8931"})
-    assert canonical_json(parameters) == b'{"deviceId":"8931","version":"2.0"}'
+    assert text_to_sign(parameters) == b'{"deviceId":"8931","version":"2.0"}'
 
 
 @pytest.mark.parametrize("text", ["\n", "\r", "\t", "\r\n", "\\u0001", "\\\\u0001", "\\b", "\\f", "\\", '\\"', "u0001"])
 def test_text_that_only_looks_like_a_control_character_is_signed(text: str) -> None:
-    assert json.loads(canonical_json({"text": text, text: "value"})) == {"text": text, text: "value"}
+    assert json.loads(text_to_sign({"text": text, text: "value"})) == {"text": text, text: "value"}
 
 
 CONTROL_CHARACTERS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\r\t"]
 
 
 def assert_refused(parameters: Any) -> None:
-    for function in (canonical_json, lambda given: sign(given, SECRET), lambda given: signed_body(given, SECRET)):
+    for function in (text_to_sign, lambda given: sign(given, SECRET), lambda given: signed_body(given, SECRET)):
         with pytest.raises(CanonicalFormError) as caught:
             function(parameters)
         assert MARK not in str(caught.value)
@@ -158,7 +159,7 @@ def test_sign_cannot_be_given(value: object) -> None:
 
 
 def test_sign_below_the_top_level_is_a_value_like_any_other() -> None:
-    assert canonical_json({"a": {"sign": ""}}) == b'{"a":{"sign":""}}'
+    assert text_to_sign({"a": {"sign": ""}}) == b'{"a":{"sign":""}}'
 
 
 @pytest.mark.parametrize("value", [MARK.encode(), bytearray(b"Zebra"), {MARK}, frozenset(), object(), 1j, Path(MARK)])

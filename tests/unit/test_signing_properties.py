@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cube_sms.provider.csss.signing import CanonicalFormError, canonical_json, sign, signed_body
+from cube_sms.provider.canonical import CanonicalFormError
+from cube_sms.provider.csss.signing import sign, signed_body, text_to_sign
 
 SECRET = "test-secret"
 
@@ -41,7 +42,7 @@ def reference(parameters: dict[str, Any]) -> bytes:
 @each_run
 @given(parameters_of_any_kind)
 def test_content_is_what_the_reference_prints(parameters: dict[str, Any]) -> None:
-    assert canonical_json(parameters) == reference(parameters)
+    assert text_to_sign(parameters) == reference(parameters)
 
 
 @each_run
@@ -60,14 +61,14 @@ def test_signature_and_body_are_those_of_the_content(parameters: dict[str, Any],
 def test_order_of_the_parameters_does_not_matter(parameters: dict[str, Any], random: Any) -> None:
     keys = list(parameters)
     random.shuffle(keys)
-    assert canonical_json({key: parameters[key] for key in keys}) == canonical_json(parameters)
+    assert text_to_sign({key: parameters[key] for key in keys}) == text_to_sign(parameters)
 
 
 @each_run
 @given(st.dictionaries(texts, values, min_size=2, max_size=6))
 def test_order_below_the_top_level_does_matter(item: dict[str, Any]) -> None:
     reversed_item = dict(reversed(item.items()))
-    assert canonical_json({"list": [item]}) != canonical_json({"list": [reversed_item]})
+    assert text_to_sign({"list": [item]}) != text_to_sign({"list": [reversed_item]})
     assert sign({"item": item}, SECRET) != sign({"item": reversed_item}, SECRET)
 
 
@@ -81,7 +82,7 @@ def test_null_and_empty_parameters_change_nothing(parameters: dict[str, Any], em
 @each_run
 @given(st.text(st.sampled_from('\\"/ubfnrt0018é😀'), max_size=16))
 def test_backslashes_typed_as_characters_are_never_taken_for_a_control_character(text: str) -> None:
-    assert canonical_json({"list": [{text: text}]}) == reference({"list": [{text: text}]})
+    assert text_to_sign({"list": [{text: text}]}) == reference({"list": [{text: text}]})
 
 
 @each_run
@@ -90,7 +91,7 @@ def test_control_character_is_refused_in_any_company(before: str, control: str, 
     text = before + control + after
     for parameters in ({"text": text}, {"list": [{"text": text}]}, {"list": [{text: 1}]}):
         with pytest.raises(CanonicalFormError):
-            canonical_json(parameters)
+            text_to_sign(parameters)
 
 
 @each_run
@@ -98,7 +99,7 @@ def test_control_character_is_refused_in_any_company(before: str, control: str, 
 def test_text_is_signed_or_refused_by_its_characters_alone(text: str) -> None:
     refused = any(unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\r\t" for c in text)
     try:
-        content = canonical_json({"list": [text]})
+        content = text_to_sign({"list": [text]})
     except CanonicalFormError:
         assert refused
     else:

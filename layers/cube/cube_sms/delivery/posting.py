@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cube_sms.pacing import Gate, Slot
-    from cube_sms.provider import AnyCredentials, CredentialStore, CubeAnswer, Line, Provider, Query
+    from cube_sms.provider import AnyCredentials, AnyProvider, CredentialStore, CubeAnswer, Line, Query
     from cube_sms.request import SendRequest
 
     from .outcome import Outcome
@@ -95,7 +95,7 @@ class Posting:
 
     def __init__(
         self,
-        provider: Provider[Any, Any, Any],
+        provider: AnyProvider,
         credentials: CredentialStore,
         gate: Gate,
         *,
@@ -168,9 +168,13 @@ class Posting:
         if not (isinstance(result, Obstacle) and result.renews_credentials):
             return result
         try:
-            group.credentials = self._credentials.refresh(part[0].request.account, group.credentials)
+            credentials = self._credentials.refresh(part[0].request.account, group.credentials)
         except CredentialsError as error:
             return error
+        if type(credentials) is not type(group.credentials):
+            # The account has just moved to another dialect, which may be at another address: the next time.
+            return result
+        group.credentials = credentials
         return self._query(group, part)
 
     def _query(self, group: _Group, part: Sequence[Held]) -> CubeAnswer | Obstacle | None:

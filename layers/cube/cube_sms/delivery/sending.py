@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from msgspec.structs import replace
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
     from cube_sms.platform import Settings
-    from cube_sms.provider import AnyCredentials, Line, Provider
+    from cube_sms.provider import AnyCredentials, AnyProvider, Line
     from cube_sms.request import SendRequest
 
     from .records import Claim
@@ -103,7 +103,7 @@ class Sender:
 
     def __init__(
         self,
-        provider: Provider[Any, Any, Any],
+        provider: AnyProvider,
         credentials: CredentialStore,
         records: RecordStore,
         gate: Gate,

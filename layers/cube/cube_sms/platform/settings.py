@@ -32,8 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    cube_base_url : str
-        Base URL of the provider's API.
+    cube_base_url, cube_v4_base_url : str
+        Base URLs of the provider's API, for accounts that speak csss and for those that speak v4.
     cube_secret_id : str
         Name or ARN of the secret with the accounts' credentials.
     messages_table : str
@@ -56,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Language of the provider's messages.
     cube_timestamp_unit : {"s", "ms"}
         Unit of the request's timestamp.
+    cube_v4_signed_spaces : {"keep", "remove"}
+        What becomes of spaces in the text that is signed for v4.
     cube_answer_codes : AnswerCodes
         What the provider's codes mean, as far as the deployment knows.
     keep_provider_messages : bool
@@ -78,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     send_queue_url: str
     dead_letter_queue_url: str
     rejected_queue_url: str
+    cube_v4_base_url: str = "https://api-uat.io.linksfield.net/cube/v4"
     cube_max_qps: Limit = Limit(10)
     cube_daily_quota: Limit = Limit(5000)
     cube_quota_reserve_percent: Percent = Percent(10)
@@ -87,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cube_read_timeout: float = 10.0
     cube_language: Literal["zh-CN", "en-US"] = "zh-CN"
     cube_timestamp_unit: Literal["s", "ms"] = "s"
+    cube_v4_signed_spaces: Literal["keep", "remove"] = "keep"
     cube_answer_codes: AnswerCodes = AnswerCodes({})
     keep_provider_messages: bool = False
     max_content_length: int = 140
@@ -122,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if text:
                 try:
                     values[field.name] = _parse(text, field.type)
-                    if field.name == "cube_base_url":
+                    if field.name in ("cube_base_url", "cube_v4_base_url"):
                         parse_base_url(text)
                 except ValueError as error:
                     faults.append(Fault(name, str(error)))

@@ -15,10 +15,11 @@ from .base import (
     UnknownAccountError,
 )
 from .credentials import CredentialStore
-from .dialects import AnyCredentials, make_provider
+from .dialects import AnyCredentials, AnyProvider, make_provider
 
 __all__ = [
     "AnyCredentials",
+    "AnyProvider",
     "CredentialStore",
     "Credentials",
     "CredentialsError",

@@ -5,20 +5,21 @@ Delivery, pacing and the ways in and out know this and no dialect: neither its f
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 from cube_sms.platform import ApiAnswer, AwsUnavailableError, Obstacle, metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from cube_sms.request import SendRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(ABC):
     """What one account signs with; a dialect adds what its signature takes.
 
     Parameters
@@ -31,6 +32,37 @@ class Credentials:
 
     stale: bool = field(default=False, compare=False)
     version: int = field(default=0, compare=False, repr=False)
+
+    FIELDS: ClassVar[tuple[str, ...]]
+    """What it is read from."""
+
+    @classmethod
+    @abstractmethod
+    def from_entry(cls, entry: Mapping[str, object], version: int) -> Self:
+        """Read the entry of an account in the secret.
+
+        Parameters
+        ----------
+        entry : Mapping[str, object]
+            The entry, which may have other fields.
+        version : int
+            Which fetch it comes from.
+
+        Returns
+        -------
+        Credentials
+            The account's.
+
+        Raises
+        ------
+        ValueError
+            If a field is missing or has a fault. The text names the field and quotes no value.
+        """
+
+    @property
+    @abstractmethod
+    def hidden(self) -> tuple[str, ...]:
+        """What of it is told to nobody, should the provider quote it."""
 
 
 @dataclass(frozen=True, slots=True)

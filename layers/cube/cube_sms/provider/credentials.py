@@ -6,12 +6,13 @@ import json
 import math
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .base import CredentialsError, UnknownAccountError
-from .dialects import CSSS
+from .dialects import DIALECTS, read_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,8 @@ PATIENCE = 0.5
 # `aws.AWS_CONFIG` take.
 LONGEST_WAIT = 12.0
 
-SHAPE = json.dumps({"default": dict.fromkeys(CSSS.fields, "...")})
+FIELDS = tuple(name for dialect in DIALECTS for name in dialect.credentials.FIELDS)
+SHAPE = " or ".join(json.dumps({"default": dict.fromkeys(kind.credentials.FIELDS, "...")}) for kind in DIALECTS)
 
 # What Secrets Manager answers while it is briefly away. Anything else (no such secret, no permission) is a fault of
 # the deployment, which a good value of yesterday would only hide.
@@ -63,7 +65,8 @@ class CredentialStore:
     client : SecretsManagerClient
         boto3's client.
     secret_id : str
-        Name or ARN of the secret, whose value is ``{"<account>": {"access_code": "…", …}, …}``.
+        Name or ARN of the secret, whose value is ``{"<account>": {"access_code": "…", …}, …}``. An entry's fields
+        tell the dialect of its account.
     max_age : float
         Seconds a fetched value is used before it is fetched again.
     patience : float
@@ -90,6 +93,8 @@ class CredentialStore:
         self._lock = threading.Lock()
         self._fetch: _Fetch | None = None
         self._accounts: dict[str, object] | None = None
+        # Those that were asked for, so that an entry is read once for each fetch.
+        self._credentials: dict[str, AnyCredentials] = {}
         self._error: str | None = None
         self._is_away = False
         self._version = 0
@@ -189,7 +194,7 @@ class CredentialStore:
             self._is_away = is_away and self._accounts is not None
             self._error = None if self._is_away else error
             if accounts is not None:
-                self._accounts = accounts
+                self._accounts, self._credentials = accounts, {}
                 self._version += 1
                 # It is as old as the question: Lambda may have frozen this thread before it had the answer.
                 self._fresh_until = started_at + self._max_age
@@ -221,19 +226,20 @@ class CredentialStore:
         if account not in self._accounts:
             if self._is_away or self._fetch:
                 raise CredentialsError(f"secret {self._secret_id} had no account {account!r} when it could be fetched")
-            if any(isinstance(self._accounts.get(name), str) for name in CSSS.fields):
+            if any(isinstance(self._accounts.get(name), str) for name in FIELDS):
                 # Its credentials may be among those that belong to none.
                 raise CredentialsError(f"{where}: is not there; credentials must be in an account: {SHAPE}")
             raise UnknownAccountError(f"secret {self._secret_id} has no account {account!r}")
         entry = self._accounts[account]
         if not isinstance(entry, dict):
             raise CredentialsError(f"{where}: must be an object, as in {SHAPE}; in the console, use the plaintext form")
-        for name in CSSS.fields:
-            if fault := _fault(entry.get(name)):
-                raise CredentialsError(f"{where}: {name} {fault}")
-        is_stale = self._is_away or self._clock() >= self._fresh_until
-        fields = {name: entry[name] for name in CSSS.fields}
-        return CSSS.credentials(**fields, stale=is_stale, version=self._version)
+        if account not in self._credentials:
+            try:
+                self._credentials[account] = read_credentials(entry, self._version)
+            except ValueError as fault:
+                raise CredentialsError(f"{where}: {fault}") from None
+        credentials = self._credentials[account]
+        return replace(credentials, stale=True) if self._is_away or self._clock() >= self._fresh_until else credentials
 
 
 class _Fetch:
@@ -246,18 +252,6 @@ class _Fetch:
     def wait(self, seconds: float) -> None:
         """Wait until it is done, or it has taken so many seconds: who comes later waits no more."""
         self.done.wait(max(0.0, self._started_at + seconds - time.monotonic()))
-
-
-def _fault(value: object) -> str | None:
-    """Return what is wrong with a credential, without its value."""
-    if not isinstance(value, str) or not value:
-        return "must be a string"
-    if value[0].isspace() or value[-1].isspace():
-        return "must not begin or end with white space"
-    if not value.isprintable():
-        # It was copied with more than it is. And a text with a control character is not signed.
-        return "must be printable"
-    return None
 
 
 def _is_transient(error: Exception) -> bool:

@@ -53,17 +53,17 @@ class Answer(NamedTuple):
 
 
 class Connections:
-    """A pool of keep-alive connections to one server. Safe to share between threads.
+    """All keep-alive connections to the provider, whatever the server: it counts those of an address together.
+
+    Safe to share between threads.
 
     Parameters
     ----------
-    base_url : str
-        ``https://host[:port][/path]``; plain HTTP is accepted for loopback hosts alone.
     connect_timeout, read_timeout : float
         Seconds for the connection, and for the whole answer once the request has left.
     size : int
-        The most connections; a further thread waits for one.
-    ssl_context : ssl.SSLContext or None
+        The most connections that are open at a time; a further thread waits for one.
+    ssl_context : ssl.SSLContext, optional
         Has to verify; `default_ssl_context` where there is none.
     clock : Callable[[], float]
         Seconds since the epoch.
@@ -71,64 +71,110 @@ class Connections:
     Raises
     ------
     ValueError
-        Where the URL is none, or not HTTPS, or the SSL context does not verify.
+        Where the SSL context does not verify.
     """
 
     def __init__(
         self,
-        base_url: str,
         *,
         connect_timeout: float,
         read_timeout: float,
         size: int,
-        ssl_context: ssl.SSLContext | None,
-        clock: Callable[[], float],
+        ssl_context: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._idle: list[Connection] = []
-        url = parse_base_url(base_url)
-        options: dict[str, Any] = {
-            "host": str(url.hostname),
-            "port": url.port,
-            "timeout": connect_timeout,
-            "read_timeout": read_timeout,
-            "clock": clock,
-        }
-        kind: type[_HTTPConnection] = _HTTPConnection
-        if url.scheme == "https":
-            context = ssl_context or default_ssl_context()
-            if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
-                raise ValueError("ssl_context: must verify the certificate and the host name")
-            kind = _HTTPSConnection
-            options["ssl_context"] = context
-        self._make = partial(kind, **options)
-        self._base_path = url.path.rstrip("/")
+        self._size = size
         self._places = threading.Semaphore(size)
+        # Guards what follows.
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._idle: list[Connection] = []
+        if ssl_context and (ssl_context.verify_mode != ssl.CERT_REQUIRED or not ssl_context.check_hostname):
+            raise ValueError("ssl_context: must verify the certificate and the host name")
+        self._ssl_context = ssl_context
+        self._options: dict[str, Any] = {"timeout": connect_timeout, "read_timeout": read_timeout, "clock": clock}
+        self.longest_post = connect_timeout + read_timeout
+        """The most seconds one POST takes, connecting included but for the look-up of the host's name."""
 
     def __del__(self) -> None:
         self.close()
 
+    def server(self, base_url: str) -> Server:
+        """Return one of the servers to which they go.
+
+        Parameters
+        ----------
+        base_url : str
+            ``https://host[:port][/path]``; plain HTTP is accepted for loopback hosts alone.
+
+        Returns
+        -------
+        Server
+            What makes connections to it.
+
+        Raises
+        ------
+        ValueError
+            Where the URL is none, or not HTTPS.
+        """
+        url = parse_base_url(base_url)
+        options = {**self._options, "host": str(url.hostname), "port": url.port}
+        kind: type[_HTTPConnection] = _HTTPConnection
+        if url.scheme == "https":
+            kind = _HTTPSConnection
+            options["ssl_context"] = self._ssl_context or default_ssl_context()
+        return Server((url.scheme, str(url.hostname), url.port), url.path.rstrip("/"), partial(kind, **options))
+
     @contextmanager
-    def take(self) -> Iterator[Connection]:
-        """Take a connection, which need not be open, as long as this context."""
+    def take(self, server: Server) -> Iterator[Connection]:
+        """Take a connection to a server, which need not be open, as long as this context."""
         with self._places:
-            idle = self._idle
-            try:
-                connection = idle.pop()
-            except IndexError:
-                connection = Connection(self._make(), self._base_path)
+            with self._lock:
+                idle, connection = self._idle, self._pop(server)
+                self._taken += 1
             try:
                 yield connection
             finally:
-                if idle is self._idle:
-                    idle.append(connection)
-                else:
+                with self._lock:
+                    self._taken -= 1
+                    if is_kept := idle is self._idle:
+                        idle.append(connection)
+                if not is_kept:
                     connection.close()
+
+    def _pop(self, server: Server) -> Connection:
+        for number in reversed(range(len(self._idle))):
+            if self._idle[number].origin == server.origin:
+                return self._idle.pop(number)
+        if self._taken + len(self._idle) >= self._size:
+            # The provider counts an idle connection too: one to another server makes room.
+            self._idle.pop(0).close()
+        return Connection(server.make(), server.origin)
 
     def close(self) -> None:
         """Close every connection, those in use when they are given back. Whoever takes one can open it again."""
-        idle, self._idle = self._idle, []
+        with self._lock:
+            idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+class Server(NamedTuple):
+    """A server, and where on it the API is.
+
+    Parameters
+    ----------
+    origin : tuple
+        Scheme, host and port: what a connection goes to.
+    path : str
+        The path of the base URL, without a slash at its end.
+    make : Callable[[], HTTPConnection]
+        Makes a connection to it.
+    """
+
+    origin: tuple[str, str, int | None]
+    path: str
+    make: Callable[[], _HTTPConnection]
 
 
 class Connection:
@@ -141,13 +187,13 @@ class Connection:
     ----------
     http : urllib3.connection.HTTPConnection
         What speaks HTTP.
-    base_path : str
-        The path of the base URL.
+    origin : tuple
+        Where it goes to.
     """
 
-    def __init__(self, http: _HTTPConnection, base_path: str) -> None:
+    def __init__(self, http: _HTTPConnection, origin: tuple[str, str, int | None]) -> None:
         self._http = http
-        self._base_path = base_path
+        self.origin = origin
 
     def open(self) -> None:
         """Open the connection, or open it anew if it cannot be used any more.
@@ -175,7 +221,7 @@ class Connection:
         Parameters
         ----------
         path : str
-            Below the base URL's path.
+            The whole path.
         body : bytes
             Sent as it is.
         headers : Mapping[str, str]
@@ -197,7 +243,7 @@ class Connection:
         try:
             # A server may answer, and close the connection, before it has read all of a request.
             with suppress(BrokenPipeError, ConnectionResetError):
-                self._http.request("POST", self._base_path + path, body, headers, preload_content=False)
+                self._http.request("POST", path, body, headers, preload_content=False)
             left()
             response = self._http.getresponse()
             if response.status < 200:

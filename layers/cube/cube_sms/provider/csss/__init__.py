@@ -6,6 +6,6 @@ Nothing outside knows its field names and codes. It knows nothing of queues, rec
 from __future__ import annotations
 
 from .client import CubeClient
-from .credentials import FIELDS, CsssCredentials
+from .credentials import CsssCredentials
 
-__all__ = ["FIELDS", "CsssCredentials", "CubeClient"]
+__all__ = ["CsssCredentials", "CubeClient"]
