@@ -124,7 +124,7 @@ class LocalStack(Stoppable):
             self.cube = stack.enter_context(CubeSimulator(*cube, **{"account": account, **simulator}))
             self.aws = aws or stack.enter_context(MiniStack(port=port, authenticate=authenticate, kept=kept))
             self.cube_url = f"{self.cube.url}/cube/v4"
-            parameters = {"CubeBaseUrl": self.cube_url, **(parameters or {})}
+            parameters = {"CubeBaseUrl": self.cube_url, "CubeV4BaseUrl": self.cube_url, **(parameters or {})}
             self.outputs = deploy(self.aws, STACK_NAME, parameters, build=build)
             self.sqs = self.aws.client("sqs")
             logs = self.aws.client("logs")

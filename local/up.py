@@ -85,8 +85,8 @@ def _parameter(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
         raise CommandError(f"{text!r} is not of the form NAME=VALUE.")
-    if name == "CubeBaseUrl":
-        raise CommandError("CubeBaseUrl is the simulator's address here. No local stack posts to the provider.")
+    if name in ("CubeBaseUrl", "CubeV4BaseUrl"):
+        raise CommandError(f"{name} is the simulator's address here. No local stack posts to the provider.")
     return name, value
 
 

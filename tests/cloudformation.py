@@ -216,11 +216,10 @@ class _Resolver:
             name = match[1]
             if isinstance(known.get(name), str):
                 return str(known[name])
-            # A resource's, or a variable that is made of one.
+            # A resource's, or a variable that is made of some.
             remaining.append(name)
             if name in known:
-                (inner,) = references(known[name])
-                return str(known[name].get("Fn::Sub", f"${{{inner}}}"))
+                return str(known[name].get("Fn::Sub", "".join(f"${{{inner}}}" for inner in references(known[name]))))
             return match[0]
 
         text = _REFERENCE.sub(replaced, text)

@@ -130,7 +130,7 @@ def test_an_environment_sets_parameters_that_the_template_has(environment: str) 
 
     # Then the template has them, and allows these values
     assert overrides.keys() <= declared.keys()
-    assert {"CubeBaseUrl", "DeploymentType"} <= overrides.keys()
+    assert {"CubeBaseUrl", "CubeV4BaseUrl", "DeploymentType"} <= overrides.keys()
     for name, value in overrides.items():
         assert re.search(declared[name].get("AllowedPattern", ""), value)
         assert value in declared[name].get("AllowedValues", [value])
@@ -360,15 +360,13 @@ def longest(declared: dict[str, Any]) -> int:
     return min(int(pattern.getwidth()[1]), int(declared.get("MaxLength", 4096)))
 
 
-def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen() -> None:
+@pytest.mark.parametrize("layer", ["CubeLayer", "DependenciesLayer"])
+def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen(layer: str) -> None:
     source = template()
-    longest = {
-        "KeepProviderMessages": "false",
-        "CubeAnswerCodes": "x" * source["Parameters"]["CubeAnswerCodes"]["MaxLength"],
-    }
-    text = source["Resources"]["CubeLayer"]["Properties"]["Description"]["Fn::Sub"]
-    assert parameters_in({"Fn::Sub": text}, source) == longest.keys()
-    assert len(re.sub(r"\$\{(\w+)\}", lambda match: longest[match[1]], text)) <= 256
+    text = source["Resources"][layer]["Properties"]["Description"]["Fn::Sub"]
+    held = parameters_in({"Fn::Sub": text}, source)
+    assert held
+    assert len(re.sub(r"\$\{\w+\}", "", text)) + sum(longest(source["Parameters"][name]) for name in held) <= 256
 
 
 def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
