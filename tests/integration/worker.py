@@ -20,7 +20,7 @@ from tests.integration.deployment import LEASE, MAX_ATTEMPTS, SECRET_ID, TABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cube_sms.queue.settling import Consumed
+    from cube_sms.queue.messages import Consumed
 
 
 class Worker:

@@ -98,6 +98,7 @@ def test_record_is_shown_with_all_that_is_known_but_what_is_internal() -> None:
         "code": "1007",
         "message": "device unknown",
         "reason": "HTTP 400",
+        "jobId": None,
         "createdAt": "2027-01-15T08:00:00.000Z",
         "updatedAt": "2027-01-15T08:00:01.000Z",
     }

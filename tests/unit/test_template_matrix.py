@@ -31,6 +31,7 @@ CHOICES: dict[str, list[dict[str, str]]] = {
         "DeploymentType": ["AllAtOnce", "Canary10Percent5Minutes"],
         "Campaigns": ["false", "true"],
         "QueueType": ["standard", "fifo"],
+        "QueueBatchSize": ["10", "1000"],
         "KmsKeyArn": ["", "arn:aws:kms:eu-central-1:123456789012:key/1a2b"],
         "EventBusName": ["", "default"],
         "TakeRequestEvents": ["true", "false"],

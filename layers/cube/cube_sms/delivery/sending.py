@@ -21,7 +21,8 @@ from cube_sms.request import InvalidRequestError
 
 from .errors import SpoiledRecordError
 from .outcome import Outcome
-from .posting import Held, Posting
+from .posting import Posting
+from .querying import Held, Querying
 from .records import RecordStore
 from .states import State
 
@@ -126,9 +127,8 @@ class Sender:
         self._clock = clock
         self._sleep = sleep
         self._calls = SideBySide(WRITES_AT_ONCE)
-        self._posting = Posting(
-            provider, credentials, gate, patience=patience, clock=clock, monotonic=monotonic, sleep=sleep
-        )
+        querying = Querying(provider, gate, patience=patience, clock=clock, monotonic=monotonic, sleep=sleep)
+        self._posting = Posting(querying, credentials, gate)
         self.longest_send = 2 * provider.longest_post + sum(FINISH_PAUSES)
         """The most seconds one `send` takes where AWS answers at once and no connection or slot is waited for."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from .consumer import QueueConsumer
+from .messages import Consumed
 from .report import report_consumed, report_put_back
-from .settling import Consumed
 
 __all__ = [
     "Consumed",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cube_sms.pacing import GateStatus
     from cube_sms.platform import Settings
 
-    from .settling import Consumed
+    from .messages import Consumed
 
 # While every connection has its POST, other threads claim the next messages and write the outcomes of the last ones. A
 # worker that dies leaves as many groups behind as it has threads.

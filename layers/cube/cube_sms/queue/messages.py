@@ -1,8 +1,10 @@
-"""A message of a batch as Lambda's event has it, and the request in it."""
+"""A message of a batch: the request in it, and what became of it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from cube_sms.request import InvalidRequestError, parse_send_request, unwrap
 
@@ -11,6 +13,7 @@ from .dead_letters import REQUEST_ID
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cube_sms.delivery import Outcome
     from cube_sms.request import SendRequest
 
 
@@ -63,6 +66,46 @@ class QueueMessage(NamedTuple):
     def attribute(self, name: str) -> str | None:
         """Return one of the message's own attributes."""
         return _attribute(self.record, name)
+
+
+class Consumed(msgspec.Struct, kw_only=True):
+    """What became of one message of a batch.
+
+    Parameters
+    ----------
+    record_id : str
+        The SQS message id.
+    receives : int
+        How often it has been received.
+    queue_age : float
+        Seconds since it was enqueued.
+    request : SendRequest, optional
+        The request, where the message was one.
+    outcome : Outcome, optional
+        What sending it came to.
+    fault : Exception, optional
+        Why it could not be sent, or not be settled with the queue.
+    dead_letter_reason : str, optional
+        Why it went to the dead-letter queue, where it did.
+    acknowledged : bool
+        Whether the message is done with and can be deleted from the queue.
+    forwarded : bool
+        Whether it has been put among the messages of its device, and comes again.
+    put_back_until : float, optional
+        Seconds since the epoch from when on it may be sent, where it was put back with the rest of its batch; zero if
+        only time had run out.
+    """
+
+    record_id: str
+    receives: int = 0
+    queue_age: float = 0.0
+    request: SendRequest | None = None
+    outcome: Outcome | None = None
+    fault: Exception | None = None
+    dead_letter_reason: str | None = None
+    acknowledged: bool = False
+    forwarded: bool = False
+    put_back_until: float | None = None
 
 
 def read_message(record: Mapping[str, Any], *, is_fifo: bool, max_content_length: int) -> QueueMessage:

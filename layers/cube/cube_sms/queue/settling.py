@@ -9,13 +9,13 @@ from itertools import batched
 from threading import Event
 from typing import TYPE_CHECKING
 
-import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cube_sms.delivery import State, put_back_spread, retry_delay
 from cube_sms.platform import FAILED_CLAIM, Obstacle, RecordsUnavailableError, SideBySide
 
 from .dead_letters import ACCOUNT, ATTEMPTS, DETAIL, LAST_CODE, DeadLetterQueue
+from .messages import Consumed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -39,46 +39,6 @@ NOTED_SECONDS = 60.0
 
 # Calls of SQS at the same time, and writes of those that wait.
 CALLS_AT_ONCE = 8
-
-
-class Consumed(msgspec.Struct, kw_only=True):
-    """What became of one message of a batch.
-
-    Parameters
-    ----------
-    record_id : str
-        The SQS message id.
-    receives : int
-        How often it has been received.
-    queue_age : float
-        Seconds since it was enqueued.
-    request : SendRequest, optional
-        The request, where the message was one.
-    outcome : Outcome, optional
-        What sending it came to.
-    fault : Exception, optional
-        Why it could not be sent, or not be settled with the queue.
-    dead_letter_reason : str, optional
-        Why it went to the dead-letter queue, where it did.
-    acknowledged : bool
-        Whether the message is done with and can be deleted from the queue.
-    forwarded : bool
-        Whether it has been put among the messages of its device, and comes again.
-    put_back_until : float, optional
-        Seconds since the epoch from when on it may be sent, where it was put back with the rest of its batch; zero if
-        only time had run out.
-    """
-
-    record_id: str
-    receives: int = 0
-    queue_age: float = 0.0
-    request: SendRequest | None = None
-    outcome: Outcome | None = None
-    fault: Exception | None = None
-    dead_letter_reason: str | None = None
-    acknowledged: bool = False
-    forwarded: bool = False
-    put_back_until: float | None = None
 
 
 class Settling:
