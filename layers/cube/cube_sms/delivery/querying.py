@@ -207,21 +207,23 @@ class Querying:
     def _send(
         self, group: Group, sending: Sequence[Held], query: Query[Any], slot: Slot | None
     ) -> CubeAnswer | CubeError:
-        left = partial(self._gate.left, slot)
-        result: CubeAnswer | CubeError
-        try:
-            result = self._provider.send(query, over=group.line, left=left)
-        except CubeError as error:
-            result = error
-        except BaseException:
-            # It may have left, and would otherwise be taken to be about to, for ever.
-            left()
-            raise
+        result = self._post(group, query, slot)
         # Of one message that is refused each of its groups is refused: that counts once, when it is alone.
         account = None if is_to_be_halved(result, sending) else sending[0].request.account
         self._gate.report(slot, result, account=account)
         sending[0].note(queries=(*sending[0].outcome.queries, result))
         return result
+
+    def _post(self, group: Group, query: Query[Any], slot: Slot | None) -> CubeAnswer | CubeError:
+        left = partial(self._gate.left, slot)
+        try:
+            return self._provider.send(query, over=group.line, left=left)
+        except CubeError as error:
+            return error
+        except BaseException:
+            # It may have left, and would otherwise be taken to be about to, for ever.
+            left()
+            raise
 
     def _unexpired(self, part: Sequence[Held]) -> list[Held]:
         now = self._clock()

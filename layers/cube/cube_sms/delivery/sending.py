@@ -241,9 +241,13 @@ class Sender:
             If somebody has changed the message's record so that it cannot be read. Nothing is posted.
         """
         (result,) = self.send_together([Message(request, restart, accepted_at)], deadline=deadline)
-        if isinstance(result, Exception):
-            raise result
-        return result
+        try:
+            if isinstance(result, Exception):
+                raise result
+            return result
+        finally:
+            # An error's traceback would hold the error: what both hold would live for long.
+            del result
 
     def send_together(self, messages: Sequence[Message], *, deadline: float = math.inf) -> list[Outcome | Exception]:
         """Try once to send messages that may share a query. Each has a claim, an outcome and a record of its own.

@@ -59,4 +59,8 @@ def _called[Item, Result](call: Callable[[Item], Result], item: Item) -> Future[
         future.set_result(call(item))
     except Exception as error:  # noqa: BLE001 - the future raises it
         future.set_exception(error)
-    return future
+    try:
+        return future
+    finally:
+        # The error's traceback would hold it, and it holds the error: what they hold would live for long.
+        del future

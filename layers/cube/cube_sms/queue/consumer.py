@@ -197,11 +197,10 @@ class QueueConsumer:
             yield from chain.from_iterable(pool.map(consume, turns.values()))
 
     def _consume(self, messages: Sequence[QueueMessage], deadline: float) -> list[Consumed]:
-        results: Sequence[Outcome | Exception | None]
         try:
             results = self._send(messages, deadline)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong with one group, the batch goes on
-            results = [error] * len(messages)
+            return self._settling.settle(messages, [error] * len(messages))
         return self._settling.settle(messages, results)
 
     def _send(self, messages: Sequence[QueueMessage], deadline: float) -> Sequence[Outcome | Exception | None]:

@@ -151,8 +151,9 @@ class Settling:
 
     def _refuse(self, message: QueueMessage, consumed: Consumed, error: Exception) -> None:
         """Put what cannot be sent onto the dead-letter queue, if no further try would change anything."""
+        consumed.fault = error
         if not isinstance(error, Obstacle) or not (reason := error.letter):
-            raise error
+            return
         request_id = getattr(error, "request_id", None) or message.record["messageId"]
         # A request has both, and so has what is wrong with one. A campaign waits for its rows without a token.
         token = getattr(message.request, "task_token", None) or None
@@ -161,7 +162,6 @@ class Settling:
         self._dead_letters.put(message.record, request_id=request_id, reason=reason, detail=str(error))
         consumed.dead_letter_reason = reason
         consumed.acknowledged = True
-        consumed.fault = error
 
     def _follow(self, message: QueueMessage, consumed: Consumed, outcome: Outcome) -> None:
         """Do with a message what its outcome asks for."""
