@@ -20,6 +20,7 @@ from local.command import CommandError
 from local.cube_simulator import CubeSimulator
 from local.deploy import deploy
 from local.keep import Kept
+from local.keys import KeyPair
 from local.logs import Log
 from local.ministack import REGION, MiniStack
 from local.paths import BUILD
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 STACK_NAME = "cube-sms"
 ACCESS_CODE = "P002276"
 SECRET = "local-test-secret"  # noqa: S105 - the simulator's, on this machine alone
+# The account that speaks Cube v4. Its key is made with the stack.
+V4_ACCOUNT = "v4"
+V4_KEY_ID = "local-key"
 
 # What a deployment and its provider are told where neither is to know limits.
 UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0"}
@@ -130,7 +134,13 @@ class LocalStack(Stoppable):
             logs = self.aws.client("logs")
             self._logs = [Log(logs, value) for name, value in self.outputs.items() if name.endswith("LogGroup")]
             if not (kept and kept.ports):
-                self.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
+                self.put_credentials(
+                    {
+                        "default": {"access_code": ACCESS_CODE, "secret": SECRET},
+                        V4_ACCOUNT: {"key_id": V4_KEY_ID, "private_key": KeyPair.new().private},
+                    }
+                )
+            self.cube.configure(keys=self._public_keys())
             if kept:
                 kept.note_ports(aws=self.aws.port, cube=self.cube.port)
             self._http = urllib3.PoolManager(retries=False, timeout=60, ca_certs=self.aws.ca_file)
@@ -168,6 +178,12 @@ class LocalStack(Stoppable):
         """Store the accounts' credentials."""
         secrets = self.aws.client("secretsmanager")
         secrets.put_secret_value(SecretId=self.outputs["CubeSecretId"], SecretString=json.dumps(accounts))
+
+    def _public_keys(self) -> dict[str, str]:
+        """Return what the provider has of the accounts that speak v4, by the ids of their keys."""
+        answer = self.aws.client("secretsmanager").get_secret_value(SecretId=self.outputs["CubeSecretId"])
+        entries = [entry for entry in json.loads(answer["SecretString"]).values() if "private_key" in entry]
+        return {entry["key_id"]: KeyPair.of(entry["private_key"]).public for entry in entries}
 
     def enqueue(self, body: str, *, group: str | None = None, **attributes: str) -> str:
         """Put a message onto the send queue, with string attributes, and return its SQS message id.

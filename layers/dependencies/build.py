@@ -1,7 +1,8 @@
 """Build the layer of third-party packages: for both of Lambda's architectures at once, compiled, without ballast.
 
 One layer serves both architectures because CPython looks for a native module under its platform's own file name
-(``_core.cpython-313-aarch64-linux-gnu.so``): the same build can be deployed to either, and runs on a laptop too.
+(``_core.cpython-313-aarch64-linux-gnu.so``), and one whose name is no platform's is given such a name. The same build
+can be deployed to either, and runs on a laptop too.
 
 The same lock gives the same bytes, whoever builds it, where and when (docs/decisions.md).
 
@@ -52,6 +53,8 @@ def main(target: Path) -> None:
     python = target / "python"
     with tempfile.TemporaryDirectory() as scratch:
         builds = [install(Path(scratch, machine), RUN, linux_platform(machine)) for machine in MACHINES]
+        for build, machine in zip(builds, MACHINES, strict=True):
+            name_after_platform(build, machine)
         if platform.system() != "Linux":
             # For the local stack, which runs the functions on this machine.
             builds.append(install(Path(scratch, "host"), RUN, []))
@@ -70,6 +73,12 @@ def linux_platform(machine: str) -> list[str]:
     """Return pip's options for wheels that run on Lambda (Amazon Linux 2023, glibc 2.34)."""
     platforms = [f"--platform=manylinux_2_28_{machine}", f"--platform=manylinux2014_{machine}"]
     return [*platforms, "--implementation=cp", "--python-version=3.13", "--only-binary=:all:"]
+
+
+def name_after_platform(build: Path, machine: str) -> None:
+    """Give each native module that is for any Python 3 on one platform the name that is for this Python there."""
+    for module in list(build.rglob("*.abi3.so")):
+        module.rename(module.with_name(f"{module.name.removesuffix('.abi3.so')}.cpython-313-{machine}-linux-gnu.so"))
 
 
 def install(target: Path, lock: Path, options: list[str]) -> Path:

@@ -1,7 +1,8 @@
 """A strict Cube on loopback that verifies, limits, counts, and misbehaves on demand.
 
-Run it with `python -m local.cube_simulator`, or from Python with `CubeSimulator`. It answers `POST …/sms/sendSms`
-under any prefix, and over `/_health`, `/_stats`, `/_requests`, `/_config` and `/_reset` it is watched and directed.
+Run it with `python -m local.cube_simulator`, or from Python with `CubeSimulator`. Under any prefix it answers
+`POST …/sms/sendSms` (csss), `POST …/sms`, `GET …/sms/mt/{sim_id}` and `GET …/sms/mo/{sim_id}` (v4). Over `/_health`,
+`/_stats`, `/_requests`, `/_config`, `/_replies` and `/_reset` it is watched and directed.
 """
 
 from local.cube_simulator.process import CubeSimulator

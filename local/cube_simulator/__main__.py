@@ -57,7 +57,12 @@ def _parser() -> argparse.ArgumentParser:
         "--envelope-only", action="store_true", default=None, help="refuse with HTTP 200 and the envelope's code alone"
     )
     option("--account", type=_pair, action="append", dest="accounts", metavar="ACCESS_CODE=SECRET")
+    option("--key", type=_pair, action="append", dest="keys", metavar="KEY_ID=PEM", help="public key of a v4 account")
+    option("--signed-spaces", help="what becomes of spaces in the text that is signed for v4: keep or remove (keep)")
     option("--unknown-device", action="append", dest="unknown_devices", metavar="DEVICE")
+    option(
+        "--foreign-device", action="append", dest="foreign_devices", metavar="DEVICE", help="of another organisation"
+    )
     option("--fault", type=_rate, action="append", dest="faults", metavar="KIND[:ARGUMENT]=RATE")
     option(
         "--fault-device", type=_pair, action="append", dest="device_faults", metavar="DEVICE=KIND[:ARGUMENT][*TIMES]"
@@ -74,11 +79,11 @@ def _changes(options: argparse.Namespace) -> dict[str, object]:
     for name in ("faults", "device_faults"):
         if name in given:
             given[name] = dict(given[name])
-    if "accounts" in given:
+    for name in {"accounts", "keys"} & given.keys():
         accounts: dict[str, list[str]] = {}
-        for code, secret in given["accounts"]:
+        for code, secret in given[name]:
             accounts.setdefault(code, []).append(secret)
-        given["accounts"] = accounts
+        given[name] = accounts
     return {camel_case(name): value for name, value in given.items()}
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, fields
 
 from local.cube_simulator.config import camel_case
 from local.cube_simulator.limits import Clock, Window
+from local.cube_simulator.request import Told
 
 
 @dataclass(slots=True)
 class Entry:
-    """One sendSms request."""
+    """One message of a query that sends: a query of v4 has one for each SIM, under the query's number."""
 
     n: int
     at: float
@@ -22,10 +23,25 @@ class Entry:
     reason: str | None = None
     fault: str | None = None
     connection: int = 0
+    nonce: str | None = None
+    job_id: str | None = None
 
     def shown(self) -> dict[str, object]:
         """Return the entry in its JSON form."""
         return {camel_case(each.name): getattr(self, each.name) for each in fields(self)}
+
+
+class Query:
+    """A query that sends, with the entry of each of its messages."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+
+    def note(self, **values: object) -> None:
+        """Set fields of all its entries."""
+        for entry in self.entries:
+            for name, value in values.items():
+                setattr(entry, name, value)
 
 
 @dataclass(slots=True)
@@ -33,7 +49,11 @@ class _Counts:
     """What a reset sets back to nothing."""
 
     entries: list[Entry] = field(default_factory=list)
+    queries: int = 0
     accepted: int = 0
+    repeated: int = 0
+    messages: int = 0
+    read: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -43,7 +63,7 @@ class _Counts:
 
 
 class Books:
-    """Every sendSms request in order, and the counts over them: received = accepted + the sum of refused."""
+    """Every message in order, and the counts over the queries: received = accepted + repeated + the sum of refused."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -57,52 +77,69 @@ class Books:
         self._highest_open = len(self._open)
         self._highest_in_flight = self._in_flight
 
-    def receive(self, connection: int, parameters: dict[str, object]) -> Entry:
-        """Open the entry of a request, of which nothing has been checked yet."""
-        counts = self._counts
+    def arrive(self, connection: int) -> None:
+        """Book that a query came over a connection."""
         if connection not in self._open:
             self._open.add(connection)
-            counts.connections += 1
+            self._counts.connections += 1
             self._highest_open = max(self._highest_open, len(self._open))
+
+    def read(self, connection: int) -> None:
+        """Book a query that reads."""
+        self.arrive(connection)
+        self._counts.read += 1
+
+    def receive(self, connection: int, told: Told) -> Query:
+        """Open the entries of a query that sends, of which nothing has been checked yet."""
+        self.arrive(connection)
+        counts = self._counts
         self._in_flight += 1
         self._highest_in_flight = max(self._highest_in_flight, self._in_flight)
         counts.rate.add(self._clock.monotonic())
-        items = parameters.get("smsContentList")
-        entry = Entry(
-            n=len(counts.entries) + 1,
-            at=self._clock.wall(),
-            device_id=_text(parameters.get("deviceId")),
-            access_code=_text(parameters.get("access_code")),
-            message_type=_text(parameters.get("messageType")),
-            contents=[
-                _text(item.get("smsTemplateContent"))
-                for item in (items if isinstance(items, list) else [])
-                if isinstance(item, dict)
-            ],
-            connection=connection,
+        counts.queries += 1
+        query = Query(
+            [
+                Entry(
+                    n=counts.queries,
+                    at=self._clock.wall(),
+                    device_id=device,
+                    access_code=told.account,
+                    message_type=told.message_type,
+                    contents=told.contents,
+                    connection=connection,
+                    nonce=told.nonce,
+                )
+                for device in told.devices or [None]
+            ]
         )
-        counts.entries.append(entry)
-        return entry
+        counts.entries += query.entries
+        return query
 
-    def accept(self, entry: Entry) -> None:
-        """Book a request as accepted."""
-        entry.accepted = True
+    def accept(self, query: Query, job_id: str | None) -> None:
+        """Book a query as accepted."""
+        query.note(accepted=True, job_id=job_id)
         self._counts.accepted += 1
+        self._counts.messages += len(query.entries)
         self._counts.accepted_rate.add(self._clock.monotonic())
 
-    def refuse(self, entry: Entry, reason: str, status: int) -> None:
-        """Book a request as refused; status 0 is one without an answer."""
-        entry.reason = reason
+    def repeat(self, query: Query, job_id: str) -> None:
+        """Book a query as one that was accepted before: its messages count once."""
+        query.note(reason="repeat", job_id=job_id)
+        self._counts.repeated += 1
+
+    def refuse(self, query: Query, reason: str, status: int) -> None:
+        """Book a query as refused; status 0 is one without an answer."""
+        query.note(reason=reason)
         self._counts.refused[str(status or "none")] += 1
         self._counts.reasons[reason] += 1
 
-    def strike(self, entry: Entry, kind: str, fault: str) -> None:
-        """Book that a fault befell a request."""
-        entry.fault = fault
+    def strike(self, query: Query, kind: str, fault: str) -> None:
+        """Book that a fault befell a query."""
+        query.note(fault=fault)
         self._counts.faults[kind] += 1
 
     def finish(self) -> None:
-        """Book that a request is no longer in flight."""
+        """Book that a query is no longer in flight."""
         self._in_flight -= 1
 
     def close(self, connection: int) -> None:
@@ -113,12 +150,19 @@ class Books:
         """Return the entries, of one device if it is given."""
         return [entry.shown() for entry in self._counts.entries if device in (None, entry.device_id)]
 
+    def accepted(self, device: str) -> list[Entry]:
+        """Return the messages to a device that were accepted."""
+        return [entry for entry in self._counts.entries if entry.accepted and entry.device_id == device]
+
     def stats(self) -> dict[str, object]:
         """Return the counts."""
         counts = self._counts
         return {
-            "received": len(counts.entries),
+            "received": counts.queries,
             "accepted": counts.accepted,
+            "repeated": counts.repeated,
+            "messages": counts.messages,
+            "read": counts.read,
             "refused": counts.refused,
             "reasons": counts.reasons,
             "faults": counts.faults,
@@ -128,7 +172,3 @@ class Books:
             "highestInFlight": self._highest_in_flight,
             "connections": counts.connections,
         }
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -38,8 +38,21 @@ def check(raw: bytes, content_type: str, config: Config, now: float) -> None:
         raise RefusedError("signature")
     if not config.lenient_body and not signature.is_canonical(raw, text, sign):
         raise RefusedError("body")
-    if parameters["deviceId"] in config.unknown_devices:
+    refuse_devices([str(parameters["deviceId"])], config)
+
+
+def refuse_devices(devices: list[str], config: Config) -> None:
+    """Refuse a query to devices of which one is not known, or belongs to others.
+
+    Raises
+    ------
+    RefusedError
+        With the reason.
+    """
+    if not config.unknown_devices.isdisjoint(devices):
         raise RefusedError("device")
+    if not config.foreign_devices.isdisjoint(devices):
+        raise RefusedError("foreign-device")
 
 
 def _fault_in_fields(parameters: signature.Parameters) -> str | None:

@@ -5,6 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Self
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
 from local.cube_simulator.faults import Fault, Script
 
 
@@ -26,7 +30,11 @@ class Config:
     lenient_body: bool = False
     envelope_only: bool = False
     accounts: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"P002276": ("test-secret",)})
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    signed_spaces: str = "keep"
     unknown_devices: frozenset[str] = frozenset()
+    foreign_devices: frozenset[str] = frozenset()
+    sent_statuses: Mapping[str, int] = field(default_factory=dict)
     faults: Mapping[Fault, float] = field(default_factory=dict)
     device_faults: Mapping[str, Script] = field(default_factory=dict)
     next_faults: list[Script] = field(default_factory=list)
@@ -53,7 +61,9 @@ class Config:
         """Return the settings under their JSON names, with the number of each account's secrets in place of them."""
         special: dict[str, object] = {
             "accounts": {code: len(secrets) for code, secrets in self.accounts.items()},
+            "keys": {key_id: len(keys) for key_id, keys in self.keys.items()},
             "unknown_devices": sorted(self.unknown_devices),
+            "foreign_devices": sorted(self.foreign_devices),
             "faults": {str(fault): rate for fault, rate in self.faults.items()},
             "device_faults": {device: str(script) for device, script in self.device_faults.items()},
             "next_faults": [str(script) for script in self.next_faults if not script.over],
@@ -120,6 +130,27 @@ def _accounts(value: object) -> dict[str, tuple[str, ...]]:
     return accounts
 
 
+def _keys(value: object) -> dict[str, tuple[str, ...]]:
+    keys = {key_id: _texts([pems] if isinstance(pems, str) else pems) for key_id, pems in _mapping(value).items()}
+    if not all(keys.values()):
+        raise ValueError("each account must have a key")
+    for pem in (pem for pems in keys.values() for pem in pems):
+        try:
+            is_rsa = isinstance(load_pem_public_key(pem.encode()), RSAPublicKey)
+        except (ValueError, UnsupportedAlgorithm):
+            is_rsa = False
+        if not is_rsa:
+            raise ValueError("must be RSA public keys in PEM form")
+    return keys
+
+
+def _statuses(value: object) -> dict[str, int]:
+    statuses = {device: _whole(status) for device, status in _mapping(value).items()}
+    if not set(statuses.values()) <= {1, 2, 3}:
+        raise ValueError("must be 1 (success), 2 (failed) or 3 (processing) for each device")
+    return statuses
+
+
 def _rates(value: object) -> dict[Fault, float]:
     rates = {Fault.parse(text): _number(rate) for text, rate in _mapping(value).items()}
     if sum(rates.values()) > 1 + 1e-9:
@@ -138,7 +169,11 @@ _READERS: dict[str, Callable[[object], object]] = {
     "lenientBody": _flag,
     "envelopeOnly": _flag,
     "accounts": _accounts,
+    "keys": _keys,
+    "signedSpaces": _one_of("keep", "remove"),
     "unknownDevices": lambda value: frozenset(_texts(value)),
+    "foreignDevices": lambda value: frozenset(_texts(value)),
+    "sentStatuses": _statuses,
     "faults": _rates,
     "deviceFaults": lambda value: {device: Script.parse(_text(text)) for device, text in _mapping(value).items()},
     "nextFaults": lambda value: [Script.parse(text, times=1) for text in _texts(value)],

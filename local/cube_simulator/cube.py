@@ -2,29 +2,22 @@
 
 import json
 import math
+import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email.utils import formatdate
 from urllib.parse import parse_qs
 
-from local.cube_simulator import effects, signature
-from local.cube_simulator.answers import CLOSE, SUCCESS, Answer, Headers, RefusedError, as_json, refusal
-from local.cube_simulator.books import Books, Entry
-from local.cube_simulator.checks import check
+from local.cube_simulator import effects, lists, signature, v4
+from local.cube_simulator.answers import CLOSE, Answer, Headers, RefusedError, as_json
+from local.cube_simulator.books import Books, Query
+from local.cube_simulator.checks import refuse_devices
 from local.cube_simulator.config import Config, ConfigError
+from local.cube_simulator.dialects import CSSS, CUBE_V4, Dialect, refusal
 from local.cube_simulator.faults import Faults
+from local.cube_simulator.jobs import Jobs
 from local.cube_simulator.limits import Clock, Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An HTTP request that has arrived whole, on the connection with this number."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-    connection: int
+from local.cube_simulator.request import Request, Told
 
 
 class Cube:
@@ -38,62 +31,88 @@ class Cube:
         self._limits = Limits(self._clock)
         self._faults = Faults(seed)
         self._books = Books(self._clock)
+        self._jobs = Jobs(self._clock)
+        self._replies = lists.Replies(self._clock)
 
-    def handle(self, request: Request) -> tuple[Answer, Entry | None]:
-        """Decide on a request at once; the entry is that of a sendSms request, for `finish`."""
-        path, _, query = request.target.partition("?")
-        if path.endswith("/sms/sendSms"):
-            if request.method != "POST":
-                return as_json(405, {"error": "method not allowed"}, (("Allow", "POST"),)), None
-            return self._send(request)
-        return self._administer(request, path, query), None
+    def handle(self, request: Request) -> tuple[Answer, Query | None]:
+        """Decide on a request at once; with the answer comes the query, if it is one that sends, for `finish`."""
+        for suffix, dialect in (("/sms/sendSms", CSSS), ("/sms", CUBE_V4)):
+            if request.path.endswith(suffix):
+                return self._send(request, dialect) if request.method == "POST" else (_not_allowed("POST"), None)
+        if listed := re.search(r"/sms/(mt|mo)/([^/]+)$", request.path):
+            is_get = request.method == "GET"
+            return self._list(request, listed[1], listed[2]) if is_get else _not_allowed("GET"), None
+        return self._administer(request), None
 
-    def finish(self, entry: Entry) -> None:
-        """Note that a request was answered, or never will be."""
+    def finish(self, query: Query) -> None:
+        """Note that a query was answered, or never will be."""
         self._books.finish()
         if self._log:
-            print(json.dumps(entry.shown()), file=sys.stderr, flush=True)
+            for entry in query.entries:
+                print(json.dumps(entry.shown()), file=sys.stderr, flush=True)
 
     def close(self, connection: int) -> None:
         """Note that a connection has closed."""
         self._limits.release(connection)
         self._books.close(connection)
 
-    def _send(self, request: Request) -> tuple[Answer, Entry]:
-        entry = self._books.receive(request.connection, _readable(request.body))
+    def _send(self, request: Request, dialect: Dialect) -> tuple[Answer, Query]:
+        told = dialect.told(request)
+        query = self._books.receive(request.connection, told)
         try:
             self._limits.admit(request.connection, self.config)
         except RefusedError as error:
-            return self._delayed(self._refused(request, entry, error)), entry
+            return self._delayed(self._refused(request, dialect, query, error)), query
         config = self.config
-        fault = self._faults.choose(entry.device_id or "", config.next_faults, config.device_faults, config.faults)
+        fault = self._faults.choose(told.devices, config.next_faults, config.device_faults, config.faults)
         if fault:
-            self._books.strike(entry, fault.kind, str(fault))
+            self._books.strike(query, fault.kind, str(fault))
         if fault and not fault.processed:
-            answer = effects.instead(fault, entry.device_id or "", entry.contents)
-            self._books.refuse(entry, "fault", answer.status)
+            answer = effects.instead(fault, dialect, next(filter(None, told.devices), ""), told.contents)
+            self._books.refuse(query, "fault", answer.status)
         else:
-            answer = self._processed(request, entry)
+            answer = self._processed(request, dialect, told, query)
             if fault:
-                answer = effects.spoiled(fault, answer)
+                answer = effects.spoiled(fault, dialect, answer)
         if fault and fault.retry_after is not None:
             answer = self._with_retry_after(answer, fault.retry_after)
-        return self._delayed(answer), entry
+        return self._delayed(answer), query
 
-    def _processed(self, request: Request, entry: Entry) -> Answer:
+    def _processed(self, request: Request, dialect: Dialect, told: Told, query: Query) -> Answer:
         try:
-            check(request.body, request.headers.get("content-type", ""), self.config, self._clock.wall())
+            dialect.check(request, self.config, self._clock.wall())
+            job_id = self._jobs.find(told) if told.nonce else None
         except RefusedError as error:
-            return self._refused(request, entry, error)
-        self._books.accept(entry)
-        return SUCCESS
+            return self._refused(request, dialect, query, error)
+        if job_id:
+            self._books.repeat(query, job_id)
+        else:
+            job_id = self._jobs.open(told) if told.nonce else None
+            self._books.accept(query, job_id)
+        return Answer(200, dialect.success(job_id))
 
-    def _refused(self, request: Request, entry: Entry, error: RefusedError) -> Answer:
-        english = request.headers.get("accept-language", "").strip().lower().startswith("en")
-        answer = refusal(error, english=english)
+    def _list(self, request: Request, kind: str, sim: str) -> Answer:
+        """Answer with a page of the messages to a SIM, or from it."""
+        self._books.read(request.connection)
+        parameters = v4.query_parameters(request.query)
+        try:
+            self._limits.admit(request.connection, self.config)
+            now = self._clock.wall()
+            v4.check_signature(request, parameters, self.config, now)
+            refuse_devices([sim], self.config)
+            statuses = self.config.sent_statuses
+            sent = [lists.sent_item(entry, statuses.get(sim, 1)) for entry in self._books.accepted(sim)]
+            data = lists.page(sent if kind == "mt" else self._replies.of(sim), parameters, now)
+        except RefusedError as error:
+            return self._delayed(self._refused(request, CUBE_V4, None, error))
+        return self._delayed(Answer(200, CUBE_V4.envelope("CB-00-0000", "Success", data)))
+
+    def _refused(self, request: Request, dialect: Dialect, query: Query | None, error: RefusedError) -> Answer:
+        answer = refusal(dialect, error, request.headers.get("accept-language", ""))
         if self.config.envelope_only:
             answer = replace(answer, status=200)
-        self._books.refuse(entry, error.reason, answer.status)
+        if query:
+            self._books.refuse(query, error.reason, answer.status)
         if error.retry_after is not None:
             answer = self._with_retry_after(answer, error.retry_after)
         if error.reason == "connections":
@@ -114,23 +133,25 @@ class Cube:
             headers = (("Retry-After", formatdate(math.ceil(self._clock.wall()) + seconds, usegmt=True)),)
         return replace(answer, headers=(*answer.headers, *headers))
 
-    def _administer(self, request: Request, path: str, query: str) -> Answer:
+    def _administer(self, request: Request) -> Answer:
         """Answer under `/_`, where no limit counts."""
-        match request.method, path:
+        match request.method, request.path:
             case "GET", "/_health":
                 return as_json(200, {"status": "ok"})
             case "GET", "/_stats":
                 return as_json(200, {**self._books.stats(), "quotaUsed": self._limits.quota_used()})
             case "GET", "/_requests":
-                return as_json(200, self._books.requests(parse_qs(query).get("deviceId", [None])[0]))
+                return as_json(200, self._books.requests(parse_qs(request.query).get("deviceId", [None])[0]))
             case "GET", "/_config":
                 return as_json(200, {**self.config.shown(), "seed": self.seed})
             case "PUT", "/_config":
                 return self._configure(request.body)
+            case "POST", "/_replies":
+                return self._reply(request.body)
             case "POST", "/_reset":
                 self._reset()
                 return as_json(200, {"status": "reset"})
-            case _, "/_health" | "/_stats" | "/_requests" | "/_config" | "/_reset":
+            case _, "/_health" | "/_stats" | "/_requests" | "/_config" | "/_replies" | "/_reset":
                 return as_json(405, {"error": "method not allowed"})
             case _:
                 return as_json(404, {"error": "no such path"})
@@ -144,9 +165,18 @@ class Cube:
             return as_json(400, {"error": f"body: {error}"})
         return as_json(200, {**self.config.shown(), "seed": self.seed})
 
+    def _reply(self, body: bytes) -> Answer:
+        try:
+            self._replies.add(signature.parse(body))
+        except ValueError as error:
+            return as_json(400, {"error": str(error)})
+        return as_json(200, {"status": "added"})
+
     def _reset(self) -> None:
         """Clear the books and what is used of the limits, and play the faults of the configuration from the start."""
         self._books.reset()
+        self._jobs.reset()
+        self._replies.reset()
         self._limits.reset()
         self._faults.rewind()
         self.config.next_faults.clear()
@@ -154,9 +184,5 @@ class Cube:
             script.used = 0
 
 
-def _readable(body: bytes) -> signature.Parameters:
-    """Return what can be read of a body before it is checked: the books and a device's faults want to know of it."""
-    try:
-        return signature.parse(body)
-    except ValueError:
-        return {}
+def _not_allowed(method: str) -> Answer:
+    return as_json(405, {"error": "method not allowed"}, (("Allow", method),))

@@ -20,8 +20,8 @@ delay[:SECONDS]    after  the answer, that much later (default 1)
 trickle[:SECONDS]  after  the answer byte by byte from its status line on, with that pause between (default 0.05)
 truncated          after  half of the body that Content-Length promised, then the end of the connection
 garbage            after  HTTP 200 and a body that is not JSON
-huge               after  the answer's envelope with 1 MiB of data in it
-bomb               after  the answer's envelope with 11 MiB of data in it, as 11 KB of gzip
+huge               after  the answer's envelope with 1 MiB beside it
+bomb               after  the answer's envelope with 11 MiB beside it, as 11 KB of gzip
 lost               after  the connection is reset without an answer
 ================== ====== =======================================================================================
 
@@ -31,7 +31,7 @@ requests, then by the device, then by rate with a seeded generator.
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -52,7 +52,7 @@ _TELLS_WHEN = ("status:429", "status:503")
 _SECONDS = r"\d+(\.\d+)?"
 _KINDS = {
     "status": _Kind(False, _STATUS),
-    "rejected": _Kind(False, r"(?!0000$)\w+", "9500"),
+    "rejected": _Kind(False, r"(?!0000$|CB-00-0000$)[\w-]+", "9500"),
     "echo": _Kind(False, "|".join(ECHOES), "plain"),
     "redirect": _Kind(False, "[!-~]+", "/redirected/sms/sendSms"),
     "reset": _Kind(False),
@@ -150,12 +150,16 @@ class Faults:
         self._random = random.Random(self._seed)  # noqa: S311 - repeatable on purpose
 
     def choose(
-        self, device: str, queue: list[Script], devices: Mapping[str, Script], rates: Mapping[Fault, float]
+        self,
+        devices: Iterable[str | None],
+        queue: list[Script],
+        scripts: Mapping[str, Script],
+        rates: Mapping[Fault, float],
     ) -> Fault | None:
         """Return the fault that befalls the next request, or None, and use up what is counted."""
         while queue and queue[0].over:
             queue.pop(0)
-        for script in (*queue[:1], devices.get(device)):
+        for script in (*queue[:1], *(scripts.get(device or "") for device in devices)):
             if script and not script.over:
                 script.used += 1
                 return script.fault

@@ -85,6 +85,10 @@ class CubeSimulator(Stoppable):
         )
         return config
 
+    def add_reply(self, sim_id: str, content: str, **given: object) -> None:
+        """Add a message from a SIM, which ``GET …/sms/mo/{sim_id}`` lists."""
+        self._call("POST", "/_replies", {"simId": sim_id, "content": content, **given})
+
     def reset(self) -> None:
         """Clear the books and limits, and play the configured faults from the start."""
         self._call("POST", "/_reset")

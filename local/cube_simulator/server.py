@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, cast
 import h11
 
 from local.cube_simulator.answers import CLOSE, Answer, as_json
-from local.cube_simulator.cube import Cube, Request
+from local.cube_simulator.cube import Cube
+from local.cube_simulator.request import Request
 
 if TYPE_CHECKING:
-    from local.cube_simulator.books import Entry
+    from local.cube_simulator.books import Query
 
 MAX_BODY = 1024 * 1024
 _numbers = itertools.count(1)
@@ -33,7 +34,7 @@ class Connection(asyncio.Protocol):
         # A connection waits for one thing at a time: to have been idle too long, or for the time to write.
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
-        self._entry: Entry | None = None
+        self._query: Query | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request."""
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
             body=bytes(self._body),
             connection=self._number,
         )
-        answer, self._entry = self._cube.handle(request)
+        answer, self._query = self._cube.handle(request)
         if answer.pause:
             self._wait(answer.pause, self._deliver_and_read, answer)
         else:
@@ -103,8 +104,8 @@ class Connection(asyncio.Protocol):
         if answer.delivery == "close":
             self._transport.close()
             return
-        if self._entry:
-            self._entry.status = answer.status
+        if self._query:
+            self._query.note(status=answer.status)
         wire = self._wire(answer)
         if answer.delivery == "trickle":
             self._trickle(wire, answer.step)
@@ -134,9 +135,9 @@ class Connection(asyncio.Protocol):
             self._wait(self._cube.config.keep_alive, self._transport.close)
 
     def _finish(self) -> None:
-        if self._entry:
-            self._cube.finish(self._entry)
-            self._entry = None
+        if self._query:
+            self._cube.finish(self._query)
+            self._query = None
 
     def _wait[*Arguments](self, seconds: float, then: Callable[[*Arguments], object], *arguments: *Arguments) -> None:
         if self._timer:

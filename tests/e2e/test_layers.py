@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -26,6 +27,13 @@ def test_every_native_module_is_there_for_both_architectures() -> None:
     for suffix in ("cpython-313-aarch64-linux-gnu.so", "cpython-313-x86_64-linux-gnu.so"):
         assert [name for name in native if name.endswith(suffix)]
     assert len({name.partition(".")[0] for name in native}) * 2 == len(native)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.parent.name)
+def test_layer_is_small(layer: Path, tmp_path: Path) -> None:
+    packed = shutil.make_archive(str(tmp_path / "layer"), "zip", layer.parent)
+    # Lambda takes 50 MB, and unpacks it at each cold start
+    assert Path(packed).stat().st_size < 20e6
 
 
 def test_packages_are_those_of_the_tests_and_held_back_by_nobody() -> None:
@@ -74,6 +82,8 @@ def test_a_handler_needs_nothing_but_its_layers(function: str) -> None:
     modules = json.loads(result.stdout)
     assert "cube_sms.delivery.sending" in modules
     assert not {"requests", "pydantic", "aws_xray_sdk"} & set(modules)
+    # What only an account that speaks v4 needs
+    assert not {"cryptography", "cffi"} & set(modules)
 
 
 def test_openssl_finds_every_authority_of_botocore() -> None:

@@ -16,6 +16,7 @@ from local.cube_simulator import CubeSimulator
 from tests.integration.deployment import REGION, Deployment
 from tests.integration.worker import Worker
 from tests.support import ACCESS_CODE, SECRET, Clock, Printed
+from tests.v4_account import KEY, KEY_ID
 
 if TYPE_CHECKING:
     import logging
@@ -43,7 +44,11 @@ def cube(_simulator: CubeSimulator) -> CubeSimulator:
         envelope_only=False,
         timestamp_unit="s",
         accounts={ACCESS_CODE: SECRET},
+        keys={KEY_ID: KEY.public},
+        signed_spaces="keep",
         unknown_devices=[],
+        foreign_devices=[],
+        sent_statuses={},
         faults={},
         device_faults={},
         next_faults=[],

@@ -697,6 +697,8 @@ class TestAdministration:
             "reason": None,
             "fault": None,
             "connection": first["connection"],
+            "nonce": None,
+            "jobId": None,
         }
         assert (second["at"], second["status"], second["messageType"]) == (NOW + 2, 403, "Binary")
         assert (third["n"], third["deviceId"], third["contents"], third["reason"]) == (3, None, [], "json")
@@ -711,6 +713,9 @@ class TestAdministration:
         assert simulator.stats() == {
             "received": 0,
             "accepted": 0,
+            "repeated": 0,
+            "messages": 0,
+            "read": 0,
             "refused": {},
             "reasons": {},
             "faults": {},
@@ -738,7 +743,11 @@ class TestAdministration:
             "lenientBody": False,
             "envelopeOnly": False,
             "accounts": {"P1": 2},
+            "keys": {},
+            "signedSpaces": "keep",
             "unknownDevices": ["1"],
+            "foreignDevices": [],
+            "sentStatuses": {},
             "faults": {"delay:2": 0.5},
             "deviceFaults": {},
             "nextFaults": [],
