@@ -55,7 +55,7 @@ def share_of(request: SendRequest, most: int) -> Share | None:
 def group_turns[Item](
     sequences: Sequence[Sequence[Item]], share: Callable[[Item], Share | None]
 ) -> list[list[list[Item]]]:
-    """Let sequences go side by side that are alike: of each the first items share a query, then the second ones.
+    """Let sequences go side by side that begin alike: their first items share a query, then the second ones.
 
     Parameters
     ----------
@@ -74,32 +74,51 @@ def group_turns[Item](
     --------
     >>> def share(item):
     ...     return Share(item[1:], item[0], 100)
-    >>> group_turns([["aX", "aY"], ["bX", "bY"], ["cX"]], share)
-    [[['aX', 'bX'], ['aY', 'bY']], [['cX']]]
+    >>> group_turns([["aX", "aY"], ["bX"], ["cX", "cY"], ["dY"]], share)
+    [[['aX', 'bX', 'cX'], ['aY', 'cY']], [['dY']]]
     """
     turns: list[list[list[Item]]] = []
-    # Turns that have room, by what they send; and the devices of each of their groups.
-    open_turns: dict[tuple[Hashable, ...], list[_OpenTurn[Item]]] = {}
+    # Turns that have room, by what they begin with.
+    open_turns: dict[Hashable, list[_Turn[Item]]] = {}
     for sequence in sequences:
         shares = [found for item in sequence if (found := share(item))]
         if len(shares) < len(sequence):
             turns.append([[item] for item in sequence])
             continue
-        devices = {(place, found.device) for place, found in enumerate(shares)}
-        alike = open_turns.setdefault(tuple(found.key for found in shares), [])
-        turn = next((turn for turn in alike if not turn.devices & devices), None)
+        alike = open_turns.setdefault(shares[0].key, [])
+        turn = next((turn for turn in alike if turn.takes(shares)), None)
         if turn is None:
-            turn = _OpenTurn([[] for _ in sequence], set())
+            turn = _Turn([], [], set())
             alike.append(turn)
             turns.append(turn.groups)
-        for group, item in zip(turn.groups, sequence, strict=True):
-            group.append(item)
-        turn.devices.update(devices)
-        if len(turn.groups[0]) >= min(found.most for found in shares):
+        turn.add(sequence, shares)
+        # None of its groups is larger than the first.
+        if len(turn.groups[0]) >= shares[0].most:
             alike.remove(turn)
     return turns
 
 
-class _OpenTurn[Item](NamedTuple):
+class _Turn[Item](NamedTuple):
+    """Groups that go one after the other, what each shares, and which devices are in it."""
+
     groups: list[list[Item]]
+    keys: list[Hashable]
     devices: set[tuple[int, str]]
+
+    def takes(self, shares: Sequence[Share]) -> bool:
+        """Return whether a sequence may go beside those that are in it."""
+        is_alike = all(key == share.key for key, share in zip(self.keys, shares, strict=False))
+        return is_alike and self.devices.isdisjoint(_devices(shares))
+
+    def add(self, sequence: Sequence[Item], shares: Sequence[Share]) -> None:
+        """Let a sequence go beside them."""
+        for place, (item, share) in enumerate(zip(sequence, shares, strict=True)):
+            if place == len(self.groups):
+                self.groups.append([])
+                self.keys.append(share.key)
+            self.groups[place].append(item)
+        self.devices.update(_devices(shares))
+
+
+def _devices(shares: Sequence[Share]) -> list[tuple[int, str]]:
+    return [(place, share.device) for place, share in enumerate(shares)]
