@@ -63,6 +63,7 @@ EXPECTED = {
     "sqs-text": Expected("a text", "SENT"),
     "sqs-binary": Expected("binary, in hexadecimal", "SENT"),
     "sqs-chinese-text": Expected("a Chinese text", "SENT"),
+    "sqs-v4": Expected("a text of an account that speaks v4", "SENT"),
     "sqs-provider-array": Expected("the provider's own array", "SENT"),
     "sqs-batch": Expected("one of several", "SENT"),
     "sqs-fifo": Expected("one of two for its device", "SENT"),

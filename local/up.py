@@ -31,6 +31,10 @@ In another terminal:
   aws --endpoint-url {aws} sqs send-message --queue-url {queue} \\
     --message-body '{{"deviceId":"89314404000939952215","content":"Hello"}}'
 
+  # the same by Cube v4, which this account speaks
+  aws --endpoint-url {aws} sqs send-message --queue-url {queue} \\
+    --message-body '{{"account":"v4","deviceId":"89314404000939952215","content":"Hello"}}'
+
   # a message through the API
   curl --aws-sigv4 aws:amz:{region}:execute-api --user test:test {api}/messages \\
     --json '{{"deviceId":"89314404000939952215","content":"Hello"}}'

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.provider.base import Credentials, CubeAnswer, Query
-    from cube_sms.provider.client import Client
+    from cube_sms.provider import AnyProvider, Credentials, CubeAnswer
     from cube_sms.provider.http import Connection
     from cube_sms.request.models import SendRequest
 
@@ -71,19 +70,19 @@ def csss(credentials: Credentials) -> CsssCredentials:
     return credentials
 
 
-def post[Q: Query[Any]](
-    client: Client[Any, Q],
+def post(
+    provider: AnyProvider,
     *messages: SendRequest,
     credentials: Credentials = CREDENTIALS,
     over: Connection | None = None,
 ) -> CubeAnswer:
     """Send messages with one query, over a connection that is opened for it if there is none."""
-    query = client.prepare(credentials, messages)
+    query = provider.prepare(credentials, messages)
     if over:
-        return client.send(query, over=over, left=lambda: None)
-    with client.connection(credentials) as connection:
+        return provider.send(query, over=over, left=lambda: None)
+    with provider.connection(credentials) as connection:
         connection.open()
-        return client.send(query, over=connection, left=lambda: None)
+        return provider.send(query, over=connection, left=lambda: None)
 
 
 def create_messages_table(dynamodb: DynamoDBClient, name: str) -> None:

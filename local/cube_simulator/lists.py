@@ -99,7 +99,7 @@ def page(items: list[dict[str, object]], query: Mapping[str, object], now: float
     if status not in (*STATUSES, ALL):
         raise RefusedError("fields", "status must be 1 to 4")
     found = [item for item in items if begin <= _milliseconds(item) <= end and status in (ALL, item.get("status"))]
-    found.reverse()
+    found.sort(key=_milliseconds, reverse=True)
     return {"total_count": len(found), "list": found[(number - 1) * size : number * size]}
 
 

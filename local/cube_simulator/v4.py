@@ -26,6 +26,7 @@ from local.cube_simulator.request import Request, Told, text
 MOST_SIMS = 100
 MOST_BINARY_DIGITS = 280
 TYPES = {1: "Text", 2: "Binary"}
+_DIGEST = hashes.SHA1()  # noqa: S303 # nosec B303 # the provider's choice
 _HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 
 
@@ -151,7 +152,7 @@ def _is_signed(signed: bytes, sign: str, pems: Iterable[str]) -> bool:
         return False
     for pem in pems:
         try:
-            _public_key(pem).verify(given, signed, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
+            _public_key(pem).verify(given, signed, padding.PKCS1v15(), _DIGEST)
         except InvalidSignature:
             continue
         return True

@@ -19,6 +19,8 @@ from tests.integration.aws_calls import AwsCalls
 from tests.support import ACCESS_CODE, SECRET, Context, create_messages_table, load_event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pytest
 
     from cube_sms.delivery.records import Record
@@ -61,6 +63,7 @@ class Deployment:
         self.set_accounts(default=(ACCESS_CODE, SECRET))
         self.configure(
             CUBE_BASE_URL=f"{cube_url}/cube/v4",
+            CUBE_V4_BASE_URL=f"{cube_url}/cube/v4",
             CUBE_SECRET_ID=SECRET_ID,
             MESSAGES_TABLE=TABLE,
             SEND_QUEUE_URL=self.send_queue,
@@ -99,8 +102,11 @@ class Deployment:
 
     def set_accounts(self, **accounts: tuple[str, str]) -> None:
         """Write the secret with each account's access code and signing secret."""
-        value = {name: {"access_code": code, "secret": secret} for name, (code, secret) in accounts.items()}
-        self.secrets.put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(value))
+        self.set_entries(**{name: {"access_code": code, "secret": secret} for name, (code, secret) in accounts.items()})
+
+    def set_entries(self, **entries: Mapping[str, str]) -> None:
+        """Write the secret with each account's entry, as it is."""
+        self.secrets.put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(entries))
 
     def consume(self, event: dict[str, Any], context: Context | None = None) -> list[str]:
         """Invoke the queue's handler, and return the ids of the records that have to stay in the queue."""

@@ -1,6 +1,5 @@
 """The provider's simulator as its clients meet it: over a socket, with signatures made by other means."""
 
-import asyncio
 import base64
 import contextlib
 import gzip
@@ -11,10 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -23,13 +20,9 @@ import pytest
 
 from local.command import CommandError
 from local.cube_simulator import CubeSimulator
-from local.cube_simulator.config import Config
-from local.cube_simulator.cube import Cube
-from local.cube_simulator.limits import Clock
-from local.cube_simulator.server import serve
+from tests.integration.simulated import NOW, Answer, Simulated, request
 
 ROOT = Path(__file__).parents[2]
-NOW = 1643253530
 PATH = "/cube/v4/sms/sendSms"
 SUCCESS = {"code": "0000", "data": None, "message": "success", "success": True}
 
@@ -47,59 +40,12 @@ UNICODE_SIGN = "YOyBsmyjmaaMU/rSPu9AW//Tu6E="
 UNICODE_SIGN_WITH_NEXT_SECRET = "DpHQwX05mLOUX1ML9/bYZHEXOn4="
 
 
-@dataclass
-class Answer:
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
-class Simulator:
-    """The simulator on a thread of this process, with a clock that only the test moves."""
-
-    port: int = 0
-    now: float = NOW
-
-    def connect(self) -> contextlib.closing[http.client.HTTPConnection]:
-        return contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30))
-
-    def raw(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
-
-    def call(self, method: str, target: str, body: Any = None) -> Answer:
-        with self.connect() as connection:
-            return request(connection, method, target, None if body is None else json.dumps(body).encode())
+class Simulator(Simulated):
+    """The simulator, as clients that speak csss meet it."""
 
     def send(self, body: bytes | None = None, *, path: str = PATH, **headers: str) -> Answer:
         with self.connect() as connection:
             return send(connection, signed(now=self.now) if body is None else body, path=path, **headers)
-
-    def configure(self, **changes: Any) -> None:
-        answer = self.call("PUT", "/_config", changes)
-        assert answer.status == 200, answer.body
-
-    def stats(self) -> Any:
-        return self.call("GET", "/_stats").json
-
-    def requests(self, query: str = "") -> Any:
-        return self.call("GET", f"/_requests{query}").json
-
-
-def request(
-    connection: http.client.HTTPConnection,
-    method: str,
-    target: str,
-    body: bytes | None = None,
-    headers: dict[str, str] | None = None,
-) -> Answer:
-    connection.request(method, target, body, headers or {})
-    answer = connection.getresponse()
-    return Answer(answer.status, answer.headers, answer.read())
 
 
 def send(connection: http.client.HTTPConnection, body: bytes, *, path: str = PATH, **headers: str) -> Answer:
@@ -148,31 +94,8 @@ def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """A simulator with its default settings, at the time of the provider's own example."""
-    handle = Simulator()
-    ready = threading.Event()
-    stop: list[Callable[[], object]] = []
-
-    async def run() -> None:
-        stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        cube = Cube(Config(), seed=7, clock=Clock(wall=lambda: handle.now, monotonic=lambda: handle.now))
-        server, url = await serve(cube, "127.0.0.1", 0)
-        handle.port = int(url.rpartition(":")[2])
-        stop.append(lambda: loop.call_soon_threadsafe(stopped.set))
-        ready.set()
-        await stopped.wait()
-        server.close()
-        server.abort_clients()
-        await server.wait_closed()
-
-    thread = threading.Thread(target=asyncio.run, args=(run(),))
-    thread.start()
-    assert ready.wait(30)
-    yield handle
-    stop[0]()
-    thread.join(30)
-    assert not thread.is_alive()
+    with Simulator.running() as running:
+        yield running
 
 
 class TestSignature:

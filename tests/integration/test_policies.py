@@ -124,6 +124,10 @@ def test_policy_is_made_of_what_the_others_know(kind: type[Obstacle]) -> None:
     assert kind.gate in ("nothing", "opens", "counts", "closes")
     assert kind.account in ("nothing", "opens", "counts")
     assert isinstance(kind.answer, ApiAnswer)
+    assert isinstance(kind.renews_credentials, bool)
+    # What may be about some recipients is a refusal of the provider's, and nothing was processed.
+    assert isinstance(kind.is_of_recipients, bool)
+    assert not kind.is_of_recipients or (kind.outcome, kind.state) == ("no", "REJECTED")
     assert kind.metric is None or METRICS[kind.metric.name] is kind.metric
     # A message that is not tried again goes somewhere: it has a state, or it is a dead letter.
     assert kind.state or kind.letter

@@ -17,6 +17,7 @@ from tests.integration.deployment import DeadLetter
 from tests.integration.test_client_redaction import QUOTES
 from tests.integration.wire import FAILURE, SUCCESS, Wire, answer
 from tests.support import ACCESS_CODE, SECRET, queue_event
+from tests.v4_account import ENTRY, KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 TEXT = "Your one-time PIN is Kx4711q 请勿告诉他人"
 WORDS = ("Your one-time", "PIN", "Kx4711q", "请勿告诉他人")
 DEVICES = [f"8931440400093995{number:04d}" for number in range(2200, 2220)]
-HIDDEN = (*WORDS, *DEVICES, SECRET, "the-secret-of-the-fleet")
+HIDDEN = (*WORDS, *DEVICES, SECRET, "the-secret-of-the-fleet", *KEY.private.splitlines()[1:-1])
 
 # What a request may look like whose content is not where it belongs. Names of unknown fields are told, on purpose.
 MISPLACED = [
@@ -69,7 +70,11 @@ def _parts(shown: object) -> list[object]:
 @pytest.fixture
 def restless(cube: CubeSimulator, gateway: Deployment) -> CubeSimulator:
     """A provider with a fault for each device, for each of which there is a request in `REQUESTS`."""
-    gateway.set_accounts(default=(ACCESS_CODE, SECRET), fleet=(ACCESS_CODE, "the-secret-of-the-fleet"))
+    gateway.set_entries(
+        default={"access_code": ACCESS_CODE, "secret": SECRET},
+        fleet={"access_code": ACCESS_CODE, "secret": "the-secret-of-the-fleet"},
+        modern=ENTRY,
+    )
     cube.configure(
         unknown_devices=[DEVICES[3]],
         device_faults=dict(zip(DEVICES[4:], FAULTS, strict=False)),
@@ -82,6 +87,7 @@ FAULTS = ["echo", "status:503", "status:429", "status:500", "lost", "garbage", "
 REQUESTS: list[dict[str, Any]] = [
     *({"deviceId": each, "content": TEXT} for each in DEVICES[1 : 4 + len(FAULTS)]),
     {"deviceId": DEVICES[1], "content": TEXT, "account": "fleet"},
+    *({"deviceId": each, "content": TEXT, "account": "modern"} for each in DEVICES[1 : 4 + len(FAULTS)]),
     {"deviceId": DEVICES[8], "content": TEXT, "delivery": "at-most-once"},
     {"deviceId": DEVICES[1], "content": TEXT, "expiresAt": "2020-01-01T00:00:00Z"},
     {"deviceId": DEVICES[4], "smsContentList": [{"smsTemplateContent": word} for word in ("PIN", "PIN is Kx4711q")]},
@@ -106,7 +112,7 @@ def test_queue_handler_shows_nothing(
     output = printed()
     states = {log["state"] for log in output.logs if "state" in log}
     assert states == {"SENT", "REJECTED", "RETRYING", "FAILED", "UNKNOWN", "EXPIRED"}
-    assert restless.stats()["faults"]["echo"] == 3
+    assert restless.stats()["faults"]["echo"] == 4
     letters = [letter.attributes for _ in range(5) for letter in gateway.dead_letters()]
     assert {letter["reason"] for letter in letters} == {"AttemptsUsedUp", "Conflict"}
     assert_hidden(output, letters)
@@ -252,7 +258,7 @@ def test_api_shows_nothing(restless: CubeSimulator, gateway: Deployment, printed
     assert [reply.status for reply in keyed + shown] == [200, 409, 200, 404, 404]
     record = shown[0].json
     assert record.pop("deviceId") == DEVICES[1]
-    assert restless.stats()["faults"]["echo"] == 3
+    assert restless.stats()["faults"]["echo"] == 4
     assert_hidden(printed(), [(reply.text, reply.headers) for reply in replies + keyed + queued], record, shown[2].text)
 
 

@@ -21,14 +21,19 @@ from tests.unit.test_signing_properties import texts, values
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cube_sms.provider.v4.signing import Spaces
+    from cube_sms.provider.v4.signing import Members, Spaces
 
 KEY = KeyPair.new()
 OWN = ("nonce", "timestamp", "x-sign-uri")
-SIGNED: dict[str, str] = {"nonce": "1", "timestamp": "1674197059220", "uri": "/cube/v4/sms"}
+SIGNED = ("1", "1674197059220", "/cube/v4/sms")
 
 parameters_of_any_kind = st.dictionaries(texts.filter(lambda name: name not in OWN), values, max_size=6)
 each_run = settings(deadline=None, max_examples=80, database=None)
+
+
+def text_of(members: Members, spaces: Spaces = "keep") -> bytes:
+    nonce, timestamp, uri = SIGNED
+    return text_to_sign(members, nonce=nonce, timestamp=timestamp, uri=uri, spaces=spaces)
 
 
 def private_key() -> RSAPrivateKey:
@@ -55,7 +60,7 @@ def test_text_is_the_providers_own() -> None:
 def test_message_is_sorted_at_every_level() -> None:
     members = members_of({"sim_ids": ["8931", "8930"], "message": {"type": 1, "content": "温度/é 😀"}})
     assert body(members).decode() == '{"message":{"content":"温度/é 😀","type":1},"sim_ids":["8931","8930"]}'
-    assert text_to_sign(members, **SIGNED).decode() == (
+    assert text_of(members).decode() == (
         '{"message":{"content":"温度/é 😀","type":1},"nonce":"1","sim_ids":["8931","8930"],'
         '"timestamp":"1674197059220","x-sign-uri":"/cube/v4/sms"}'
     )
@@ -66,15 +71,15 @@ def test_message_is_sorted_at_every_level() -> None:
 def test_text_and_body_are_what_the_reference_prints(parameters: dict[str, Any]) -> None:
     members = members_of(parameters)
     assert body(members) == reference(parameters)
-    own = dict(zip(OWN, SIGNED.values(), strict=True))
-    assert text_to_sign(members, **SIGNED) == reference(parameters, **own)
+    own = dict(zip(OWN, SIGNED, strict=True))
+    assert text_of(members) == reference(parameters, **own)
 
 
 @each_run
 @given(parameters_of_any_kind)
 def test_body_is_in_the_text_member_by_member(parameters: dict[str, Any]) -> None:
     members = members_of(parameters)
-    text = text_to_sign(members, **SIGNED)
+    text = text_of(members)
     assert all(member in text and member in body(members) for member in members.values())
 
 
@@ -82,8 +87,8 @@ def test_body_is_in_the_text_member_by_member(parameters: dict[str, Any]) -> Non
 @given(parameters_of_any_kind)
 def test_spaces_are_kept_in_the_body_whatever_becomes_of_them_in_the_text(parameters: dict[str, Any]) -> None:
     members = members_of(parameters)
-    removed = text_to_sign(members, **SIGNED, spaces="remove")
-    assert removed == text_to_sign(members, **SIGNED, spaces="keep").replace(b" ", b"")
+    removed = text_of(members, "remove")
+    assert removed == text_of(members).replace(b" ", b"")
     assert body(members) == reference(parameters)
 
 
@@ -97,7 +102,7 @@ def test_what_has_no_canonical_form_is_refused(text: str) -> None:
 def test_signature_is_the_one_that_openssl_makes(tmp_path: Path, spaces: Spaces) -> None:
     # Given a text with spaces, and the key in a file
     members = members_of({"sim_ids": ["8931"], "message": {"type": 1, "content": "Wake up, 温度 😀"}})
-    text = text_to_sign(members, **SIGNED, spaces=spaces)
+    text = text_of(members, spaces)
     path = tmp_path / "key.pem"
     path.write_text(KEY.private, "utf-8")
     # When openssl signs it
