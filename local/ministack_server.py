@@ -2,13 +2,11 @@
 
 An invocation's output is in the log once it is answered, and processes share their layers. A map of Step Functions
 takes `MaxConcurrencyPath`, its children have a history, and they end with their execution. Who may put one message
-onto a queue may put ten, as on AWS. A standard queue is fair to the groups of its messages. And a nested
-stack can be updated.
-
-MiniStack itself takes what a thread has read within 50 ms. On a busy machine that is too early: the lines come with the
-next invocation of the same process, or never. It unpacks all layers again for each process of a function, which takes
-longer than the process needs to start. And its standard queues know no groups. Usage, in MiniStack's own environment:
-``python -P FILE``.
+onto a queue may put ten, as on AWS. A standard queue is fair to the groups of its messages, and gives a function more
+than ten messages, though it does not wait for them. And a nested stack can be updated. MiniStack itself takes what a
+thread has read within 50 ms. On a busy machine that is too early: the lines come with the next invocation of the same
+process, or never. It unpacks all layers again for each process of a function, which takes longer than the process
+needs to start. And its standard queues know no groups. Usage, in MiniStack's own environment: ``python -P FILE``.
 """
 
 from __future__ import annotations
@@ -186,6 +184,7 @@ class States(dict[str, Any]):
 
 
 _extract_iam_action = iam_actions.extract_iam_action
+_receive_for_function = sqs._receive_messages_for_esm
 _run_sub_machine = stepfunctions._run_sub_machine
 _run_distributed_map = stepfunctions._run_distributed_map
 
@@ -194,6 +193,16 @@ def extract_iam_action(*arguments: Any, **options: Any) -> Any:
     """Return which permission a call needs."""
     action = _extract_iam_action(*arguments, **options)
     return "sqs:SendMessage" if action == "sqs:SendMessageBatch" else action
+
+
+def receive_for_function(queue_url: str, most: int) -> list[dict[str, Any]]:
+    """Receive messages for a function: more than ten if its batches are larger, of those that have gathered."""
+    received: list[dict[str, Any]] = []
+    while some := _receive_for_function(queue_url, most - len(received)):
+        received += some
+        if len(received) >= most:
+            break
+    return received
 
 
 def run_sub_machine(states: Any, start_at: Any, data: Any, execution: Any, context: Any) -> Any:
@@ -228,6 +237,7 @@ def update_resource(
 if __name__ == "__main__":
     provisioners._update_resource = update_resource
     sqs._collect_msgs = FairQueues().collect
+    sqs._receive_messages_for_esm = receive_for_function
     lambda_runtime.Worker = Worker
     lambda_runtime.zipfile = SimpleNamespace(**vars(zipfile) | {"ZipFile": Archive})
     iam_actions.extract_iam_action = extract_iam_action

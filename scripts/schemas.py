@@ -56,6 +56,9 @@ class Outcome(msgspec.Struct, rename="camel"):
     code: Annotated[str | None, Meta(description="The provider's code in its last answer.")]
     message: Annotated[str | None, Meta(description="The provider's words in its last answer, where they are kept.")]
     reason: Annotated[str | None, Meta(description="What went wrong, where the provider did not say it.")]
+    job_id: Annotated[
+        str | None, Meta(description="The provider's name for what it accepted, where the account's dialect has one.")
+    ]
     created_at: Annotated[datetime, Meta(tz=True, description="When the request was accepted.")]
     updated_at: Annotated[datetime, Meta(tz=True, description="When it ended.")]
 

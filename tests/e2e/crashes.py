@@ -127,7 +127,9 @@ class Relay(HttpProxy):
         return answer
 
     def _strike(self, step: Step, call: Call) -> None:
-        if self.reaper and self.reaper.strike_device(step, json.loads(call.body)["deviceId"], call.port):
+        body = json.loads(call.body)
+        device = body["sim_ids"][0] if "sim_ids" in body else body["deviceId"]
+        if self.reaper and self.reaper.strike_device(step, device, call.port):
             raise HangUp
 
 
@@ -156,5 +158,5 @@ class Unconnectable:
 
 
 def environment(url: str) -> dict[str, Any]:
-    """Return the variable that sends the functions' POSTs to a server."""
-    return {"CUBE_BASE_URL": f"{url}/cube/v4"}
+    """Return the variables that send the functions' POSTs to a server."""
+    return dict.fromkeys(["CUBE_BASE_URL", "CUBE_V4_BASE_URL"], f"{url}/cube/v4")

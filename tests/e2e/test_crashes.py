@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
 
-from local.stack import LocalStack, wait_until
+from local.stack import V4_ACCOUNT, LocalStack, wait_until
 from tests.e2e.aws_proxy import AwsProxy, route
 from tests.e2e.crashes import Reaper, Relay, Step, Unconnectable, environment
 from tests.e2e.outcomes import OutcomeConsumer
@@ -47,8 +48,14 @@ MATRIX = {
     Step.ANSWERED: {AT_LEAST_ONCE: SENT_TWICE, AT_MOST_ONCE: UNKNOWN_SENT},
     Step.RECORDED: {AT_LEAST_ONCE: SENT_ONCE, AT_MOST_ONCE: SENT_ONCE},
 }
-DOOMED = {(step, delivery): Message.make(delivery) for step in Step for delivery in DELIVERIES}
-SPARED = [Message.make(delivery) for delivery in DELIVERIES * 2]
+ACCOUNTS = ("default", V4_ACCOUNT)
+DOOMED = {
+    (step, delivery, account): Message.make(delivery, account=account)
+    for step in Step
+    for delivery in DELIVERIES
+    for account in ACCOUNTS
+}
+SPARED = [Message.make(delivery, account=account) for delivery in DELIVERIES for account in ACCOUNTS]
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +72,13 @@ def found() -> Iterator[dict[Message, Verdict]]:
         # A worker has one message, and its death is no other's.
         set_mapping(stack, BatchSize=1, ScalingConfig={"MaximumConcurrency": 6})
         reaper = relay.reaper = Reaper(Workers(stack, stack.outputs["SendFromQueueFunctionName"]))
-        for (step, _), message in DOOMED.items():
+        for (step, *_), message in DOOMED.items():
             reaper.plan(message, step)
         with proxy.applying(*reaper.rules()):
             # Given workers that die while they connect to a provider that does not answer
             route(stack, proxy, "DYNAMODB", **environment(nowhere.url), **SETTINGS)
-            for delivery in DELIVERIES:
-                stack.enqueue(DOOMED[Step.CONNECTING, delivery].json)
+            for delivery, account in product(DELIVERIES, ACCOUNTS):
+                stack.enqueue(DOOMED[Step.CONNECTING, delivery, account].json)
 
             def none_connecting() -> bool:
                 reaper.strike_connecting(nowhere.port)
@@ -81,7 +88,7 @@ def found() -> Iterator[dict[Message, Verdict]]:
 
             # And workers that die at every other step
             route(stack, proxy, **environment(relay.url))
-            for (step, _), message in DOOMED.items():
+            for (step, *_), message in DOOMED.items():
                 if step is not Step.CONNECTING:
                     stack.enqueue(message.json)
             for message in SPARED:
@@ -93,10 +100,11 @@ def found() -> Iterator[dict[Message, Verdict]]:
         yield {verdict.message: verdict for verdict in verdicts(stack, [*DOOMED.values(), *SPARED], consumer)}
 
 
+@pytest.mark.parametrize("account", ACCOUNTS)
 @pytest.mark.parametrize("delivery", DELIVERIES)
 @pytest.mark.parametrize("step", Step)
-def test_a_message_outlives_its_worker(found: dict[Message, Verdict], step: Step, delivery: str) -> None:
-    verdict = found[DOOMED[step, delivery]]
+def test_a_message_outlives_its_worker(found: dict[Message, Verdict], step: Step, delivery: str, account: str) -> None:
+    verdict = found[DOOMED[step, delivery, account]]
 
     # Then it has the one state that is true, Cube's books say the same, and so does its event
     assert verdict.ending == MATRIX[step][delivery], verdict

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from cube_sms.delivery.states import State
-from local.stack import LocalStack, wait_until
+from local.stack import V4_ACCOUNT, LocalStack, wait_until
 from tests.e2e.aws_proxy import (
     CLAIM,
     FINISH,
@@ -33,7 +33,7 @@ SEED = int(os.environ["CUBE_SMS_SEED"])
 MESSAGES = 500
 
 # A claim's lease is 2 * (1 + 1) + 10 seconds. A message that fails four times waits for at most 2 + 4 + 8.
-PARAMETERS = {"MaxAttempts": "4"}
+PARAMETERS = {"MaxAttempts": "4", "QueueBatchSize": "100"}
 SETTINGS = {"CUBE_CONNECT_TIMEOUT": "1", "CUBE_READ_TIMEOUT": "1", "SECRET_MAX_AGE": "10"}
 
 # More than a quarter of all POSTs. The answer that is late comes after the read timeout.
@@ -66,8 +66,16 @@ CONTENTS: tuple[dict[str, Any], ...] = (
 )
 
 
+# With Cube v4 a message has one text. Those of one text share queries, and with them the faults.
+KINDS = [
+    *((delivery, "default", content) for delivery in DELIVERIES for content in CONTENTS),
+    *((delivery, V4_ACCOUNT, content) for delivery in DELIVERIES for content in CONTENTS[:3]),
+]
+
+
 def make_messages() -> list[Message]:
-    return [Message.make(DELIVERIES[n % 2], **CONTENTS[n // 2 % len(CONTENTS)]) for n in range(MESSAGES)]
+    kinds = [KINDS[n % len(KINDS)] for n in range(MESSAGES)]
+    return [Message.make(delivery, account=account, **content) for delivery, account, content in kinds]
 
 
 def make_doomed() -> list[Message]:

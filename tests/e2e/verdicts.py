@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -49,7 +49,7 @@ class Message:
 
     @property
     def message_id(self) -> str:
-        return f"default#{self.request_id}"
+        return f"{self.body.get('account', 'default')}#{self.request_id}"
 
     @property
     def device_id(self) -> str:
@@ -111,6 +111,12 @@ class Verdict(NamedTuple):
         return sum(post["accepted"] for post in self.posts)
 
     @property
+    def attempts(self) -> int:
+        """How often it was posted: a query that is repeated is one, and one refused for others is none of its own."""
+        own = [post for post in self.posts if not (post["isShared"] and _is_refused_for_some(post))]
+        return len({post["nonce"] or post["n"] for post in own})
+
+    @property
     def ending(self) -> Ending | None:
         """How it ended, or None where there is no record."""
         if not self.state:
@@ -135,7 +141,7 @@ class Verdict(NamedTuple):
             "UNKNOWN though it could be sent again": self.state is State.UNKNOWN
             and not is_once
             and "expiresAt" not in self.message.body,
-            "more POSTs than attempts": len(self.posts) > self.record.get("attempts", 0),
+            "more POSTs than attempts": self.attempts > self.record.get("attempts", 0),
             **self._faults_of_events,
         }
         return [f"{self.message.request_id}: {words}: {self}" for words, is_broken in broken.items() if is_broken]
@@ -160,6 +166,10 @@ class Verdict(NamedTuple):
         return f"{self.message.delivery} {self.state} {[self.record.get(name) for name in kept]} posts {posts}"
 
 
+def _is_refused_for_some(post: Mapping[str, Any]) -> bool:
+    return post["reason"] in ("device", "foreign-device") or (post["fault"] or "").startswith("rejected")
+
+
 def verdicts(stack: LocalStack, messages: Iterable[Message], consumer: OutcomeConsumer | None = None) -> list[Verdict]:
     """Return what became of messages, and what a consumer of events was told of it."""
     events = defaultdict(list)
@@ -174,8 +184,10 @@ def verdicts(stack: LocalStack, messages: Iterable[Message], consumer: OutcomeCo
         record = {name: value(typed) for name, typed in item.items()}
         records[record["messageId"]] = record
     posts = defaultdict(list)
-    for post in stack.cube.requests():
-        posts[post["deviceId"]].append(post)
+    requests = stack.cube.requests()
+    recipients = Counter(post["n"] for post in requests)
+    for post in requests:
+        posts[post["deviceId"]].append({**post, "isShared": recipients[post["n"]] > 1})
     return [
         Verdict(
             each,

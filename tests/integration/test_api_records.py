@@ -54,6 +54,7 @@ class TestGet:
             "code": "0000",
             "message": None,
             "reason": None,
+            "jobId": None,
         }
         assert before.timestamp() - 0.001 <= times[0].timestamp() <= times[1].timestamp()
         assert times[1] <= datetime.now(UTC)

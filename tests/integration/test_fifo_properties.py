@@ -25,7 +25,7 @@ from tests.support import Clock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cube_sms.queue.consumer import Consumed
+    from cube_sms.queue.messages import Consumed
     from local.cube_simulator import CubeSimulator
     from tests.integration.deployment import Deployment
 

@@ -13,7 +13,7 @@ import pytest
 from cube_sms.delivery.states import State
 from cube_sms.pacing.gate import Gate
 from cube_sms.pacing.gate_item import GATE_KEY
-from cube_sms.queue.consumer import MAX_INVISIBLE_SECONDS
+from cube_sms.queue.settling import MAX_INVISIBLE_SECONDS
 from local.cube_simulator import CubeSimulator
 from local.stack import wait_until
 from tests.integration.days import DAY, avoid_midnight, until_tomorrow

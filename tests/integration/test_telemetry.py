@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cube_sms.delivery.outcome import Outcome
 from cube_sms.delivery.report import report_sent
-from cube_sms.delivery.sending import Outcome
 from cube_sms.delivery.states import State
 from cube_sms.platform.errors import Fault
 from cube_sms.platform.telemetry import Telemetry

@@ -40,6 +40,7 @@ MEMBERS = {
     "code",
     "message",
     "reason",
+    "jobId",
     "createdAt",
     "updatedAt",
 }
@@ -89,6 +90,7 @@ class TestEnd:
             "code": "7001",
             "message": "no",
             "reason": "HTTP 400",
+            "jobId": None,
             "createdAt": "2027-01-15T08:00:00.000Z",
             "updatedAt": "2027-01-15T08:00:01.500Z",
         }

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cube_sms.api.replies import Reply, prefers_async, problem, reply_to_error, reply_to_outcome, reply_to_queued
-from cube_sms.delivery.sending import Outcome
+from cube_sms.delivery.outcome import Outcome
 from cube_sms.delivery.states import State
 from cube_sms.pacing.errors import GateClosedError, NoSlotError, NotNowError
 from cube_sms.platform.errors import Fault

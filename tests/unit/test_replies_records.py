@@ -9,8 +9,8 @@ import pytest
 
 from cube_sms.api.replies import reply_to_cancellation, reply_to_error, reply_to_outcome, reply_to_record
 from cube_sms.delivery.errors import RequestConflictError
+from cube_sms.delivery.outcome import Outcome
 from cube_sms.delivery.records import Record
-from cube_sms.delivery.sending import Outcome
 from cube_sms.delivery.states import State
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.provider.base import CubeAnswer
@@ -98,6 +98,7 @@ def test_record_is_shown_with_all_that_is_known_but_what_is_internal() -> None:
         "code": "1007",
         "message": "device unknown",
         "reason": "HTTP 400",
+        "jobId": None,
         "createdAt": "2027-01-15T08:00:00.000Z",
         "updatedAt": "2027-01-15T08:00:01.000Z",
     }

@@ -32,6 +32,7 @@ CHOICES: dict[str, list[dict[str, str]]] = {
         "Campaigns": ["false", "true"],
         "QueueType": ["standard", "fifo"],
         "DeviceHistory": ["false", "true"],
+        "QueueBatchSize": ["10", "1000"],
         "KmsKeyArn": ["", "arn:aws:kms:eu-central-1:123456789012:key/1a2b"],
         "EventBusName": ["", "default"],
         "TakeRequestEvents": ["true", "false"],

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
+from .groups import Share, group_turns, share_of
+from .outcome import Outcome
 from .records import (
     MOST_PER_PAGE,
     Cancellation,
     Change,
     Record,
+    RecordStore,
     RecordTable,
     Refusal,
     WaitingRecords,
@@ -16,23 +19,27 @@ from .records import (
     read_change,
 )
 from .report import identity, report_cancelled, report_paced, report_sent
-from .sending import Outcome, Sender
+from .sending import Message, Sender
 from .states import State
 
 __all__ = [
     "MOST_PER_PAGE",
     "Cancellation",
     "Change",
+    "Message",
     "Outcome",
     "Record",
+    "RecordStore",
     "RecordTable",
     "Refusal",
     "RequestConflictError",
     "Sender",
+    "Share",
     "SpoiledRecordError",
     "State",
     "WaitingRecords",
     "device_messages",
+    "group_turns",
     "identity",
     "put_back_spread",
     "read_change",
@@ -40,4 +47,5 @@ __all__ = [
     "report_paced",
     "report_sent",
     "retry_delay",
+    "share_of",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.platform import metrics
+from cube_sms.provider import CubeError
 from cube_sms.request import mask_device_id
 
 from .states import State
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from cube_sms.platform import Telemetry
     from cube_sms.request import SendRequest
 
+    from .outcome import Outcome
     from .records import Cancellation
-    from .sending import Outcome
 
 
 def report_sent(
@@ -56,6 +57,7 @@ def report_sent(
         error=f"{type(error).__name__}: {error}" if error else None,
         status=error.status if error else None,
         latencies_ms=latencies,
+        recipients=outcome.recipients if outcome.recipients > 1 else None,
         stale_credentials=outcome.stale_credentials or None,
         **details,
     )
@@ -63,15 +65,18 @@ def report_sent(
         telemetry.count(state.metric, account=account)
     elif state.is_final and state is not State.CANCELLED:
         telemetry.count(metrics.DUPLICATES_SUPPRESSED, account=account)
-    for latency in latencies:
-        telemetry.count(metrics.CUBE_LATENCY, latency, account=account)
-    if outcome.posts:
+    # Of messages that share queries one tells of each.
+    for query in outcome.queries:
+        telemetry.count(metrics.CUBE_LATENCY, round(query.latency * 1000, 1), account=account)
+    if outcome.queries:
         telemetry.count(metrics.GATE_WAIT, round(outcome.gate_wait * 1000, 1), account=account)
     if outcome.stale_credentials:
         telemetry.count(metrics.STALE_CREDENTIALS, account=account)
+    # What came of a query is told of with it.
+    is_of_query = isinstance(error, CubeError)
     if error and error.log:
         telemetry.failed(error, correlation_id, account=account)
-    elif error and error.metric:
+    elif error and error.metric and (not is_of_query or error in outcome.queries):
         telemetry.count(error.metric, account=account)
     if outcome.record and outcome.record.was_deleted:
         telemetry.log(

@@ -1,4 +1,7 @@
-"""Sending one message: claim it, post it, record what came of it."""
+"""Sending messages that share a query: claim each, post all with it, record what came of each.
+
+A single message is a group of one.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,34 @@ import time
 from contextlib import ExitStack
 from functools import partial
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-import msgspec
 from msgspec.structs import replace
 
 from cube_sms.pacing import Gate
-from cube_sms.platform import DAY, Fault, Obstacle, RecordsUnavailableError
-from cube_sms.provider import (
-    CredentialStore,
-    CubeError,
-    CubeUnavailable,
-    UnknownAccountError,
-    make_provider,
-)
+from cube_sms.platform import DAY, Fault, Obstacle, RecordsUnavailableError, SideBySide
+from cube_sms.provider import CredentialStore, UnknownAccountError, make_provider
 from cube_sms.request import InvalidRequestError
 
 from .errors import SpoiledRecordError
+from .outcome import Outcome
+from .posting import Posting
+from .querying import Held, Querying
 from .records import RecordStore
 from .states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-    from cube_sms.pacing import Slot
     from cube_sms.platform import Settings
-    from cube_sms.provider import AnyProvider, CubeAnswer, Line, Query
+    from cube_sms.provider import AnyCredentials, AnyProvider, Line
     from cube_sms.request import SendRequest
 
-    from .records import Record
+    from .records import Claim
 
 # Pauses in seconds before the outcome of a POST is written once more, each on top of boto3's own retries.
 FINISH_PAUSES = (0.2, 1.0)
@@ -46,83 +45,32 @@ FINISH_PAUSES = (0.2, 1.0)
 # What a claim holds on top of the time for its POSTs: for its writes, and for clocks that differ.
 LEASE_MARGIN = 10.0
 
+# Of messages that share a query each has its own claim and its own outcome, written side by side. So many keep a
+# processor busy while DynamoDB answers; many more would wait for each other.
+WRITES_AT_ONCE = 16
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one attempt to send a message came to.
+# The share of a lease that the claims of a query's messages may take.
+CLAIMING_SHARE = 0.25
+
+_NOT_IN_TIME = "not claimed in time"
+
+
+class Message(NamedTuple):
+    """A message that is to be sent.
 
     Parameters
     ----------
-    state : State
-        The state of the message now. In `State.SENDING` another worker has it, or what became of it could not be
-        recorded.
-    record : Record, optional
-        Its record, where it was reached.
-    is_from_record : bool
-        Whether the message was not tried, since its record says what became of it, or who has it.
-    posts : tuple of CubeAnswer or CubeError
-        What each POST came to: none, one, or two where the first was refused for its credentials.
-    error : Obstacle, optional
-        What stands between the message and `State.SENT`.
-    gate_wait : float
-        Seconds it waited for its slots.
-    stale_credentials : bool
-        Whether the last good credentials were used because Secrets Manager was away.
+    request : SendRequest
+        The request, with its id.
+    restart : str, optional
+        The claim or the cancellation that ended it, where it is to start over.
+    accepted_at : float, optional
+        Seconds since the epoch at which the request was accepted; now if it is not said.
     """
 
-    state: State
-    record: Record | None = None
-    is_from_record: bool = False
-    posts: tuple[CubeAnswer | CubeError, ...] = ()
-    error: Obstacle | None = None
-    gate_wait: float = 0.0
-    stale_credentials: bool = False
-
-    @classmethod
-    def stopped_by(cls, error: Obstacle) -> Self:
-        """Return what an attempt came to that did not get as far as a claim.
-
-        Parameters
-        ----------
-        error : Obstacle
-            What stood in the message's way.
-
-        Returns
-        -------
-        Outcome
-            The state that it leads to.
-
-        Raises
-        ------
-        Obstacle
-            The error itself, where it refuses the message.
-        """
-        if not error.state:
-            raise error
-        return cls(state=State[error.state], error=error)
-
-    @property
-    def attempts(self) -> int:
-        """How often the message has been posted."""
-        return self.record.attempts if self.record else len(self.posts)
-
-    @property
-    def code(self) -> str | None:
-        """The provider's code in its last answer."""
-        if self.posts:
-            return self.posts[-1].code
-        return self.record.code if self.record else None
-
-    @property
-    def message(self) -> str | None:
-        """The provider's words in its last answer, where they are kept."""
-        if self.posts:
-            return self.posts[-1].message
-        return self.record.message if self.record else None
-
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds the provider asks to wait."""
-        return self.error.retry_after if self.error else None
+    request: SendRequest
+    restart: str | None = None
+    accepted_at: float | None = None
 
 
 class Sender:
@@ -148,6 +96,8 @@ class Sender:
         Whether connections stay open after `rest`.
     clock : Callable[[], float]
         Seconds since the epoch.
+    monotonic : Callable[[], float]
+        Seconds on a clock that nobody sets.
     sleep : Callable[[float], None]
         Waits a number of seconds.
     """
@@ -164,6 +114,7 @@ class Sender:
         patience: float = math.inf,
         keeps_alive: bool = True,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._provider = provider
@@ -172,10 +123,12 @@ class Sender:
         self.gate = gate
         self._max_attempts = max_attempts
         self._line = Semaphore(connections)
-        self._patience = patience
         self._keeps_alive = keeps_alive
         self._clock = clock
         self._sleep = sleep
+        self._calls = SideBySide(WRITES_AT_ONCE)
+        querying = Querying(provider, gate, patience=patience, clock=clock, monotonic=monotonic, sleep=sleep)
+        self._posting = Posting(querying, credentials, gate)
         self.longest_send = 2 * provider.longest_post + sum(FINISH_PAUSES)
         """The most seconds one `send` takes where AWS answers at once and no connection or slot is waited for."""
 
@@ -244,6 +197,14 @@ class Sender:
         if not self._keeps_alive:
             self._provider.close()
 
+    def most_together(self, account: str) -> int:
+        """Return how many messages of an account can share a query, as far as its credentials are known."""
+        try:
+            return self._provider.most_recipients(self._credentials.get(account))
+        except Obstacle:
+            # Each message is told so for itself.
+            return 1
+
     def send(
         self,
         request: SendRequest,
@@ -273,111 +234,133 @@ class Sender:
         Raises
         ------
         InvalidRequestError
-            Where there is no such account.
+            Where there is no such account, or its dialect has no form for the message.
         RequestConflictError
             Where the id belongs to a different request.
         SpoiledRecordError
             If somebody has changed the message's record so that it cannot be read. Nothing is posted.
         """
-        # Who stands in line for a connection has claimed its message already, so that no connection is idle meanwhile.
+        (result,) = self.send_together([Message(request, restart, accepted_at)], deadline=deadline)
+        try:
+            if isinstance(result, Exception):
+                raise result
+            return result
+        finally:
+            # An error's traceback would hold the error: what both hold would live for long.
+            del result
+
+    def send_together(self, messages: Sequence[Message], *, deadline: float = math.inf) -> list[Outcome | Exception]:
+        """Try once to send messages that may share a query. Each has a claim, an outcome and a record of its own.
+
+        Parameters
+        ----------
+        messages : sequence of Message
+            At least one, and no more than `most_together`.
+        deadline : float
+            Seconds since the epoch until when all has to be done.
+
+        Returns
+        -------
+        list of Outcome or Exception
+            What came of each, or what `send` would raise for it.
+        """
+        results: dict[int, Outcome | Exception] = {}
+        late: dict[int, Future[Claim]] = {}
+        # Who stands in line for a connection has claimed its messages already, so that no connection is idle meanwhile.
         # With one connection messages keep their order; with more, none waits for the claims of the others.
         with ExitStack() as taken:
             with self._line:
                 try:
-                    self.gate.check(request.account)
-                    credentials = self._credentials.get(request.account)
-                    query = self._provider.prepare(credentials, [request])
-                    claim = self.records.claim(request, restart=restart, accepted_at=accepted_at)
-                except UnknownAccountError as error:
-                    fault = Fault("account", "has no credentials in this deployment")
-                    raise InvalidRequestError([fault], request.request_id or None) from error
+                    credentials = self._admit(messages[0].request)
+                except InvalidRequestError as error:
+                    return [InvalidRequestError(error.faults, each.request.request_id or None) for each in messages]
                 except Obstacle as error:
-                    return Outcome.stopped_by(error)
-                if not claim.is_held:
-                    state = claim.record.state if claim.record.state.is_final else State.SENDING
-                    return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
-                if claim.record.attempts > self._max_attempts:
-                    # Its workers died of it, one after the other.
-                    return self._finish(Outcome(state=State.RETRYING, record=claim.record), claim.record)
-                line = taken.enter_context(self._provider.connection(credentials))
-            outcome = self._post_claimed(line, query, request, claim.record, deadline)
-        return self._finish(outcome, claim.record)
+                    return [_stopped_by(error)] * len(messages)
+                claims = self._calls.each(self._claim, messages, seconds=self.records.lease * CLAIMING_SHARE)
+                held: dict[int, Held] = {}
+                for number, (message, claim) in enumerate(zip(messages, claims, strict=True)):
+                    if not (claim.done() or claim.cancel()):
+                        # Its write is under way, and the others go without it.
+                        late[number] = claim
+                    elif isinstance(found := self._found(message, claim, deadline), Held):
+                        held[number] = found
+                    else:
+                        results[number] = found
+                if held:
+                    line = taken.enter_context(self._provider.connection(credentials))
+            if held:
+                results |= self._post(held, credentials, line, deadline, release=taken.close)
+        for number, claim in late.items():
+            # If it has come about all the same, it is handed back.
+            claim.exception()
+            found = self._found(messages[number], claim, deadline)
+            if isinstance(found, Held):
+                found.note(state=State.RETRYING, error=RecordsUnavailableError(_NOT_IN_TIME))
+                found = self._finish(found, deadline)
+            results[number] = found
+        return [results[number] for number in range(len(messages))]
 
-    def _post_claimed(
-        self, line: Line, query: Query[Any], request: SendRequest, record: Record, deadline: float
-    ) -> Outcome:
-        # The last moment for a POST: after its lease another worker may post it.
-        latest = min(record.lease_until, deadline - sum(FINISH_PAUSES)) - self._provider.longest_post
-        outcome = Outcome(state=State.SENDING, record=record)
-        outcome = self._post(line, query, request, outcome, latest)
-        if outcome.error and outcome.error.renews_credentials:
-            try:
-                credentials = self._credentials.refresh(request.account, query.credentials)
-                query = self._provider.prepare(credentials, [request])
-            except Obstacle as error:
-                # Refused it is the next time, before its claim: its account has just moved to another dialect.
-                return replace(outcome, error=error)
-            return self._post(line, query, request, outcome, latest)
-        return outcome
+    def _admit(self, request: SendRequest) -> AnyCredentials:
+        """Return the credentials for messages like this one, unless none of them can be sent."""
+        self.gate.check(request.account)
+        try:
+            credentials = self._credentials.get(request.account)
+        except UnknownAccountError as error:
+            fault = Fault("account", "has no credentials in this deployment")
+            raise InvalidRequestError([fault]) from error
+        # If the account's dialect has no form for it, that is said before anybody claims it.
+        self._provider.prepare(credentials, [request])
+        return credentials
+
+    def _claim(self, message: Message) -> Claim:
+        return self.records.claim(message.request, restart=message.restart, accepted_at=message.accepted_at)
+
+    def _found(self, message: Message, claiming: Future[Claim], deadline: float) -> Held | Outcome | Exception:
+        """Return a message that is ours to post, or what is in its way."""
+        if claiming.cancelled():
+            return _stopped_by(RecordsUnavailableError(_NOT_IN_TIME))
+        error = claiming.exception()
+        if isinstance(error, Obstacle):
+            return _stopped_by(error)
+        if isinstance(error, Exception):
+            return error
+        claim = claiming.result()
+        if not claim.is_held:
+            state = claim.record.state if claim.record.state.is_final else State.SENDING
+            return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
+        held = Held(message.request, claim.record, Outcome(state=State.SENDING, record=claim.record))
+        if claim.record.attempts > self._max_attempts:
+            # Its workers died of it, one after the other.
+            held.note(state=State.RETRYING)
+            return self._finish(held, deadline)
+        return held
 
     def _post(
         self,
+        held: Mapping[int, Held],
+        credentials: AnyCredentials,
         line: Line,
-        query: Query[Any],
-        request: SendRequest,
-        outcome: Outcome,
-        latest: float,
-    ) -> Outcome:
-        outcome = replace(outcome, error=None, stale_credentials=query.credentials.stale)
-        if self._has_expired(request):
-            return replace(outcome, state=State.EXPIRED)
-        asked_at = self._clock()
-        slot: Slot | None = None
-        post: CubeAnswer | CubeError
+        deadline: float,
+        *,
+        release: Callable[[], None],
+    ) -> dict[int, Outcome | Exception]:
+        """Post messages, and record what came of them; release the line as soon as nothing more goes over it."""
+        # The last moment for a POST: after its lease another worker may post it.
+        lease_until = min(each.record.lease_until for each in held.values())
+        latest = min(lease_until, deadline - sum(FINISH_PAUSES)) - self._provider.longest_post
+        recorded: dict[Held, Outcome | Exception] = {}
         try:
-            # With other credentials it is still the same query of its account.
-            account = None if outcome.posts else request.account
-            is_bulk = request.priority == "bulk"
-            slot = self.gate.take(latest=min(latest, asked_at + self._patience), account=account, is_bulk=is_bulk)
-            while not self.gate.wait(slot, line.open):
-                slot = self.gate.take(latest=latest, is_bulk=is_bulk)
-        except CubeError as error:
-            post = error
-        except Obstacle as error:
-            return replace(outcome, state=State.RETRYING, error=error)
-        else:
-            # Nothing that takes a while comes between these looks and the POST.
-            now = self._clock()
-            outcome = replace(outcome, gate_wait=outcome.gate_wait + now - asked_at)
-            if self._has_expired(request):
-                self.gate.give_back(slot)
-                return replace(outcome, state=State.EXPIRED)
-            if now > latest:
-                self.gate.give_back(slot)
-                return replace(outcome, state=State.RETRYING, error=CubeUnavailable("not posted: no time left"))
-            post = self._send(line, query, slot)
-        self.gate.report(slot, post, account=request.account)
-        outcome = replace(outcome, posts=(*outcome.posts, post))
-        if not isinstance(post, CubeError):
-            return replace(outcome, state=State.SENT)
-        is_done = post.outcome == "unknown" and request.delivery == "at-most-once"
-        return replace(outcome, state=State.UNKNOWN if is_done else State[str(post.state)], error=post)
+            for settled in self._posting.post([*held.values()], credentials, over=line, latest=latest):
+                if len(recorded) + len(settled) == len(held):
+                    release()
+                finished = self._calls.each(partial(self._finish, deadline=deadline), settled)
+                recorded |= zip(settled, map(_result, finished), strict=True)
+        except Exception as error:  # noqa: BLE001 - the affair of these messages, whose claims lapse
+            return {number: recorded.get(each, error) for number, each in held.items()}
+        return {number: recorded[each] for number, each in held.items()}
 
-    def _send(self, line: Line, query: Query[Any], slot: Slot | None) -> CubeAnswer | CubeError:
-        left = partial(self.gate.left, slot)
-        try:
-            return self._provider.send(query, over=line, left=left)
-        except CubeError as error:
-            return error
-        except BaseException:
-            # It may have left, and would otherwise be taken to be about to, for ever.
-            left()
-            raise
-
-    def _has_expired(self, request: SendRequest) -> bool:
-        return bool(request.expires_at and request.expires_at.timestamp() <= self._clock())
-
-    def _finish(self, outcome: Outcome, claimed: Record) -> Outcome:
+    def _finish(self, held: Held, deadline: float) -> Outcome:
+        outcome, claimed = held.outcome, held.record
         # The claim counted one POST.
         attempts = claimed.attempts - 1 + len(outcome.posts)
         unsettled = claimed.unsettled or any(post.outcome == "unknown" for post in outcome.posts)
@@ -394,11 +377,12 @@ class Sender:
                     attempts=attempts,
                     code=outcome.code,
                     message=outcome.message,
+                    job_id=outcome.job_id,
                     reason=str(outcome.error) if outcome.error else None,
                     unsettled=unsettled,
                 )
             except RecordsUnavailableError as error:
-                if pause is None:
+                if pause is None or self._clock() + pause > deadline:
                     # The claim lapses, and whoever finds it then does not know what we know.
                     return replace(outcome, state=State.SENDING, error=error)
                 self._sleep(pause)
@@ -408,3 +392,13 @@ class Sender:
                 break
         # Where we overran our lease, the message is another worker's and so is its state.
         return replace(outcome, state=record.state, record=record)
+
+
+def _stopped_by(error: Obstacle) -> Outcome | Obstacle:
+    """Return what comes of a message that did not get as far as a claim."""
+    return Outcome.stopped_by(error) if error.state else error
+
+
+def _result(future: Future[Outcome]) -> Outcome | Exception:
+    error = future.exception()
+    return error if isinstance(error, Exception) else future.result()

@@ -19,6 +19,7 @@ from .errors import (
 from .items import KEY, get_item, get_items, key_of, key_to, update_item
 from .metrics import Metric
 from .settings import Meaning, Settings
+from .side_by_side import SideBySide
 from .sqs import FAILED_CLAIM, MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
 from .telemetry import SERVICE, Level, Telemetry
 from .times import DAY, rfc3339
@@ -47,6 +48,7 @@ __all__ = [
     "RecordsUnavailableError",
     "Settings",
     "SettingsError",
+    "SideBySide",
     "Telemetry",
     "UnexpectedError",
     "default_ssl_context",

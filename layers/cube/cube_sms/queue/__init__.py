@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .consumer import Consumed, QueueConsumer
+from .consumer import QueueConsumer
+from .messages import Consumed
 from .report import report_consumed, report_put_back
 
 __all__ = [

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cube_sms.platform import Telemetry
 
-    from .consumer import Consumed
+    from .messages import Consumed
 
 # What a batch may hold more is counted, and not named.
 NAMED = 20

@@ -80,6 +80,7 @@ def read_record(item: Mapping[str, Any]) -> Record:
         code=read("code", "S", _text, None),
         message=read("message", "S", _text, None),
         reason=read("reason", "S", _text, None),
+        job_id=read("jobId", "S", _text, None),
         task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
     )
     if faults:

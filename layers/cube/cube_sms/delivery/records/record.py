@@ -47,6 +47,8 @@ class Record:
         Whether it was claimed again after a POST whose outcome is unknown.
     code, message, reason : str, optional
         The provider's code in its last answer, its words where they are kept, and ours for what went wrong.
+    job_id : str, optional
+        The provider's name for what it has accepted, if it gives one.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for the outcome.
     was_deleted : bool
@@ -69,6 +71,7 @@ class Record:
     code: str | None = None
     message: str | None = None
     reason: str | None = None
+    job_id: str | None = None
     task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
     was_deleted: bool = field(default=False, compare=False)
 
@@ -86,6 +89,7 @@ class Record:
             "code": self.code,
             "message": self.message,
             "reason": self.reason,
+            "jobId": self.job_id,
             "createdAt": self.created_at,
             "updatedAt": self.updated_at,
         }

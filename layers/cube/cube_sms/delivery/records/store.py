@@ -108,7 +108,7 @@ class RecordStore(WaitingRecords):
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(client, table, retention=retention, clock=clock)
-        self._lease = lease
+        self.lease = lease
 
     def claim(self, request: SendRequest, *, restart: str | None = None, accepted_at: float | None = None) -> Claim:
         """Claim a message before it is posted: one write, where nobody else has it.
@@ -205,6 +205,7 @@ class RecordStore(WaitingRecords):
         code: str | None = None,
         message: str | None = None,
         reason: str | None = None,
+        job_id: str | None = None,
         unsettled: bool = False,
     ) -> Record:
         """Write what a claim came to: one write.
@@ -224,6 +225,8 @@ class RecordStore(WaitingRecords):
             POSTs made, where they are not what the claim counted.
         code, message, reason : str, optional
             The provider's words, and ours.
+        job_id : str, optional
+            The provider's name for what it has accepted.
         unsettled : bool
             Whether the outcome of a POST is unknown, now or from earlier.
 
@@ -256,6 +259,10 @@ class RecordStore(WaitingRecords):
             "SET #state = :state, #owner = :by, attempts = :attempts, updatedAt = :now, code = :code,"
             " message = :message, reason = :reason"
         )
+        if job_id:
+            # Where there is none the item stays as small as it is.
+            update += ", jobId = :job"
+            values[":job"] = job_id[:TEXT_LENGTH]
         try:
             # What is unsettled stays so: another worker may have found that out meanwhile.
             found, _ = self._table.update(
@@ -344,7 +351,7 @@ class RecordStore(WaitingRecords):
                 ":device": request.device_id,
                 ":accepted": rfc3339(now if accepted_at is None else accepted_at),
                 ":now": rfc3339(now),
-                ":lease": now + self._lease,
+                ":lease": now + self.lease,
                 ":owner": owner,
                 ":ttl": int(now + self._retention),
                 **into.values,

@@ -1,0 +1,124 @@
+"""Which messages share a query: a pure partition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    from cube_sms.request import SendRequest
+
+
+class Share(NamedTuple):
+    """With whom a message may share a query.
+
+    Parameters
+    ----------
+    key : Hashable
+        Messages share one if they have the same.
+    device : str
+        Where the message goes. A query takes a device once.
+    most : int
+        The most messages of one query.
+    """
+
+    key: Hashable
+    device: str
+    most: int
+
+
+def share_of(request: SendRequest, most: int) -> Share | None:
+    """Return with whom a request may share a query.
+
+    Parameters
+    ----------
+    request : SendRequest
+        The request.
+    most : int
+        The most messages of one query to its account.
+
+    Returns
+    -------
+    Share or None
+        None if it goes alone.
+    """
+    if most == 1:
+        return None
+    content = request.content or msgspec.json.encode(request.sms_content_list)
+    key = (request.account, request.message_type, content, request.delivery, request.priority)
+    return Share(key, request.device_id, most)
+
+
+def group_turns[Item](
+    sequences: Sequence[Sequence[Item]], share: Callable[[Item], Share | None]
+) -> list[list[list[Item]]]:
+    """Let sequences go side by side that begin alike: their first items share a query, then the second ones.
+
+    Parameters
+    ----------
+    sequences : sequence of sequence of Item
+        Items of a sequence go one after the other.
+    share : Callable[[Item], Share | None]
+        With whom an item may share a query; None if it goes alone.
+
+    Returns
+    -------
+    list of list of list of Item
+        Turns: groups that go one after the other. Each item is in one group, and behind those that it followed. No
+        device is twice in a group.
+
+    Examples
+    --------
+    >>> def share(item):
+    ...     return Share(item[1:], item[0], 100)
+    >>> group_turns([["aX", "aY"], ["bX"], ["cX", "cY"], ["dY"]], share)
+    [[['aX', 'bX', 'cX'], ['aY', 'cY']], [['dY']]]
+    """
+    turns: list[list[list[Item]]] = []
+    # Turns that have room, by what they begin with.
+    open_turns: dict[Hashable, list[_Turn[Item]]] = {}
+    for sequence in sequences:
+        shares = [found for item in sequence if (found := share(item))]
+        if len(shares) < len(sequence):
+            turns.append([[item] for item in sequence])
+            continue
+        alike = open_turns.setdefault(shares[0].key, [])
+        turn = next((turn for turn in alike if turn.takes(shares)), None)
+        if turn is None:
+            turn = _Turn([], [], set())
+            alike.append(turn)
+            turns.append(turn.groups)
+        turn.add(sequence, shares)
+        # None of its groups is larger than the first.
+        if len(turn.groups[0]) >= shares[0].most:
+            alike.remove(turn)
+    return turns
+
+
+class _Turn[Item](NamedTuple):
+    """Groups that go one after the other, what each shares, and which devices are in it."""
+
+    groups: list[list[Item]]
+    keys: list[Hashable]
+    devices: set[tuple[int, str]]
+
+    def takes(self, shares: Sequence[Share]) -> bool:
+        """Return whether a sequence may go beside those that are in it."""
+        is_alike = all(key == share.key for key, share in zip(self.keys, shares, strict=False))
+        return is_alike and self.devices.isdisjoint(_devices(shares))
+
+    def add(self, sequence: Sequence[Item], shares: Sequence[Share]) -> None:
+        """Let a sequence go beside them."""
+        for place, (item, share) in enumerate(zip(sequence, shares, strict=True)):
+            if place == len(self.groups):
+                self.groups.append([])
+                self.keys.append(share.key)
+            self.groups[place].append(item)
+        self.devices.update(_devices(shares))
+
+
+def _devices(shares: Sequence[Share]) -> list[tuple[int, str]]:
+    return [(place, share.device) for place, share in enumerate(shares)]

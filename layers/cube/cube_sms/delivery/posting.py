@@ -1,0 +1,128 @@
+"""Posting messages that share a query: with one query, with fresh credentials, or in halves.
+
+A single message is a group of one. Nothing here is written to a record.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cube_sms.platform import Obstacle
+from cube_sms.provider import CredentialsError
+
+from .querying import Group, is_in_the_way, is_to_be_halved
+from .states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cube_sms.pacing import Gate
+    from cube_sms.provider import AnyCredentials, CredentialStore, CubeAnswer, Line
+
+    from .querying import Held, Querying
+
+
+class Posting:
+    """Posts messages that share a query. Safe to share between threads.
+
+    Parameters
+    ----------
+    querying : Querying
+        Makes the queries.
+    credentials : CredentialStore
+        The accounts' credentials.
+    gate : Gate
+        Says which accounts it is closed for.
+    """
+
+    def __init__(self, querying: Querying, credentials: CredentialStore, gate: Gate) -> None:
+        self._querying = querying
+        self._credentials = credentials
+        self._gate = gate
+
+    def post(
+        self, held: Sequence[Held], credentials: AnyCredentials, *, over: Line, latest: float
+    ) -> Iterator[list[Held]]:
+        """Post messages, and yield them as soon as it is known what has come of them.
+
+        A refusal that may be about some of several messages is none of the others: the messages are halved, and each
+        half is posted for itself. What is in the way of all ends it.
+
+        Parameters
+        ----------
+        held : sequence of Held
+            At least one. They may share a query.
+        credentials : Credentials
+            Their account's.
+        over : Line
+            What their queries go over.
+        latest : float
+            Seconds since the epoch until when a query may leave.
+
+        Yields
+        ------
+        list of Held
+            Each message once.
+        """
+        group = Group(over, credentials, latest)
+        parts = [list(held)]
+        while parts:
+            part = parts.pop()
+            result = self._attempt(group, part)
+            waiting = [each for each in part if each.is_waiting]
+            obstacle = result if is_in_the_way(result) else None
+            if is_to_be_halved(result, waiting):
+                middle = len(waiting) // 2
+                parts += [waiting[middle:], waiting[:middle]]
+                part = [each for each in part if not each.is_waiting]
+            elif result and not obstacle:
+                _conclude(waiting, result)
+                obstacle = self._closed_for(part[0].request.account) if parts else None
+            if obstacle:
+                part += [each for others in parts for each in others]
+                parts.clear()
+                _stop(part, obstacle)
+            if part:
+                yield part
+
+    def _attempt(self, group: Group, part: Sequence[Held]) -> CubeAnswer | Obstacle | None:
+        """Post messages with one query, and once more with fresh credentials if it was refused for these.
+
+        None if all have expired before that.
+        """
+        result = self._querying.ask(group, part)
+        if not (isinstance(result, Obstacle) and result.renews_credentials):
+            return result
+        try:
+            credentials = self._credentials.refresh(part[0].request.account, group.credentials)
+        except CredentialsError as error:
+            return error
+        if type(credentials) is not type(group.credentials):
+            # The account has just moved to another dialect, which may be at another address: the next time.
+            return result
+        group.credentials = credentials
+        return self._querying.ask(group, part)
+
+    def _closed_for(self, account: str) -> Obstacle | None:
+        """Return why the gate is closed for an account, if it has just been closed."""
+        try:
+            self._gate.check(account)
+        except Obstacle as error:
+            return error
+        return None
+
+
+def _stop(part: Sequence[Held], error: Obstacle) -> None:
+    for each in part:
+        if each.is_waiting:
+            each.note(state=State.RETRYING, error=error)
+
+
+def _conclude(sending: Sequence[Held], result: CubeAnswer | Obstacle) -> None:
+    for each in sending:
+        if not isinstance(result, Obstacle):
+            each.note(state=State.SENT)
+        elif result.outcome == "unknown" and each.request.delivery == "at-most-once":
+            each.note(state=State.UNKNOWN, error=result)
+        else:
+            each.note(state=State[str(result.state)], error=result)
