@@ -138,7 +138,7 @@ class _Letters:
         A message keeps its identity: it starts over with fresh attempts, and one that was sent since is not sent again.
         A letter that holds only a part of its message is never put back.
 
-        Example: cube-sms {name} redrive --reason AttemptsUsedUp
+        Example: cube-sms {name} redrive --account fleet --since 2027-01-31T12:00:00Z
         """
         _check(choice, every=every)
         sqs, target = operator.stack.client("sqs"), operator.stack.output("SendQueueUrl")
@@ -163,7 +163,7 @@ class _Letters:
     ) -> None:
         """Delete {noun} for good.
 
-        Example: cube-sms {name} delete --reason InvalidRequest
+        Example: cube-sms {name} delete --request-id order-4711
         """
         _check(choice, every=every)
         url = self._url(operator, queue)
