@@ -124,11 +124,14 @@ class Accounts:
         try:
             self._move(CURRENT, to=token, away_from=before.id)
         except ClientError:
-            if self.read(anew=True).id == before.id:
+            now = self.read(anew=True).id
+            if now == before.id:
                 raise
-            raise OperatorError(
-                "Somebody else has stored other credentials meanwhile, and nothing was changed. Run it again."
-            ) from None
+            # If it is ours, an answer was lost, and boto3 has asked again.
+            if now != token:
+                raise OperatorError(
+                    "Somebody else has stored other credentials meanwhile, and nothing was changed. Run it again."
+                ) from None
         finally:
             # Secrets Manager deletes what has no label, sooner or later. One too many does no harm.
             with contextlib.suppress(ClientError):

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from local.ministack import MiniStack
+from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, first
 from tests.e2e.command import COMMAND, PATIENCE, Ended, run
 
 if TYPE_CHECKING:
@@ -54,10 +55,10 @@ class Vault(NamedTuple):
         labels = {label for each in described["VersionIdsToStages"].values() for label in each}
         return labels - {"AWSCURRENT", "AWSPREVIOUS"}
 
-    def account(self, *arguments: str, given: object = None) -> Ended:
+    def account(self, *arguments: str, given: object = None, **members: str) -> Ended:
         """Run the command, with this as JSON on standard input. Nothing that it writes holds a credential."""
         text = None if given is None else json.dumps(given)
-        ended = run(self.environment, "account", *arguments, given=text)
+        ended = run({**self.environment, **members}, "account", *arguments, given=text)
         for credential in (CODE, SECRET, NEW_CODE, NEW_SECRET):
             assert credential not in ended.out + ended.err
         return ended
@@ -261,6 +262,39 @@ def test_what_somebody_else_stores_meanwhile_is_not_lost(vault: Vault) -> None:
     told = "cube-sms: Somebody else has stored other credentials meanwhile, and nothing was changed. Run it again.\n"
     assert {each.err for each in ended if each.status} <= {told}
     assert vault.labels() == set()
+
+
+def test_what_is_stored_between_reading_and_writing_is_not_lost(vault: Vault) -> None:
+    # Given somebody who stores another account when the command has stored its version beside the current one
+    vault.store(json.dumps({"default": ENTRY}))
+    with AwsProxy(vault.aws.url) as proxy:
+        meanwhile = Rule("PutSecretValue", lambda _: vault.store(json.dumps({"default": NEW})), is_forwarded=True)
+
+        # When an account is added
+        with proxy.applying(meanwhile):
+            added = vault.account("add", "fleet", given=ENTRY, AWS_ENDPOINT_URL=proxy.url)
+
+    # Then it is told so, and what the other stored is there
+    assert added.status == 1
+    assert added.err.startswith("cube-sms: Somebody else has stored other credentials meanwhile, and nothing was ")
+    assert vault.value() == {"default": NEW}
+    assert vault.labels() == set()
+
+
+def test_answer_that_is_lost_is_no_fault(vault: Vault) -> None:
+    # Given an AWS that makes a version the current one, and whose answer is lost
+    vault.store(json.dumps({"default": ENTRY}))
+    with AwsProxy(vault.aws.url) as proxy:
+        lost = Rule("UpdateSecretVersionStage", first(1, INTERNAL_ERROR), is_forwarded=True)
+
+        # When an account is added
+        with proxy.applying(lost):
+            added = vault.account("add", "fleet", given=ENTRY, AWS_ENDPOINT_URL=proxy.url)
+            assert proxy.failures["UpdateSecretVersionStage"] == 1
+
+    # Then it is there
+    assert added.status == 0, added.err
+    assert vault.value() == {"default": ENTRY, "fleet": ENTRY}
 
 
 def test_terminal_is_asked_without_an_echo(vault: Vault) -> None:
