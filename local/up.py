@@ -14,6 +14,9 @@ from pathlib import Path
 from local.command import CommandError, run
 from local.stack import SAMPLE_DEVICES, LocalStack
 
+# Where `cube-sms --local` looks for it.
+PORT = 4566
+
 USE = """
 The stack is up. {stop}
 
@@ -74,7 +77,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make local", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("parameters", nargs="*", metavar="NAME=VALUE", help="parameter of the template")
-    parser.add_argument("--port", type=int, default=4566, help="port of the local AWS, 0 for a free one (4566)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port of the local AWS, 0 for a free one ({PORT})")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="folder that keeps what the local AWS holds")
     parser.add_argument(
         "--cube", type=shlex.split, default=[], metavar="OPTIONS", help="options of the simulator of Cube"

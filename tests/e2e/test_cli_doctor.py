@@ -137,6 +137,10 @@ def closed_gate(stack: LocalStack) -> AbstractContextManager[None]:
     return gate(stack, closedUntil={"N": f"{time.time() + 600:.0f}"}, closedFor={"S": "throttled"})
 
 
+def paused(stack: LocalStack) -> AbstractContextManager[None]:
+    return gate(stack, paused={"S": f"{time.time():.0f} inf a drill"})
+
+
 def closed_account(stack: LocalStack) -> AbstractContextManager[None]:
     now = time.time()
     run = f"closed 20 {now:.3f} {now + 600:.3f} abcd 9403"
@@ -207,6 +211,7 @@ def topic_that_is_gone(stack: LocalStack) -> Iterator[None]:
         (queue_without_its_policy, "fault", "queues", "SendQueue has no TakeRequestEvents and TlsOnly in its policy."),
         (queue_with_another_dead_letter_queue, "fault", "queues", "SendQueue gives its dead letters to another queue"),
         (consumer_that_is_off, "fault", "consumers", "Messages on the send queue wait: the event source"),
+        (paused, "warning", "gate", "All sending is paused until somebody ends it (a drill)."),
         (closed_gate, "warning", "gate", ": throttled."),
         (closed_account, "fault", "gate", "It is closed for account default: Cube answers 9403 to everything."),
         (used(QUOTA - 5), "warning", "quota", "95 of 100 queries of today (UTC) are used."),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +52,12 @@ def test_the_wheel_holds_the_command_and_the_layers_code_and_nothing_else(wheel:
         modules = {str(path.relative_to(package.parent)) for path in package.rglob("*.py")}
         assert {name for name in names if name.startswith(f"{package.name}/") and name.endswith(".py")} == modules
     assert [name for name in names if name.endswith(".json")] == ["cube_sms_cli/operator-policy.json"]
+
+
+def test_the_command_brings_what_the_layers_code_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+    assert set(project["dependency-groups"]["layer"]) <= set(project["project"]["dependencies"])
 
 
 def test_the_wheel_installs_and_runs_elsewhere(wheel: Path, tmp_path: Path) -> None:

@@ -44,4 +44,9 @@ def doctor(operator: Operator) -> None:
 
 def _sum(findings: Sequence[Finding]) -> str:
     counts = Counter(each.status for each in findings)
-    return ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+    countable = (Status.WARNING, Status.FAULT)
+    return ", ".join(
+        f"{counts[status]} {status}{'s' * (counts[status] > 1 and status in countable)}"
+        for status in Status
+        if counts[status]
+    )

@@ -57,7 +57,9 @@ def conclude(results: Sequence[Result], parameters: Mapping[str, str]) -> Conclu
     # Of several that pass, the one that the stack has, or else the first one that it can have.
     good.sort(key=lambda each: (not each.trial.has_setting, _differ(each, parameters)))
     settings = dict(next((each.trial.settings for each in good if each.trial.settings), {}))
-    complaints = [*_refused(good[0], forms)]
+    # What is in doubt about some texts alone is told beside it.
+    best = next((each for each in good if not each.trial.doubt), good[0])
+    complaints = [*_refused(best, forms)]
     sentences = [*_accepted(accepted), *_settings(settings, parameters), *complaints]
     fits = not accepted and not complaints and not _differ_from(settings, parameters)
     return Conclusions(sentences, settings, fits)
