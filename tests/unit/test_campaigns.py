@@ -91,7 +91,7 @@ def test_each_row_is_told_with_the_outcome_of_its_message(
     campaign = uploaded(s3, "city,deviceId\n" + "".join(f"Oslo,{device}\n" for device in devices))
     for number, (device, state) in enumerate(zip(devices, states, strict=True), start=1):
         fields = {"requestId": f"{campaign.name}-{number}", "deviceId": device, "content": "Hello"}
-        send(store, state, fields, code="0000", message="success", reason="because")
+        send(store, state, fields, code="0000", message="success", job_id="job-1", reason="because")
 
     # When it is reported
     counts = reporter.report(campaign)
@@ -111,6 +111,7 @@ def test_each_row_is_told_with_the_outcome_of_its_message(
         "possiblyDuplicated": "false",
         "code": "0000",
         "message": "success",
+        "jobId": "job-1",
         "reason": "because",
         "updatedAt": rfc3339(clock()),
     }

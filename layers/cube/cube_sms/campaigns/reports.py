@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .runs import Campaign, Head, Row
 
 # Columns of the result, behind the file's own.
-OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "reason", "updatedAt")
+OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "jobId", "reason", "updatedAt")
 
 # The states of rows that another run may send.
 _OPEN = {NOT_TRIED, State.CANCELLED, *(state for state in State if not state.is_final)}
@@ -162,7 +162,7 @@ def _outcome(request: SendRequest, found: Found) -> dict[str, Any]:
         case Refusal():
             return {"state": REFUSED, "reason": found.detail}
         case Record() if found.is_of(request):
-            outside = {name: _inert(found.members[name]) for name in ("code", "message", "reason")}
+            outside = {name: _inert(found.members[name]) for name in ("code", "message", "jobId", "reason")}
             return {**found.members, "possiblyDuplicated": str(found.possibly_duplicated).lower(), **outside}
         case Record():
             # It tells of another request: of an earlier run's, whose file was changed since.
