@@ -82,7 +82,8 @@ class Overview:
             **self._pacing(),
             "queue": {**self._depth("SendQueueUrl"), "oldestSeconds": self._oldest()},
             "outcomes": {"seconds": round(WINDOW), "states": {name: count for name, count in counts.items() if count}},
-            **{name: self._depth(output)["waiting"] for name, output in _QUEUES.items()},
+            # Those that somebody else looks at meanwhile are still there.
+            **{name: sum(self._depth(output).values()) for name, output in _QUEUES.items()},
             "deadLetterReasons": dict(self._lines.letters.most_common()),
         }
 
