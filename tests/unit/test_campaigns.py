@@ -112,6 +112,7 @@ def test_each_row_is_told_with_the_outcome_of_its_message(
         "code": "0000",
         "message": "success",
         "reason": "because",
+        "jobId": "",
         "updatedAt": rfc3339(clock()),
     }
 

@@ -20,9 +20,10 @@ from cube_sms.provider import CredentialStore, UnknownAccountError, make_provide
 from cube_sms.request import InvalidRequestError
 
 from .errors import SpoiledRecordError
+from .held import Held
 from .outcome import Outcome
 from .posting import Posting
-from .querying import Held, Querying
+from .querying import Querying
 from .records import RecordStore
 from .states import State
 
