@@ -3,10 +3,12 @@
 An invocation's output is in the log once it is answered, and processes share their layers. A map of Step Functions
 takes `MaxConcurrencyPath`, its children have a history, and they end with their execution. Who may put one message
 onto a queue may put ten, as on AWS. A standard queue is fair to the groups of its messages, and gives a function more
-than ten messages, though it does not wait for them. And a nested stack can be updated. MiniStack itself takes what a
-thread has read within 50 ms. On a busy machine that is too early: the lines come with the next invocation of the same
-process, or never. It unpacks all layers again for each process of a function, which takes longer than the process
-needs to start. And its standard queues know no groups. Usage, in MiniStack's own environment: ``python -P FILE``.
+than ten messages, though it does not wait for them. And a nested stack can be updated.
+
+MiniStack itself takes what a thread has read within 50 ms. On a busy machine that is too early: the lines come with the
+next invocation of the same process, or never. It unpacks all layers again for each process of a function, which takes
+longer than the process needs to start. And its standard queues know no groups. Usage, in MiniStack's own environment:
+``python -P FILE``.
 """
 
 from __future__ import annotations

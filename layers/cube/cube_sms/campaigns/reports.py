@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .runs import Campaign, Head, Row
 
 # Columns of the result, behind the file's own.
-OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "jobId", "reason", "updatedAt")
+OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "reason", "jobId", "updatedAt")
 
 # The states of rows that another run may send.
 _OPEN = {NOT_TRIED, State.CANCELLED, *(state for state in State if not state.is_final)}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from cube_sms.platform import Obstacle
 from cube_sms.provider import CredentialsError
 
-from .querying import Group, is_in_the_way, is_to_be_halved
+from .held import Group
+from .querying import is_in_the_way, is_to_be_halved
 from .states import State
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from cube_sms.pacing import Gate
     from cube_sms.provider import AnyCredentials, CredentialStore, CubeAnswer, Line
 
-    from .querying import Held, Querying
+    from .held import Held
+    from .querying import Querying
 
 
 class Posting:
@@ -64,7 +66,7 @@ class Posting:
         list of Held
             Each message once.
         """
-        group = Group(over, credentials, latest)
+        group = Group(over, credentials, latest, len(held))
         parts = [list(held)]
         while parts:
             part = parts.pop()
@@ -97,8 +99,8 @@ class Posting:
             credentials = self._credentials.refresh(part[0].request.account, group.credentials)
         except CredentialsError as error:
             return error
-        if type(credentials) is not type(group.credentials):
-            # The account has just moved to another dialect, which may be at another address: the next time.
+        if not self._querying.takes(credentials, group.size, part[0].request):
+            # The account has just moved to a dialect that takes fewer at once, or has no form for it: the next time.
             return result
         group.credentials = credentials
         return self._querying.ask(group, part)

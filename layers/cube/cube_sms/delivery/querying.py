@@ -6,9 +6,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import msgspec
-from msgspec.structs import replace
-
 from cube_sms.platform import Obstacle
 from cube_sms.provider import CubeError, CubeUnavailable
 
@@ -18,11 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cube_sms.pacing import Gate, Slot
-    from cube_sms.provider import AnyCredentials, AnyProvider, CubeAnswer, Line, Query
+    from cube_sms.provider import AnyCredentials, AnyProvider, CubeAnswer, Query
     from cube_sms.request import SendRequest
 
-    from .outcome import Outcome
-    from .records import Record
+    from .held import Group, Held
 
 # A query whose answer was lost is repeated after so many seconds, and after twice as many each further time.
 FIRST_REPEAT_SECONDS = 0.5
@@ -30,54 +26,6 @@ FIRST_REPEAT_SECONDS = 0.5
 # So long before the provider takes a repeated query for another one, it leaves at last: it has to arrive, and clocks
 # differ.
 REPEAT_MARGIN = 2.0
-
-
-class Held(msgspec.Struct, eq=False):
-    """A message whose claim is held, and what has come of it so far.
-
-    Parameters
-    ----------
-    request : SendRequest
-        The message.
-    record : Record
-        Its record, as its claim has left it.
-    outcome : Outcome
-        `State.SENDING` until it is known what comes of it.
-    """
-
-    request: SendRequest
-    record: Record
-    outcome: Outcome
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether nothing has come of it yet."""
-        return self.outcome.state is State.SENDING
-
-    def note(self, **changes: Any) -> None:
-        """Change what has come of it."""
-        self.outcome = replace(self.outcome, **changes)
-
-
-class Group(msgspec.Struct, eq=False):
-    """What the queries of one group share.
-
-    Parameters
-    ----------
-    line : Line
-        What they go over.
-    credentials : Credentials
-        Their account's.
-    latest : float
-        Seconds since the epoch until when one may leave.
-    is_admitted : bool
-        Whether the first of them was let go for its account.
-    """
-
-    line: Line
-    credentials: AnyCredentials
-    latest: float
-    is_admitted: bool = False
 
 
 class Querying:
@@ -115,6 +63,14 @@ class Querying:
         self._clock = clock
         self._monotonic = monotonic
         self._sleep = sleep
+
+    def takes(self, credentials: AnyCredentials, number: int, request: SendRequest) -> bool:
+        """Return whether a query with these credentials can carry so many messages like this one."""
+        try:
+            self._provider.prepare(credentials, [request])
+        except Obstacle:
+            return False
+        return number <= self._provider.most_recipients(credentials)
 
     def ask(self, group: Group, part: Sequence[Held]) -> CubeAnswer | Obstacle | None:
         """Post messages with one query, when its turn has come. Those that have expired are not posted.

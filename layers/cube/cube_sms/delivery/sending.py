@@ -20,9 +20,10 @@ from cube_sms.provider import CredentialStore, UnknownAccountError, make_provide
 from cube_sms.request import InvalidRequestError
 
 from .errors import SpoiledRecordError
+from .held import Held
 from .outcome import Outcome
 from .posting import Posting
-from .querying import Held, Querying
+from .querying import Querying
 from .records import RecordStore
 from .states import State
 
@@ -276,7 +277,7 @@ class Sender:
                     return [InvalidRequestError(error.faults, each.request.request_id or None) for each in messages]
                 except Obstacle as error:
                     return [_stopped_by(error)] * len(messages)
-                claims = self._calls.each(self._claim, messages, seconds=self.records.lease * CLAIMING_SHARE)
+                claims = self._calls.begin(self._claim, messages, seconds=self.records.lease * CLAIMING_SHARE)
                 held: dict[int, Held] = {}
                 for number, (message, claim) in enumerate(zip(messages, claims, strict=True)):
                     if not (claim.done() or claim.cancel()):
@@ -353,11 +354,18 @@ class Sender:
             for settled in self._posting.post([*held.values()], credentials, over=line, latest=latest):
                 if len(recorded) + len(settled) == len(held):
                     release()
-                finished = self._calls.each(partial(self._finish, deadline=deadline), settled)
-                recorded |= zip(settled, map(_result, finished), strict=True)
+                finished = self._calls.each(partial(self._finish_or_fail, deadline=deadline), settled)
+                recorded |= zip(settled, finished, strict=True)
         except Exception as error:  # noqa: BLE001 - the affair of these messages, whose claims lapse
             return {number: recorded.get(each, error) for number, each in held.items()}
         return {number: recorded[each] for number, each in held.items()}
+
+    def _finish_or_fail(self, held: Held, deadline: float) -> Outcome | Exception:
+        """Record what came of a message, whatever becomes of the others of its group."""
+        try:
+            return self._finish(held, deadline)
+        except Exception as error:  # noqa: BLE001
+            return error
 
     def _finish(self, held: Held, deadline: float) -> Outcome:
         outcome, claimed = held.outcome, held.record
@@ -397,8 +405,3 @@ class Sender:
 def _stopped_by(error: Obstacle) -> Outcome | Obstacle:
     """Return what comes of a message that did not get as far as a claim."""
     return Outcome.stopped_by(error) if error.state else error
-
-
-def _result(future: Future[Outcome]) -> Outcome | Exception:
-    error = future.exception()
-    return error if isinstance(error, Exception) else future.result()

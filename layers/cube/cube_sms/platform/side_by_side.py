@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,32 @@ class SideBySide:
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads)
 
-    def each[Item, Result](
-        self, call: Callable[[Item], Result], items: Sequence[Item], *, seconds: float = math.inf
+    def each[Item, Result](self, call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+        """Make a call for each item, and return what each came to when all are over.
+
+        Parameters
+        ----------
+        call : Callable[[Item], Result]
+            What is called. What it raises is passed on.
+        items : sequence of Item
+            What it is called with.
+
+        Returns
+        -------
+        list of Result
+            One for each item.
+
+        Examples
+        --------
+        >>> SideBySide(2).each(abs, [-1, 2, -3])
+        [1, 2, 3]
+        """
+        if len(items) == 1:
+            return [call(items[0])]
+        return list(self._pool.map(call, items))
+
+    def begin[Item, Result](
+        self, call: Callable[[Item], Result], items: Sequence[Item], *, seconds: float
     ) -> list[Future[Result]]:
         """Make a call for each item, and return when all are over, or after so many seconds.
 
@@ -43,13 +66,13 @@ class SideBySide:
 
         Examples
         --------
-        >>> [future.result() for future in SideBySide(2).each(abs, [-1, 2, -3])]
+        >>> [future.result() for future in SideBySide(2).begin(abs, [-1, 2, -3], seconds=10)]
         [1, 2, 3]
         """
         if len(items) == 1:
             return [_called(call, items[0])]
         futures = [self._pool.submit(call, item) for item in items]
-        wait(futures, None if seconds == math.inf else seconds)
+        wait(futures, seconds)
         return futures
 
 

@@ -127,7 +127,8 @@ class QueueConsumer:
         finally:
             self._sender.rest()
         staying += _messages(groups)
-        yield from self._settling.put_back(staying, until, held, lambda: time_left() >= needed)
+        if staying:
+            yield from self._settling.put_back(staying, until, held, lambda: time_left() >= needed)
 
     def _groups(self, batch: Sequence[QueueMessage]) -> list[_Group]:
         """Return messages in groups that share a query each, in the order of the batch.

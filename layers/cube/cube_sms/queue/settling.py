@@ -83,7 +83,7 @@ class Settling:
             What became of each. Whatever goes wrong with one message is that message's affair: it stays in the queue.
         """
         tried = list(zip(messages, results, strict=True))
-        return [settled.result() for settled in self._calls.each(self._settle, tried)]
+        return self._calls.each(self._settle, tried)
 
     def put_back(
         self, messages: Sequence[QueueMessage], until: float, held: Collection[str], is_in_time: Callable[[], bool]
