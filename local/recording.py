@@ -97,7 +97,9 @@ class Recorder:
             for style, run in groupby(characters, key=_style):
                 line.append("".join(character.data for character in run), style=style)
             console.print(line, soft_wrap=True)
-        return console.export_svg(title=self.title, unique_id=f"frame-{number}")
+        drawn = console.export_svg(title=self.title, unique_id=f"frame-{number}")
+        # Whoever looks at it need not fetch a font from elsewhere.
+        return re.sub(r"@font-face \{[^}]*\}\s*", "", drawn)
 
 
 def animated(frames: Sequence[str]) -> str:
