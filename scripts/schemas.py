@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from cube_sms.delivery.states import State
-from cube_sms.outcomes.events import SOURCE
+from cube_sms.platform import SOURCE
 from cube_sms.request.envelopes import DETAIL_TYPE
 from cube_sms.request.schema import send_request_schema
 

@@ -16,7 +16,8 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from cube_sms.delivery.records import Record
 from cube_sms.delivery.states import State
-from cube_sms.outcomes.events import SOURCE, detail_of
+from cube_sms.outcomes.events import detail_of
+from cube_sms.platform import SOURCE
 from cube_sms.request.envelopes import DETAIL_TYPE, unwrap
 from cube_sms.request.parsing import parse_send_request
 from scripts.schemas import OUTCOMES, files, open_api, schema_name
