@@ -13,7 +13,7 @@ from .base import (
     Provider,
     UnknownAccountError,
 )
-from .credentials import CredentialStore
+from .credentials import CredentialStore, Members
 from .dialects import AnyCredentials, make_provider
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "CubeRejected",
     "CubeUnavailable",
     "Line",
+    "Members",
     "Provider",
     "UnknownAccountError",
     "make_provider",
