@@ -19,7 +19,7 @@ from cube_sms.platform import (
     reply_to_error,
 )
 from cube_sms.provider import CredentialStore
-from cube_sms.replies import Callback, CallbackReceiver, report_receipt
+from cube_sms.replies import Callback, CallbackReceiver, report_failed, report_receipt
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         report_receipt(telemetry, receipt, call_id)
         reply = receipt.reply
     except Exception as error:  # noqa: BLE001 - whatever it is, the provider is to repeat the call
-        telemetry.failed(error, call_id)
+        report_failed(telemetry, error, call_id)
         reply = reply_to_error(error)
     finally:
         telemetry.flush()

@@ -84,7 +84,7 @@ def test_nothing_but_a_whole_number_is_taken(name: str, spelling: str) -> None:
 
 
 def test_there_are_no_more_parameters_than_deployments_differ_in() -> None:
-    assert len(PARAMETERS) <= 31
+    assert len(PARAMETERS) <= 32
 
 
 def test_what_is_no_parameter_is_what_the_code_takes_by_default() -> None:

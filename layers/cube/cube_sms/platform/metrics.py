@@ -57,6 +57,7 @@ TASKS_UNANSWERED = Metric("TasksUnanswered", of="all")
 TASK_ANSWERS_REFUSED = Metric("TaskAnswersRefused", of="all")
 REPLIES_PUBLISHED = Metric("RepliesPublished")
 CALLBACKS_REFUSED = Metric("CallbacksRefused")
+CALLBACKS_FAILED = Metric("CallbacksFailed", of="all")
 CALLBACKS_NOT_UNDERSTOOD = Metric("CallbacksNotUnderstood")
 # Whoever finds the address can call it.
 CALLBACKS_MISADDRESSED = Metric("CallbacksMisaddressed", of="unknown")

@@ -36,10 +36,26 @@ def report_receipt(telemetry: Telemetry, receipt: Receipt, correlation_id: str) 
         told = {"account": account, "device_id": received.masked_device_id, "event_id": received.event_id}
         if receipt.error:
             telemetry.log("error", "reply not published", correlation_id, **told, error=receipt.error)
-            telemetry.count(metrics.EVENTS_FAILED)
+            telemetry.count(metrics.CALLBACKS_FAILED)
         else:
             telemetry.log("info", "reply published", correlation_id, **told)
             telemetry.count(metrics.REPLIES_PUBLISHED, account=account)
     else:
         telemetry.log("warning", "callback not understood", correlation_id, account=account)
         telemetry.count(metrics.CALLBACKS_NOT_UNDERSTOOD, account=account)
+
+
+def report_failed(telemetry: Telemetry, error: Exception, correlation_id: str) -> None:
+    """Report a callback that could not be dealt with, and that the provider is to repeat.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        Where to.
+    error : Exception
+        Why.
+    correlation_id : str
+        The call's id.
+    """
+    telemetry.failed(error, correlation_id)
+    telemetry.count(metrics.CALLBACKS_FAILED)
