@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from local.cube_simulator import effects, signature
 from local.cube_simulator.answers import CLOSE, SUCCESS, Answer, Headers, RefusedError, as_json, refusal
 from local.cube_simulator.books import Books, Entry
+from local.cube_simulator.callbacks import Callbacks, MobileMessage
 from local.cube_simulator.checks import check
 from local.cube_simulator.config import Config, ConfigError
 from local.cube_simulator.faults import Faults
@@ -38,6 +39,7 @@ class Cube:
         self._limits = Limits(self._clock)
         self._faults = Faults(seed)
         self._books = Books(self._clock)
+        self._callbacks = Callbacks()
 
     def handle(self, request: Request) -> tuple[Answer, Entry | None]:
         """Decide on a request at once; the entry is that of a sendSms request, for `finish`."""
@@ -58,6 +60,10 @@ class Cube:
         """Note that a connection has closed."""
         self._limits.release(connection)
         self._books.close(connection)
+
+    def stop(self) -> None:
+        """Give up the callbacks that are under way."""
+        self._callbacks.stop()
 
     def _send(self, request: Request) -> tuple[Answer, Entry]:
         entry = self._books.receive(request.connection, _readable(request.body))
@@ -86,6 +92,10 @@ class Cube:
         except RefusedError as error:
             return self._refused(request, entry, error)
         self._books.accept(entry)
+        device = entry.device_id or ""
+        if (text := self.config.reply_devices.get(device)) and self.config.callback_url:
+            message = MobileMessage(device, text, int(self._clock.wall() * 1000))
+            self._callbacks.send(message, self.config)
         return SUCCESS
 
     def _refused(self, request: Request, entry: Entry, error: RefusedError) -> Answer:
@@ -127,10 +137,14 @@ class Cube:
                 return as_json(200, {**self.config.shown(), "seed": self.seed})
             case "PUT", "/_config":
                 return self._configure(request.body)
+            case "GET", "/_callbacks":
+                return as_json(200, self._callbacks.shown())
+            case "POST", "/_callbacks":
+                return self._call_back(request.body)
             case "POST", "/_reset":
                 self._reset()
                 return as_json(200, {"status": "reset"})
-            case _, "/_health" | "/_stats" | "/_requests" | "/_config" | "/_reset":
+            case _, "/_health" | "/_stats" | "/_requests" | "/_config" | "/_callbacks" | "/_reset":
                 return as_json(405, {"error": "method not allowed"})
             case _:
                 return as_json(404, {"error": "no such path"})
@@ -144,9 +158,22 @@ class Cube:
             return as_json(400, {"error": f"body: {error}"})
         return as_json(200, {**self.config.shown(), "seed": self.seed})
 
+    def _call_back(self, body: bytes) -> Answer:
+        try:
+            given = signature.parse(body).get("callbacks")
+            messages = [MobileMessage.read(each) for each in (given if isinstance(given, list) else [given])]
+            if not self.config.callback_url:
+                raise ValueError("callbackUrl is not set")
+        except ValueError as error:
+            return as_json(400, {"error": str(error)})
+        for message in messages:
+            self._callbacks.send(message, self.config)
+        return as_json(200, {"callbacks": len(messages)})
+
     def _reset(self) -> None:
         """Clear the books and what is used of the limits, and play the faults of the configuration from the start."""
         self._books.reset()
+        self._callbacks.reset()
         self._limits.reset()
         self._faults.rewind()
         self.config.next_faults.clear()
