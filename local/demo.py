@@ -189,8 +189,6 @@ def _send(stack: LocalStack, event: str) -> Iterator[Row]:
             for number, row in enumerate(csv.DictReader(file.splitlines()), start=1):
                 request = {**row, "content": row["content"] or content["content"]}
                 yield Row(event, f"{content['campaign']}-{number}", Message.of(request))
-        case "callback-reply":
-            yield from _ask(stack, event, json.loads(content["body"])["sim_id"])
         case "stream-outcomes":
             function = stack.outputs["PublishOutcomesFunctionName"]
             answer = stack.aws.client("lambda").invoke(FunctionName=function, Payload=json.dumps(content))
@@ -199,13 +197,14 @@ def _send(stack: LocalStack, event: str) -> Iterator[Row]:
                 request_id = change["dynamodb"]["Keys"]["messageId"]["S"].rpartition("#")[2]
                 yield Row(event, request_id, Message.of({}), answer="published" if is_published else "not published")
         case _ if "httpMethod" in content:
-            yield _call(stack, event, content)
+            yield from _call(stack, event, content) if event.startswith("api-") else _ask(stack, event, content)
         case _:
             yield from _enqueue(stack, event, content)
 
 
-def _ask(stack: LocalStack, event: str, device: str) -> list[Row]:
+def _ask(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
     # The provider calls back when the device has answered.
+    device = json.loads(content["body"])["sim_id"]
     request = {"requestId": "answered", "deviceId": device, "content": "Is the door closed?"}
     stack.enqueue(json.dumps(request))
     return [Row(event, "answered", Message.of(request)), Row(event, device, Message.of({}))]
@@ -220,14 +219,14 @@ def _enqueue(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row
     return [Row(event, request_id, message) for request_id, message in messages.items()]
 
 
-def _call(stack: LocalStack, event: str, content: dict[str, Any]) -> Row:
+def _call(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
     names = ("Prefer", "Idempotency-Key")
     headers = {name.replace("-", "_"): content["headers"][name] for name in names if name in content["headers"]}
     answer = stack.call_api(content["httpMethod"], content["path"], content["body"], **headers)
     request = json.loads(content["body"] or "{}")
     request_id = answer.body.get("requestId") or request.get("requestId", "-")
     state = f" {answer.body['state']}" if answer.status == 200 else ""
-    return Row(event, request_id, Message.of(request), answer=f"{answer.status}{state}")
+    return [Row(event, request_id, Message.of(request), answer=f"{answer.status}{state}")]
 
 
 def _is_complete(stack: LocalStack, rows: list[Row], consumer: EventConsumer) -> bool:

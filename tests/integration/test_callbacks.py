@@ -86,8 +86,10 @@ class Callbacks:
         event["headers"] |= {name.replace("_", "-"): value for name, value in headers.items()}
         event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
         event["isBase64Encoded"] = isinstance(body, bytes)
-        text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False) if body != b"" else ""
-        event["body"] = base64.b64encode(body).decode() if isinstance(body, bytes) else text
+        if isinstance(body, bytes):
+            event["body"] = base64.b64encode(body).decode()
+        else:
+            event["body"] = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
         answer = app.handler(event, Context())
         return answer["statusCode"], json.loads(answer["body"])
 

@@ -108,11 +108,14 @@ def test_file_is_what_the_code_makes(path: Path) -> None:
     assert path.read_text("utf-8") == files()[path]
 
 
-@pytest.mark.parametrize(
-    "schema", [OUTCOME_EVENT.schema, REQUEST_EVENT.schema, REPLY_EVENT.schema], ids=lambda schema: schema["title"]
+each_schema = pytest.mark.parametrize(
+    "event", [OUTCOME_EVENT, REQUEST_EVENT, REPLY_EVENT], ids=lambda it: it.schema["title"]
 )
-def test_schema_is_itself_valid(schema: dict[str, Any]) -> None:
-    Draft202012Validator.check_schema(schema)
+
+
+@each_schema
+def test_schema_is_itself_valid(event: Draft202012Validator) -> None:
+    Draft202012Validator.check_schema(event.schema)
 
 
 @settings(deadline=None, database=None)
