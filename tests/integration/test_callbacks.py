@@ -52,7 +52,9 @@ class Callbacks:
     """The function as it is deployed, and what is behind it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.sqs, self.secrets, self.events = (boto3.client(name) for name in ("sqs", "secretsmanager", "events"))
+        self.sqs = boto3.client("sqs")
+        self.secrets = boto3.client("secretsmanager")
+        self.events = boto3.client("events")
         self.unknown = self.sqs.create_queue(QueueName="unknown-callbacks")["QueueUrl"]
         self.secrets.create_secret(Name=SECRET_ID, SecretString=json.dumps(ACCOUNTS))
         self.aws_calls = AwsCalls()
@@ -229,7 +231,7 @@ def test_every_refusal_is_answered_counted_and_told_by_its_reason_alone(
         assert (status, problem["status"], problem["title"]) == (refusal.answer.status,) * 2 + (refusal.answer.title,)
     assert [status for status, _ in answers.values()] == [404, 400, 401, 401, 401, 401, 413]
     # And nothing is published or kept
-    assert callbacks.published() == callbacks.kept() == []
+    assert (callbacks.published(), callbacks.kept()) == ([], [])
     # And the log has the reasons, and nothing that the caller wrote
     output = printed()
     assert reasons(output) == [refusal.reason for refusal in answers]
@@ -291,7 +293,7 @@ def test_what_cannot_be_published_is_to_be_repeated(
     callbacks.aws_calls.recover()
     app.receiver.cache_clear()
     assert callbacks.call(body)[0] == 200
-    assert len(callbacks.published() + callbacks.kept()) == 1
+    assert len(callbacks.published()) + len(callbacks.kept()) == 1
 
 
 # ── Tokens and keys that change ─────────────────────────────────────────────────────────────────────────────────────
