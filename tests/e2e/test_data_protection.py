@@ -23,8 +23,23 @@ ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
 SECURITY_MD = ROOT / "docs" / "security.md"
 
-LOGS = ("SendFromQueueLogs", "SendFromApiLogs", "ShowMessageLogs", "PublishOutcomesLogs", "ApiLogs")
-QUEUES = ("SendQueue", "DeadLetterQueue", "RejectedQueue", "UndeliveredRequestsQueue", "UnpublishedQueue")
+LOGS = (
+    "SendFromQueueLogs",
+    "SendFromApiLogs",
+    "ShowMessageLogs",
+    "PublishOutcomesLogs",
+    "ApiLogs",
+    "ReceiveCallbackLogs",
+    "CallbackApiLogs",
+)
+QUEUES = (
+    "SendQueue",
+    "DeadLetterQueue",
+    "RejectedQueue",
+    "UndeliveredRequestsQueue",
+    "UnpublishedQueue",
+    "UnknownCallbacksQueue",
+)
 
 # What each role may have done with the key, and by which service.
 USES = {
@@ -41,6 +56,8 @@ USES = {
         ("kms:GenerateDataKey", "sqs"),
     },
     "ShowMessageRole": {("kms:Decrypt", "dynamodb")},
+    # The tokens, and the queue of callbacks that are not understood.
+    "ReceiveCallbackRole": {("kms:Decrypt", "secretsmanager"), ("kms:Decrypt", "sqs"), ("kms:GenerateDataKey", "sqs")},
     # The table's stream, and the queue that Lambda tells what it gives up.
     "PublishOutcomesRole": {("kms:Decrypt", "dynamodb"), ("kms:Decrypt", "sqs"), ("kms:GenerateDataKey", "sqs")},
 }
@@ -80,6 +97,7 @@ def stack(aws: MiniStack, key: str, topics: tuple[str, str]) -> Iterator[LocalSt
         "KmsKeyArn": key,
         "SendQueueSourceArns": topics[0],
         "ApiAccessLogs": "true",
+        "Replies": "callback",
         "TableDeletionProtection": "true",
     }
     with LocalStack(parameters, is_limited=False, aws=aws) as stack:

@@ -15,6 +15,7 @@ import botocore
 import botocore.session
 import pytest
 
+from cube_sms.replies.refusals import Refusal
 from local.cloudwatch import Line, Metric, Query, calculate, emitted, lines, metric, statistic
 from tests.cloudformation import application, stacks, written
 
@@ -218,6 +219,7 @@ def test_runbook_asks_for_outputs_and_parameters_that_the_stack_has() -> None:
         "InternalFailure",
     }
     others |= {"ConnectTimeoutError", "EndpointConnectionError"}
+    others |= {refusal.reason for refusal in Refusal}
     assert named - others <= TEMPLATE["Parameters"].keys()
     resources = TEMPLATE["Resources"].values()
     groups = [each["Properties"]["LogGroupName"]["Fn::Sub"] for each in resources if "Logs" in each["Type"]]
