@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import os
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.platform import (
-    AWS_CONFIG,
-    SERVICE,
-    EventBus,
-    Telemetry,
-    body_of,
-    direct_client,
-    header_of,
-    reply_to_error,
-)
+from cube_sms.platform import AWS_CONFIG, SERVICE, EventBus, Telemetry, direct_client, reply_to_error
 from cube_sms.provider import CredentialStore
 from cube_sms.replies import Callback, CallbackReceiver, report_failed, report_receipt
 
@@ -43,8 +34,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer an event of API Gateway."""
     call_id = event["requestContext"]["requestId"]
     try:
-        callback = Callback(event["pathParameters"]["token"], partial(header_of, event), body_of(event))
-        receipt = receiver().receive(callback)
+        receipt = receiver().receive(Callback.of(event))
         report_receipt(telemetry, receipt, call_id)
         reply = receipt.reply
     except Exception as error:  # noqa: BLE001 - whatever it is, the provider is to repeat the call

@@ -19,8 +19,9 @@ from local.stack import (
 )
 from local.workflows import EventConsumer
 from scripts.schemas import reply_event_schema
-from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, always, route
+from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, always, change_environment, route
 from tests.e2e.event_faults import PUT_EVENTS
+from tests.e2e.test_permissions import Permission, without
 from tests.e2e.test_send import a_device, send_request
 
 if TYPE_CHECKING:
@@ -164,3 +165,39 @@ def test_logs_show_nothing_of_it(replies: Replies) -> None:
     # Then no line has content, token, key or signature
     hidden = (TEXT, "Kx4711q", "请勿", *TOKENS.values(), CALLBACK_KEY_ID, CALLBACK_KEY, "x-lf-")
     assert [line for line in lines if any(text in line for text in hidden)] == []
+
+
+# ── Permissions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[LocalStack]:
+    """Return a stack whose functions may do what their roles allow and nothing else."""
+    with LocalStack({"Replies": "callback"}, is_limited=False, authenticate=True) as stack:
+        stack.cube.configure(callback_tries=1)
+        yield stack
+
+
+@pytest.mark.parametrize(
+    ("permission", "fault"),
+    [
+        (Permission("ReceiveCallbackRole", "ReadCredentials", "secretsmanager:GetSecretValue"), ""),
+        (Permission("ReceiveCallbackRole", "PublishReplies", "events:PutEvents"), ""),
+        (Permission("ReceiveCallbackRole", "PutUnknown", "sqs:SendMessage"), "unknown"),
+    ],
+    ids=lambda value: value.action if isinstance(value, Permission) else value or "known",
+)
+def test_a_callback_needs_each_permission(guarded: LocalStack, permission: Permission, fault: str) -> None:
+    def answered() -> int:
+        device = a_device()
+        guarded.cube.call_back({"deviceId": device, "content": TEXT, "fault": fault})
+        wait_until("an answer", lambda: guarded.cube.callbacks()[-1]["statuses"])
+        return int(guarded.cube.callbacks()[-1]["statuses"][0])
+
+    # Given a function that has not fetched the secret yet
+    change_environment(guarded, RESTARTED_FOR=permission.sid)
+    # When a permission is missing, then the provider has to repeat the callback
+    with without(guarded, permission):
+        assert answered() == 503
+    # And with it the callback is taken, as soon as the secret is asked for again
+    wait_until("a callback that is taken", lambda: answered() == 200)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cube_sms.platform import AwsUnavailableError, Reply, problem_of, reply_to_error, sendable
+from cube_sms.platform import AwsUnavailableError, Reply, body_of, header_of, problem_of, reply_to_error, sendable
 
 from .accounts import MEMBERS, CallbackAccounts
 from .forms import Received, read_received
@@ -14,7 +15,7 @@ from .refusals import Refusal
 from .verification import is_genuine, is_timely, matching, read_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_sqs import SQSClient
 
@@ -46,6 +47,22 @@ class Callback(NamedTuple):
     token: str
     header: Callable[[str], str | None]
     body: bytes
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Callback:
+        """Return the call that an event of API Gateway is about.
+
+        Parameters
+        ----------
+        event : Mapping[str, Any]
+            The event.
+
+        Returns
+        -------
+        Callback
+            The call.
+        """
+        return cls(event["pathParameters"]["token"], partial(header_of, event), body_of(event))
 
 
 class Receipt(NamedTuple):
