@@ -81,12 +81,14 @@ EXPECTED = {
     "send-and-wait-input": Expected("a state machine waits for it", "SUCCEEDED, SENT"),
     "campaign-input": Expected("a row of a CSV file", "SENT"),
     "stream-outcomes": Expected("a record of the stream", "published", accepted=0),
+    "callback-reply": Expected("what its device answers", "", accepted=0, told="SMS Received"),
 }
 # What differs for one of them, by its request id.
 EXCEPTIONS = {
     "spring-2026-3": Expected("a row that is not valid", "", accepted=0, told=""),
     "spring-2026-4": Expected("a device Cube does not know", "REJECTED", 0, 1, "SMS Rejected"),
     "order-7822-wakeup": Expected("a record of the stream", "published", accepted=0, told="SMS Rejected"),
+    "answered": Expected("a question to a device", "SENT"),
     "order-7823-wakeup": Expected("one for a task alone", "published", accepted=0, told=""),
 }
 
@@ -139,7 +141,7 @@ def main() -> int:
     """Run the demo, and return the exit status."""
     started = time.monotonic()
     print("Starting the stack: MiniStack (local AWS), the deployed application, and a simulator of Cube ...")
-    with LocalStack({"Campaigns": "true"}, cube=SAMPLE_DEVICES) as stack:
+    with LocalStack({"Campaigns": "true", "Replies": "callback"}, cube=SAMPLE_DEVICES) as stack:
         print(f"Deployed after {time.monotonic() - started:.0f} s. Sending {len(EXPECTED)} events ...\n")
         everything = EventConsumer(stack, {"source": ["cube-sms"]})
         not_sent = EventConsumer(stack, _load("outcome-pattern"))
@@ -151,6 +153,7 @@ def main() -> int:
             print(error)
         _print_outcomes(rows)
         _print_not_sent(not_sent)
+        _print_answered(everything)
         is_reported = _print_campaign(stack, campaign["key"], rows)
         _print_metrics(stack.metrics())
         print(f"\n{time.monotonic() - started:.0f} s in all. To look further: `make local` keeps the stack up.")
@@ -195,9 +198,17 @@ def _send(stack: LocalStack, event: str) -> Iterator[Row]:
                 request_id = change["dynamodb"]["Keys"]["messageId"]["S"].rpartition("#")[2]
                 yield Row(event, request_id, Message.of({}), answer="published" if is_published else "not published")
         case _ if "httpMethod" in content:
-            yield _call(stack, event, content)
+            yield from _call(stack, event, content) if event.startswith("api-") else _ask(stack, event, content)
         case _:
             yield from _enqueue(stack, event, content)
+
+
+def _ask(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
+    # The provider calls back when the device has answered.
+    device = json.loads(content["body"])["sim_id"]
+    request = {"requestId": "answered", "deviceId": device, "content": "Is the door closed?"}
+    stack.enqueue(json.dumps(request))
+    return [Row(event, "answered", Message.of(request)), Row(event, device, Message.of({}))]
 
 
 def _enqueue(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
@@ -209,14 +220,14 @@ def _enqueue(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row
     return [Row(event, request_id, message) for request_id, message in messages.items()]
 
 
-def _call(stack: LocalStack, event: str, content: dict[str, Any]) -> Row:
+def _call(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
     names = ("Prefer", "Idempotency-Key")
     headers = {name.replace("-", "_"): content["headers"][name] for name in names if name in content["headers"]}
     answer = stack.call_api(content["httpMethod"], content["path"], content["body"], **headers)
     request = json.loads(content["body"] or "{}")
     request_id = answer.body.get("requestId") or request.get("requestId", "-")
     state = f" {answer.body['state']}" if answer.status == 200 else ""
-    return Row(event, request_id, Message.of(request), answer=f"{answer.status}{state}")
+    return [Row(event, request_id, Message.of(request), answer=f"{answer.status}{state}")]
 
 
 def _is_complete(stack: LocalStack, rows: list[Row], consumer: EventConsumer) -> bool:
@@ -235,11 +246,16 @@ def _is_complete(stack: LocalStack, rows: list[Row], consumer: EventConsumer) ->
         states = [_state(entry) for entry in entries if row.request_id == entry.get("request_id")]
         # Of two workers, the one that did not send may be the first whose line is there.
         row.states = ", ".join(sorted(states, key=lambda state: state == "suppressed"))
-        row.told = ", ".join(event["detail-type"] for event in events if row.request_id == event["detail"]["requestId"])
+        row.told = ", ".join(event["detail-type"] for event in events if row.request_id == _told_of(event["detail"]))
         row.accepted, row.refused = posts[row.message, True], posts[row.message, False]
         if row.execution and (ended := row.execution.ended()):
             row.answer = ended["status"]
     return all(row.is_as_expected for row in rows)
+
+
+def _told_of(detail: Mapping[str, Any]) -> Any:
+    """Return what a row knows an event by: what a device answers has no request."""
+    return detail.get("requestId") or detail["deviceId"]
 
 
 def _state(entry: dict[str, Any]) -> str:
@@ -264,6 +280,14 @@ def _print_not_sent(consumer: EventConsumer) -> None:
     for event in consumer.events():
         detail = event["detail"]
         print(f"  {event['detail-type']}: {detail['requestId']}, code {detail['code']}, eventId {detail['eventId']}")
+
+
+def _print_answered(consumer: EventConsumer) -> None:
+    print("\nWhat devices have answered:")
+    for event in consumer.events():
+        if event["detail-type"] == "SMS Received":
+            detail = event["detail"]
+            print(f"  {event['detail-type']}: {detail['deviceId']}, {detail['content']!r}, eventId {detail['eventId']}")
 
 
 def _print_campaign(stack: LocalStack, key: str, rows: list[Row]) -> bool:

@@ -37,15 +37,23 @@ SECRET = "local-test-secret"  # noqa: S105 - the simulator's, on this machine al
 V4_ACCOUNT = "v4"
 V4_KEY_ID = "local-key"
 
+# What the provider calls back with. The deployment verifies it with the same.
+CALLBACK_TOKEN = "local-test-token-0123456789abcdefghij"  # noqa: S105 - the simulator's, on this machine alone
+CALLBACK_KEY_ID = "local-test-key"
+CALLBACK_KEY = "local-test-callback-key"
+
 # What a deployment and its provider are told where neither is to know limits.
 UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0"}
 UNLIMITED_PROVIDER = {"qps": 0, "connections": 0, "quota": 0}
+
+DEFAULT_ACCOUNT = {"access_code": ACCESS_CODE, "secret": SECRET, "callback_token": CALLBACK_TOKEN}
 
 # How Cube takes to devices in `events/`: some it does not know, and at one it is down twice.
 SAMPLE_DEVICES = (
     "--unknown-device=89314404000939952298",
     "--unknown-device=89314404000939952299",
     "--fault-device=89314404000939952250=status:503*2",
+    "--reply-device=89314404000939952253=Door closed",
 )
 
 # A word about a feature that is none of ours, twice a deployment.
@@ -136,11 +144,13 @@ class LocalStack(Stoppable):
             if not (kept and kept.ports):
                 self.put_credentials(
                     {
-                        "default": {"access_code": ACCESS_CODE, "secret": SECRET},
+                        "default": DEFAULT_ACCOUNT,
                         V4_ACCOUNT: {"key_id": V4_KEY_ID, "private_key": KeyPair.new().private},
                     }
                 )
             self.cube.configure(keys=self._public_keys())
+            if "CallbackUrl" in self.outputs:
+                self.cube.configure(callback_url=self.callback_url(CALLBACK_TOKEN), callback_ca=self.aws.ca_file or "")
             if kept:
                 kept.note_ports(aws=self.aws.port, cube=self.cube.port)
             self._http = urllib3.PoolManager(retries=False, timeout=60, ca_certs=self.aws.ca_file)
@@ -162,6 +172,10 @@ class LocalStack(Stoppable):
     def api_url(self) -> str:
         """The REST API's base URL on this machine."""
         return f"{self.aws.url}/restapis/{self.outputs['ApiId']}/v1/_user_request_"
+
+    def callback_url(self, token: str) -> str:
+        """Return where the provider calls back on this machine."""
+        return f"{self.aws.url}/restapis/{self.physical_id('CallbackApi')}/v1/_user_request_/callbacks/{token}"
 
     def physical_id(self, logical_id: str) -> str:
         """Return what a resource is called, of the template or of one that it nests."""

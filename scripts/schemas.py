@@ -10,13 +10,14 @@ import json
 import textwrap
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from cube_sms.delivery.states import State
-from cube_sms.outcomes.events import SOURCE
+from cube_sms.platform import SOURCE
+from cube_sms.replies.forms import DETAIL_TYPE as REPLY
 from cube_sms.request.envelopes import DETAIL_TYPE
 from cube_sms.request.schema import send_request_schema
 
@@ -63,6 +64,17 @@ class Outcome(msgspec.Struct, rename="camel"):
     updated_at: Annotated[datetime, Meta(tz=True, description="When it ended.")]
 
 
+class Reply(msgspec.Struct, rename="camel"):
+    """The detail of an event about a message from a device. It may get further members."""
+
+    event_id: Annotated[str, Meta(description="The same however often the provider tells of the message.")]
+    account: Annotated[str, Meta(description="Whose device it is.")]
+    device_id: Annotated[str, Meta(description="Where it came from, usually the ICCID of the SIM.")]
+    message_type: Annotated[Literal["Text", "Binary"], Meta(description="What the content is.")]
+    content: Annotated[str, Meta(description="What it says: a text, or what the provider has for a binary message.")]
+    received_at: Annotated[datetime, Meta(tz=True, description="When the provider had it.")]
+
+
 def outcome_schema(states: list[State]) -> dict[str, Any]:
     """Return the JSON Schema of the detail of an outcome event in one of these states."""
     schema: dict[str, Any] = msgspec.json.schema(Outcome)["$defs"]["Outcome"]
@@ -86,6 +98,17 @@ def outcome_event_schema() -> dict[str, Any]:
         **envelope({"enum": list(OUTCOMES)}, {"const": SOURCE}),
         "oneOf": detail_types,
         "$defs": {"Detail": outcome_schema(list(OUTCOMES.values()))},
+    }
+
+
+def reply_event_schema() -> dict[str, Any]:
+    """Return the JSON Schema of an event about a message from a device, as EventBridge delivers it."""
+    return {
+        "$schema": DIALECT,
+        "title": "Reply event",
+        "description": "A message from a device, as EventBridge delivers it. Events may get further members.",
+        **envelope({"const": REPLY}, {"const": SOURCE}),
+        "$defs": {"Detail": msgspec.json.schema(Reply)["$defs"]["Reply"]},
     }
 
 
@@ -125,12 +148,14 @@ def open_api(detail_type: str) -> dict[str, Any]:
     The names in it are EventBridge's: it makes code of a schema that is called ``AWSEvent``.
     """
     name = schema_name(detail_type)
-    is_outcome = detail_type in OUTCOMES
-    detail = outcome_schema([OUTCOMES[detail_type]]) if is_outcome else request_event_schema()["$defs"]["Detail"]
+    if detail_type in OUTCOMES:
+        detail = outcome_schema([OUTCOMES[detail_type]])
+    else:
+        detail = {REPLY: reply_event_schema, DETAIL_TYPE: request_event_schema}[detail_type]()["$defs"]["Detail"]
     event = envelope({"type": "string"}, {"type": "string"})
     event["properties"]["detail"] = {"$ref": f"#/components/schemas/{name}"}
     event["x-amazon-events-detail-type"] = detail_type
-    if is_outcome:
+    if detail_type != DETAIL_TYPE:
         event["x-amazon-events-source"] = SOURCE
     return {
         "openapi": "3.0.0",
@@ -178,11 +203,11 @@ def registry_template() -> str:
         _SCHEMA.format(
             name=schema_name(detail_type),
             # As EventBridge names those that it discovers. Who asks has a source of their own.
-            full_name=f"{SOURCE}@{schema_name(detail_type)}" if detail_type in OUTCOMES else schema_name(detail_type),
+            full_name=("" if detail_type == DETAIL_TYPE else f"{SOURCE}@") + schema_name(detail_type),
             detail_type=detail_type,
             content=textwrap.indent(json.dumps(open_api(detail_type), indent=1, ensure_ascii=False), " " * 8),
         )
-        for detail_type in (DETAIL_TYPE, *OUTCOMES)
+        for detail_type in (DETAIL_TYPE, *OUTCOMES, REPLY)
     )
 
 
@@ -225,6 +250,7 @@ def files() -> dict[Path, str]:
         "send-request": send_request_schema(),
         "request-event": request_event_schema(),
         "outcome-event": outcome_event_schema(),
+        "reply-event": reply_event_schema(),
     }
     return {
         **{

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import Record, Refusal, SpoiledRecordError, State
 from cube_sms.delivery.records import REFUSED_KEY, read_item
-from cube_sms.outcomes.events import SOURCE, Ended, detail_of
-from cube_sms.platform import RecordsUnavailableError, get_item, rfc3339
+from cube_sms.outcomes.events import Ended, detail_of
+from cube_sms.platform import SOURCE, RecordsUnavailableError, get_item, rfc3339
 from cube_sms.queue.dead_letters import ACCOUNT, REQUEST_ID
 
 from .letters import value_of, whole

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from cube_sms.outcomes import OutcomePublisher, report_published
-from cube_sms.platform import AWS_CONFIG, SERVICE, Telemetry
+from cube_sms.platform import AWS_CONFIG, SERVICE, EventBus, Telemetry
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -21,7 +21,8 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 @cache
 def publisher() -> OutcomePublisher:
     """Make the publisher, once for each execution environment."""
-    return OutcomePublisher(boto3.client("events", config=AWS_CONFIG), step_functions, os.environ["EVENT_BUS"])
+    bus = EventBus(boto3.client("events", config=AWS_CONFIG), os.environ["EVENT_BUS"])
+    return OutcomePublisher(bus, step_functions)
 
 
 @cache

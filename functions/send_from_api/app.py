@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.api import (
-    PATIENCE,
-    MessagesApi,
+from cube_sms.api import PATIENCE, MessagesApi, report_deleted, report_posted, request_of
+from cube_sms.delivery import Sender, report_paced
+from cube_sms.pacing import ConnectionLeases
+from cube_sms.platform import (
+    AWS_CONFIG,
+    SERVICE,
     Reply,
-    body_of,
+    Settings,
+    Telemetry,
+    direct_client,
     header_of,
     problem,
     reply_to_error,
-    report_deleted,
-    report_posted,
 )
-from cube_sms.delivery import Sender, report_paced
-from cube_sms.pacing import ConnectionLeases
-from cube_sms.platform import AWS_CONFIG, SERVICE, Settings, Telemetry, direct_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -51,13 +50,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         reply = reply_to_error(error)
     finally:
         telemetry.flush()
-    headers = {"Content-Type": reply.content_type, **reply.headers}
-    return {
-        "statusCode": reply.status,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "body": json.dumps(reply.body),
-        "isBase64Encoded": False,
-    }
+    return reply.for_lambda
 
 
 def _reply(event: dict[str, Any], context: LambdaContext) -> Reply:
@@ -82,7 +75,7 @@ def _message(event: dict[str, Any]) -> tuple[str, str | None]:
 
 def _post_message(event: dict[str, Any], context: LambdaContext) -> Reply:
     posted = api().post(
-        body_of(event),
+        request_of(event),
         idempotency_key=header_of(event, "Idempotency-Key"),
         prefer=header_of(event, "Prefer"),
         path=event["path"],

@@ -70,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     option(
         "--fault-device", type=_pair, action="append", dest="device_faults", metavar="DEVICE=KIND[:ARGUMENT][*TIMES]"
     )
+    option("--reply-device", type=_pair, action="append", dest="reply_devices", metavar="DEVICE=TEXT")
+    option("--callback-url", help="where a device's answer goes: a URL of this machine, with its token")
+    option("--callback-key-id", help="of the key that signs v4 notifications")
+    option("--callback-key", help="the key that signs v4 notifications")
+    option("--callback-tries", type=int, help="how often a callback that is not answered with 2xx is sent (3)")
+    option("--callback-pause", type=float, metavar="SECONDS", help="between two of these (0.5)")
     option("--seed", type=int, help="of the generator that chooses faults by rate")
     option("--log", action="store_true", help="a line of JSON on stderr for each request")
     option("--exit-with-parent", action="store_true", help="exit when standard input ends")
@@ -79,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 def _changes(options: argparse.Namespace) -> dict[str, object]:
     """Return the options that are settings in the form of the administrative API."""
     given = {name: value for name, value in vars(options).items() if value is not None and hasattr(Config(), name)}
-    for name in ("faults", "device_faults"):
+    for name in ("faults", "device_faults", "reply_devices"):
         if name in given:
             given[name] = dict(given[name])
     for name in {"accounts", "keys"} & given.keys():
@@ -104,6 +110,7 @@ async def _run(cube: Cube, host: str, port: int, *, exit_with_parent: bool) -> N
     await stopped.wait()
     server.close()
     server.abort_clients()
+    cube.stop()
     await server.wait_closed()
 
 

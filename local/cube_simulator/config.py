@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Self
+from urllib.parse import urlsplit
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -41,6 +42,13 @@ class Config:
     faults: Mapping[Fault, float] = field(default_factory=dict)
     device_faults: Mapping[str, Script] = field(default_factory=dict)
     next_faults: list[Script] = field(default_factory=list)
+    reply_devices: Mapping[str, str] = field(default_factory=dict)
+    callback_url: str = ""
+    callback_key_id: str = ""
+    callback_key: str = ""
+    callback_ca: str = ""
+    callback_tries: int = 3
+    callback_pause: float = 0.5
 
     def changed(self, changes: Mapping[str, object]) -> Self:
         """Return the configuration with some settings replaced, given under their JSON names.
@@ -61,7 +69,10 @@ class Config:
         return replace(self, **values)  # type: ignore[arg-type]  # each reader returns its field's type
 
     def shown(self) -> dict[str, object]:
-        """Return the settings under their JSON names, with the number of each account's secrets in place of them."""
+        """Return the settings under their JSON names, with the number of each account's secrets in place of them.
+
+        Of what calls back it tells whether it is there: a URL ends in a token.
+        """
         special: dict[str, object] = {
             "accounts": {code: len(secrets) for code, secrets in self.accounts.items()},
             "keys": {key_id: len(keys) for key_id, keys in self.keys.items()},
@@ -69,6 +80,8 @@ class Config:
             "foreign_devices": sorted(self.foreign_devices),
             "faults": {str(fault): rate for fault, rate in self.faults.items()},
             "device_faults": {device: str(script) for device, script in self.device_faults.items()},
+            "callback_url": bool(self.callback_url),
+            "callback_key": bool(self.callback_key),
             "next_faults": [str(script) for script in self.next_faults if not script.over],
         }
         return {camel_case(each.name): special.get(each.name, getattr(self, each.name)) for each in fields(self)}
@@ -122,6 +135,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")
     return value
+
+
+def _loopback_url(value: object) -> str:
+    url = _text(value)
+    if url and urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise ValueError("must be a URL of this machine: the simulator calls nobody else")
+    return url
 
 
 def _accounts(value: object) -> dict[str, tuple[str, ...]]:
@@ -182,5 +202,12 @@ _READERS: dict[str, Callable[[object], object]] = {
     "sentStatuses": _statuses,
     "faults": _rates,
     "deviceFaults": lambda value: {device: Script.parse(_text(text)) for device, text in _mapping(value).items()},
+    "replyDevices": lambda value: {device: _text(text) for device, text in _mapping(value).items()},
+    "callbackUrl": _loopback_url,
+    "callbackKeyId": _text,
+    "callbackKey": _text,
+    "callbackCa": _text,
+    "callbackTries": _whole,
+    "callbackPause": _number,
     "nextFaults": lambda value: [Script.parse(text, times=1) for text in _texts(value)],
 }

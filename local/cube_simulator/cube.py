@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from email.utils import formatdate
 from urllib.parse import parse_qs
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs
 from local.cube_simulator import effects, lists, signature, v4
 from local.cube_simulator.answers import CLOSE, Answer, Headers, RefusedError, as_json
 from local.cube_simulator.books import Books, Query
+from local.cube_simulator.callbacks import Callbacks, MobileMessage
 from local.cube_simulator.checks import refuse_devices
 from local.cube_simulator.config import Config, ConfigError
 from local.cube_simulator.dialects import CSSS, CUBE_V4, Dialect, refusal
@@ -33,6 +35,7 @@ class Cube:
         self._books = Books(self._clock)
         self._jobs = Jobs(self._clock)
         self._replies = lists.Replies(self._clock)
+        self._callbacks = Callbacks()
 
     def handle(self, request: Request) -> tuple[Answer, Query | None]:
         """Decide on a request at once; with the answer comes the query, if it is one that sends, for `finish`."""
@@ -55,6 +58,10 @@ class Cube:
         """Note that a connection has closed."""
         self._limits.release(connection)
         self._books.close(connection)
+
+    def stop(self) -> None:
+        """Give up the callbacks that are under way."""
+        self._callbacks.stop()
 
     def _send(self, request: Request, dialect: Dialect) -> tuple[Answer, Query]:
         told = dialect.told(request)
@@ -89,7 +96,14 @@ class Cube:
         else:
             job_id = self._jobs.open(told) if told.nonce else None
             self._books.accept(query, job_id)
+            self._answer_for(told.devices)
         return Answer(200, dialect.success(job_id))
+
+    def _answer_for(self, devices: Sequence[str | None]) -> None:
+        """Have those devices call back that answer each message."""
+        for device in filter(None, devices):
+            if (text := self.config.reply_devices.get(device)) and self.config.callback_url:
+                self._callbacks.send(MobileMessage(device, text, int(self._clock.wall() * 1000)), self.config)
 
     def _list(self, request: Request, kind: str, sim: str) -> Answer:
         """Answer with a page of the messages to a SIM, or from it."""
@@ -148,10 +162,12 @@ class Cube:
                 return self._configure(request.body)
             case "POST", "/_replies":
                 return self._reply(request.body)
+            case "GET" | "POST", "/_callbacks":
+                return self._call_back(request)
             case "POST", "/_reset":
                 self._reset()
                 return as_json(200, {"status": "reset"})
-            case _, "/_health" | "/_stats" | "/_requests" | "/_config" | "/_replies" | "/_reset":
+            case _, "/_health" | "/_stats" | "/_requests" | "/_config" | "/_replies" | "/_callbacks" | "/_reset":
                 return as_json(405, {"error": "method not allowed"})
             case _:
                 return as_json(404, {"error": "no such path"})
@@ -172,11 +188,26 @@ class Cube:
             return as_json(400, {"error": str(error)})
         return as_json(200, {"status": "added"})
 
+    def _call_back(self, request: Request) -> Answer:
+        if request.method == "GET":
+            return as_json(200, self._callbacks.shown())
+        try:
+            given = signature.parse(request.body).get("callbacks")
+            messages = [MobileMessage.read(each) for each in (given if isinstance(given, list) else [given])]
+            if not self.config.callback_url:
+                raise ValueError("callbackUrl is not set")
+        except ValueError as error:
+            return as_json(400, {"error": str(error)})
+        for message in messages:
+            self._callbacks.send(message, self.config)
+        return as_json(200, {"callbacks": len(messages)})
+
     def _reset(self) -> None:
         """Clear the books and what is used of the limits, and play the faults of the configuration from the start."""
         self._books.reset()
         self._jobs.reset()
         self._replies.reset()
+        self._callbacks.reset()
         self._limits.reset()
         self._faults.rewind()
         self.config.next_faults.clear()

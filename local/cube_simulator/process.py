@@ -89,6 +89,15 @@ class CubeSimulator(Stoppable):
         """Add a message from a SIM, which ``GET …/sms/mo/{sim_id}`` lists."""
         self._call("POST", "/_replies", {"simId": sim_id, "content": content, **given})
 
+    def call_back(self, *callbacks: dict[str, Any]) -> None:
+        """Have messages from devices called back, in this order; `callbacks` has their members."""
+        self._call("POST", "/_callbacks", {"callbacks": list(callbacks)})
+
+    def callbacks(self) -> list[dict[str, Any]]:
+        """Return the messages from devices, with how each try to call back was answered so far."""
+        callbacks: list[dict[str, Any]] = self._call("GET", "/_callbacks")
+        return callbacks
+
     def reset(self) -> None:
         """Clear the books and limits, and play the configured faults from the start."""
         self._call("POST", "/_reset")

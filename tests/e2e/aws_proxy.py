@@ -171,7 +171,10 @@ def route(stack: LocalStack, proxy: AwsProxy, *services: str, **variables: str) 
 def change_environment(stack: LocalStack, **variables: str) -> None:
     """Change variables of the functions' environment."""
     functions: Any = stack.aws.client("lambda")
-    for function in ("SendFromQueueFunction", "SendFromApiFunction", "ShowMessageFunction", "PublishOutcomesFunction"):
+    names = ["SendFromQueueFunction", "SendFromApiFunction", "ShowMessageFunction", "PublishOutcomesFunction"]
+    if "CallbackUrl" in stack.outputs:
+        names.append("ReceiveCallbackFunction")
+    for function in names:
         name = stack.physical_id(function)
         environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         functions.update_function_configuration(

@@ -14,19 +14,25 @@ from samtranslator.yaml_helper import yaml_parse
 from cube_sms.pacing.leases import LEASES_KEY
 from cube_sms.platform.metrics import METRICS
 from local.cloudwatch import Metric, Query, emitted, lines
-from local.stack import ACCESS_CODE, SECRET, STACK_NAME, LocalStack, wait_until
+from local.stack import ACCESS_CODE, DEFAULT_ACCOUNT, SECRET, STACK_NAME, LocalStack, wait_until
 from local.workflows import Execution, create_send_and_wait
 from tests.e2e.aws_proxy import ACCESS_DENIED, INTERNAL_ERROR, AwsProxy, Rule, always, route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEMPLATE = Path(__file__).parents[2] / "monitoring" / "alarms.yaml"
+ROOT = Path(__file__).parents[2]
+# Of campaigns there are alarms on metrics of AWS alone.
+TEMPLATES = ("monitoring/alarms.yaml", "replies.yaml")
 
-PARAMETERS = {"MaxAttempts": "2"}
+PARAMETERS = {"MaxAttempts": "2", "Replies": "callback"}
 SETTINGS = {"SECRET_MAX_AGE": "10", "CUBE_READ_TIMEOUT": "2"}
 # All but that of a gate item which somebody has spoiled by hand.
 EVERYTHING = METRICS.keys() - {"GateRepaired"}
+
+
+# Lines of other groups than those that the query is about.
+ELSEWHERE = ("not published", "reply not published")
 
 
 class Run(NamedTuple):
@@ -62,6 +68,11 @@ def run() -> Iterator[Run]:
         stack.enqueue(twice)
         assert stack.call_api("DELETE", "/messages/cancelled").status == 200
         wait_until("a rejection", lambda: _call(stack, deviceId=devices["status:400"]) == 422)
+        # Called back: in a form that is known, in one that is not, too large, and with a wrong token
+        for fault in ("", "unknown", "large", "forged"):
+            stack.cube.call_back({"deviceId": "8931", "content": "text", "fault": fault})
+        called_back = {"RepliesPublished", "CallbacksNotUnderstood", "CallbacksRefused", "CallbacksMisaddressed"}
+        wait_until("callbacks", lambda: _names(stack) >= called_back)
         # Before anything else is in their way: a message that meets it waits for minutes then
         ends = {"MessagesFailed", "MessagesUnknown", "MessagesExpired", "MessagesInvalid", "DuplicatesSuppressed"}
         wait_until("the ends of all of them", lambda: _names(stack) >= ends | {"CubeAuthenticationFailed"})
@@ -76,7 +87,7 @@ def run() -> Iterator[Run]:
         # Not sent while a credential has a line break behind it, until that is mended
         stack.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": f"{SECRET}\n"}})
         wait_until("unusable credentials", lambda: _call(stack) and "CredentialsUnusable" in _names(stack))
-        stack.put_credentials({"default": {"access_code": ACCESS_CODE, "secret": SECRET}})
+        stack.put_credentials({"default": DEFAULT_ACCOUNT})
         wait_until("good credentials", lambda: _call(stack) == 200)
         # Changed by hand, which the publisher comes upon
         stack.aws.client("dynamodb").update_item(
@@ -95,6 +106,8 @@ def run() -> Iterator[Run]:
             wait_until("a refused answer", lambda: "TaskAnswersRefused" in _names(stack))
         with proxy.applying(Rule("PutEvents", always(INTERNAL_ERROR))):
             wait_until("events that fail", lambda: _call(stack) and "EventsFailed" in _names(stack))
+            stack.cube.call_back({"deviceId": "8931", "content": "text"})
+            wait_until("a callback that fails", lambda: "CallbacksFailed" in _names(stack))
         # Turned away, since another call has the only connection
         taken = {"messageId": {"S": LEASES_KEY}, "place0": {"S": f"{time.time() + 30:.3f} another"}}
         stack.aws.client("dynamodb").put_item(TableName=stack.outputs["MessagesTableName"], Item=taken)
@@ -139,10 +152,11 @@ def _watched(alarm: dict[str, Any]) -> list[Metric]:
 
 def test_every_alarm_watches_metrics_that_are_emitted(run: Run) -> None:
     # Given the alarms of the template
-    resources = yaml_parse(TEMPLATE.read_text("utf-8"))["Resources"].items()
+    templates = [yaml_parse((ROOT / path).read_text("utf-8")) for path in TEMPLATES]
+    resources = [item for template in templates for item in template["Resources"].items()]
     alarms = {name: each["Properties"] for name, each in resources if each["Type"] == "AWS::CloudWatch::Alarm"}
     watched = {name: _watched(alarm) for name, alarm in alarms.items()}
-    assert sum(map(len, watched.values())) == 14
+    assert sum(map(len, watched.values())) == 16
     # Then each metric of ours was emitted, with these very dimensions
     assert {name: missing for name, each in watched.items() if (missing := set(each) - run.metrics)} == {}
 
@@ -180,7 +194,7 @@ def test_dashboard_shows_what_is_emitted(run: Run) -> None:
     assert {value for metric in shown - ours for _, value in metric.dimensions} <= names
     # And the queries count fields that are logged, in groups there are
     (query,) = (widget["properties"]["query"] for widget in widgets if widget["type"] == "log")
-    rows = Query.parse(query).counts([line for line in run.log if line["message"] != "not published"])
+    rows = Query.parse(query).counts([line for line in run.log if line["message"] not in ELSEWHERE])
     assert {state for state, *_ in rows} == {"RETRYING", "REJECTED", "FAILED", "UNKNOWN"}
     assert {"CubeOutcomeUnknown: HTTP 500", "CubeAuthenticationError: HTTP 403"} <= {error for _, _, error, _ in rows}
     assert any(code for _, code, *_ in rows)

@@ -678,6 +678,7 @@ class TestAdministration:
 
     def test_configuration_is_shown_without_secrets(self, simulator: Simulator) -> None:
         simulator.configure(accounts={"P1": ["hush-1", "hush-2"]}, faults={"delay:2": 0.5}, unknownDevices=["1"])
+        simulator.configure(callbackUrl="http://127.0.0.1:9/hush", callbackKey="hush-3")
         answer = simulator.call("GET", "/_config")
         assert b"hush" not in answer.body
         assert answer.json == {
@@ -702,6 +703,13 @@ class TestAdministration:
             "faults": {"delay:2": 0.5},
             "deviceFaults": {},
             "nextFaults": [],
+            "replyDevices": {},
+            "callbackUrl": True,
+            "callbackKeyId": "",
+            "callbackKey": True,
+            "callbackCa": "",
+            "callbackTries": 3,
+            "callbackPause": 0.5,
             "seed": 7,
         }
 
@@ -723,6 +731,9 @@ class TestAdministration:
             ("deviceFaults", {"1": "status:99"}, "99"),
             ("deviceFaults", {"1": "status"}, "status"),
             ("deviceFaults", {"1": "reset:1"}, "reset"),
+            ("callbackUrl", "https://example.com/token", "this machine"),
+            ("callbackUrl", 1, "string"),
+            ("replyDevices", {"1": 1}, "string"),
             ("deviceFaults", {"1": 7}, "string"),
             ("nextFaults", ["rejected:0000"], "0000"),
             ("qpx", 1, "no such setting"),

@@ -13,6 +13,7 @@ import pytest
 
 from cube_sms.campaigns.files import COLUMNS
 from cube_sms.outcomes.events import read_end
+from cube_sms.replies.forms import read_received
 from cube_sms.request.envelopes import unwrap
 from cube_sms.request.parsing import parse_send_request
 from local.demo import EXPECTED
@@ -27,6 +28,7 @@ REQUESTED = "eventbridge-requested"
 # In whose records the request is wrapped.
 ENVELOPES = [REQUESTED, "sqs-sns"]
 STREAM = "stream-outcomes"
+CALLBACK = "callback-reply"
 # What docs/workflows.md gives to EventBridge, Scheduler and Step Functions.
 REQUESTS = ["schedule-input", "send-and-wait-input"]
 OTHERS = ["campaign-input", "outcome-pattern"]
@@ -35,7 +37,7 @@ OTHERS = ["campaign-input", "outcome-pattern"]
 def test_every_event_is_of_a_known_kind() -> None:
     assert SQS
     assert API
-    assert sorted([*SQS, *API, REQUESTED, STREAM, *REQUESTS, *OTHERS]) == NAMES
+    assert sorted([*SQS, *API, REQUESTED, STREAM, CALLBACK, *REQUESTS, *OTHERS]) == NAMES
 
 
 def test_demo_sends_every_event() -> None:
@@ -130,8 +132,23 @@ def test_api_event_is_well_formed(name: str) -> None:
     assert ("deviceId" in json.loads(event["body"] or "{}")) is (name in POSTS)
 
 
+def test_callback_is_one_of_the_older_family() -> None:
+    event = load_event(CALLBACK)
+    context, token = event["requestContext"], event["pathParameters"]["token"]
+    assert (event["httpMethod"], event["path"], event["resource"]) == (
+        "POST",
+        f"/callbacks/{token}",
+        "/callbacks/{token}",
+    )
+    assert (context["httpMethod"], context["resourcePath"]) == (event["httpMethod"], event["resource"])
+    assert event["multiValueHeaders"] == {name: [value] for name, value in event["headers"].items()}
+    # Nobody has signed it for IAM
+    assert (context["identity"]["userArn"], "Authorization" in event["headers"]) == (None, False)
+    assert read_received("default", event["body"].encode())
+
+
 def test_each_device_belongs_to_one_event() -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str, str] = {json.loads(load_event(CALLBACK)["body"])["sim_id"]: CALLBACK}
     for name in [*SQS, *POSTS, REQUESTED, *REQUESTS]:
         event: dict[str, Any] = load_event(name)
         bodies = [record["body"] for record in event.get("Records", [])] or [event.get("body") or json.dumps(event)]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from cube_sms.api import MessagesApi, reply_to_error
+from cube_sms.api import MessagesApi
 from cube_sms.delivery import RequestConflictError, Sender, SpoiledRecordError, State
 from cube_sms.delivery.records import RecordStore
 from cube_sms.pacing import ConnectionLeases, Gate
 from cube_sms.pacing.accounts import REJECTIONS
 from cube_sms.pacing.gate_item import GATE_KEY
-from cube_sms.platform import ApiAnswer, Fault, Obstacle, Settings, UnexpectedError, metrics, obstacle
+from cube_sms.platform import ApiAnswer, Fault, Obstacle, Settings, UnexpectedError, metrics, obstacle, reply_to_error
 from cube_sms.platform.errors import POLICY
 from cube_sms.platform.metrics import METRICS
 from cube_sms.platform.telemetry import Telemetry

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cube_sms.request.parsing import parse_send_request
 
 if TYPE_CHECKING:
-    from cube_sms.api.replies import Reply
+    from cube_sms.platform import Reply
 
 ICCID = "89314404000939952215"
 CONTENT = "Zebra content"

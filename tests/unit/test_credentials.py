@@ -206,3 +206,49 @@ def test_account_that_is_gone_when_its_credentials_are_refused_is_unknown(vault:
 
     with pytest.raises(UnknownAccountError):
         vault.store.refresh("default", refused)
+
+
+def test_members_are_those_of_the_accounts_that_have_them(vault: Vault) -> None:
+    # Given entries with a member beside the credentials, without them, without it, malformed, and one that is none
+    vault.create(
+        default={**DEFAULT, "token": "a"},
+        alone={"token": "b", "key": "c"},
+        none=FLEET,
+        spaced={"token": "Zebra-4 ", "key": "c"},
+        number={"token": 4},
+        text="Zebra-5",
+    )
+
+    # When they are asked for
+    members = vault.store.members("token", "key")
+
+    # Then those are there that are sound, and of the others what is wrong, without a value
+    assert members.accounts == {"default": {"token": "a"}, "alone": {"token": "b", "key": "c"}}
+    assert members.faults == (
+        f"secret {NAME}, account 'spaced': token must not begin or end with white space",
+        f"secret {NAME}, account 'number': token must be a string",
+    )
+    # And the credentials of the others are as they were
+    assert vault.store.get("default") == CsssCredentials("P002276", "Zebra-1")
+    assert vault.asked == 1
+
+
+def test_members_are_fetched_afresh_at_most_every_few_seconds(vault: Vault) -> None:
+    # Given members that were fetched and have changed since
+    vault.create(default={**DEFAULT, "token": "a"})
+    vault.store.members("token")
+    vault.put(default={**DEFAULT, "token": "b"})
+
+    # When they are asked for afresh at once, then the secret is not asked for
+    assert vault.store.members("token", afresh=True).accounts == {"default": {"token": "a"}}
+
+    # When some seconds later, then they are the new ones
+    vault.now += RETRY_SECONDS
+    assert vault.store.members("token").accounts == {"default": {"token": "a"}}
+    assert vault.store.members("token", afresh=True).accounts == {"default": {"token": "b"}}
+    assert vault.asked == 2
+
+
+def test_without_the_secret_there_are_no_members(vault: Vault) -> None:
+    with pytest.raises(CredentialsError, match=NAME):
+        vault.store.members("token")

@@ -16,7 +16,10 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from cube_sms.delivery.records import Record
 from cube_sms.delivery.states import State
-from cube_sms.outcomes.events import SOURCE, detail_of
+from cube_sms.outcomes.events import detail_of
+from cube_sms.platform import SOURCE
+from cube_sms.replies.forms import DETAIL_TYPE as REPLY
+from cube_sms.replies.forms import Received
 from cube_sms.request.envelopes import DETAIL_TYPE, unwrap
 from cube_sms.request.parsing import parse_send_request
 from scripts.schemas import OUTCOMES, files, open_api, schema_name
@@ -42,6 +45,7 @@ def validator(name: str) -> Draft202012Validator:
 
 
 OUTCOME_EVENT, REQUEST_EVENT = validator("outcome-event"), validator("request-event")
+REPLY_EVENT = validator("reply-event")
 
 texts = st.none() | st.text()
 times = st.sampled_from(["2027-01-31T12:00:00.000Z", "2027-01-31T12:00:07.318Z"])
@@ -104,9 +108,14 @@ def test_file_is_what_the_code_makes(path: Path) -> None:
     assert path.read_text("utf-8") == files()[path]
 
 
-@pytest.mark.parametrize("schema", [OUTCOME_EVENT.schema, REQUEST_EVENT.schema], ids=lambda schema: schema["title"])
-def test_schema_is_itself_valid(schema: dict[str, Any]) -> None:
-    Draft202012Validator.check_schema(schema)
+each_schema = pytest.mark.parametrize(
+    "event", [OUTCOME_EVENT, REQUEST_EVENT, REPLY_EVENT], ids=lambda it: it.schema["title"]
+)
+
+
+@each_schema
+def test_schema_is_itself_valid(event: Draft202012Validator) -> None:
+    Draft202012Validator.check_schema(event.schema)
 
 
 @settings(deadline=None, database=None)
@@ -119,6 +128,24 @@ def test_every_outcome_event_is_as_both_schemas_say(record: Record) -> None:
     assert [error.message for error in OUTCOME_EVENT.iter_errors(made)] == []
     assert made["detail"].keys() == OUTCOME_EVENT.schema["$defs"]["Detail"]["properties"].keys()
     assert open_api_accepts(made["detail-type"], made)
+
+
+@settings(deadline=None, database=None)
+@given(
+    st.builds(
+        Received,
+        account=st.sampled_from(["default", "a-1"]),
+        device_id=st.just(DEVICE),
+        message_type=st.sampled_from(["Text", "Binary"]),
+        content=st.text(st.characters(exclude_categories=["Cs"])),
+        received_at=st.integers(10**12, 4 * 10**12),
+    )
+)
+def test_every_reply_event_is_as_both_schemas_say(received: Received) -> None:
+    made = event(received.event.detail_type, SOURCE, received.event.detail)
+    assert [error.message for error in REPLY_EVENT.iter_errors(made)] == []
+    assert made["detail"].keys() == REPLY_EVENT.schema["$defs"]["Detail"]["properties"].keys()
+    assert open_api_accepts(REPLY, made)
 
 
 @pytest.mark.parametrize(
@@ -183,9 +210,9 @@ def test_registry_has_every_detail_type_and_no_other() -> None:
     events = [content["components"]["schemas"]["AWSEvent"] for content in contents]
 
     # Then it is every detail type there is, in EventBridge's own form, in one registry
-    assert [each["x-amazon-events-detail-type"] for each in events] == [DETAIL_TYPE, *OUTCOMES]
+    assert [each["x-amazon-events-detail-type"] for each in events] == [DETAIL_TYPE, *OUTCOMES, REPLY]
     assert {name.removeprefix("SMS ").upper() for name in OUTCOMES} == {state for state in State if state.is_final}
-    assert [each.get("x-amazon-events-source") for each in events] == [None] + [SOURCE] * len(OUTCOMES)
+    assert [each.get("x-amazon-events-source") for each in events] == [None] + [SOURCE] * (len(OUTCOMES) + 1)
     assert {schema["Type"] for schema in SCHEMAS.values()} == {"OpenApi3"}
     assert all(schema["RegistryName"] == {"Fn::GetAtt": ["Registry", "RegistryName"]} for schema in SCHEMAS.values())
 

@@ -23,6 +23,8 @@ from cube_sms.platform import KEY, Settings
 from cube_sms.platform.metrics import METRICS
 from cube_sms.platform.telemetry import NAMESPACE
 from cube_sms.queue.dead_letters import CUT_FROM, OWN
+from cube_sms.replies.accounts import MEMBERS
+from cube_sms.replies.refusals import Refusal
 from cube_sms.request import FIELDS, SendRequest
 from cube_sms.request.schema import send_request_schema
 from local.cloudwatch import lines
@@ -115,7 +117,9 @@ class TestState:
         assert [image[KEY]["S"] for image in images if KEY in image] == [[{"prefix": REFUSED_KEY}]]
 
     def test_has_a_detail_type_that_every_page_names_which_names_others(self) -> None:
-        told = {page: set(re.findall(r"`SMS (\w+)`", text)) - {"Requested"} for page, text in pages().items()}
+        told = {
+            page: set(re.findall(r"`SMS (\w+)`", text)) - {"Requested", "Received"} for page, text in pages().items()
+        }
         true = {state.title() for state in FINAL}
         assert {page: differences(names, true) for page, names in told.items() if names and names != true} == {}
         assert any(told.values())
@@ -223,6 +227,20 @@ class TestParameter:
 class TestVersion:
     def test_is_an_output_of_the_stack(self) -> None:
         assert written("template.yaml")["Outputs"]["Version"]["Value"] == __version__
+
+
+class TestRefusal:
+    def test_is_in_the_documents_with_its_answer(self) -> None:
+        rows = table("what", "answer", "reason in the log")
+        told = {name: row[1] for row in rows for name in names_in(row[2]) if name[0].isupper()}
+        assert told == {refusal.reason: str(refusal.answer.status) for refusal in Refusal}
+
+    def test_is_no_reason_for_another_thing(self) -> None:
+        assert {refusal.reason for refusal in Refusal} & letters() == set()
+
+    @pytest.mark.parametrize("member", MEMBERS)
+    def test_member_of_an_account_is_in_the_documents(self, member: str) -> None:
+        assert member in {name for row in table("member of an account") for name in names_in(row[0])}
 
 
 class TestMetric:

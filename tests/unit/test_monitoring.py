@@ -15,6 +15,7 @@ import botocore
 import botocore.session
 import pytest
 
+from cube_sms.replies.refusals import Refusal
 from local.cloudwatch import Line, Metric, Query, calculate, emitted, lines, metric, statistic
 from tests.cloudformation import application, stacks, written
 
@@ -110,6 +111,9 @@ def test_everything_there_should_be_an_alarm_for_has_one() -> None:
         "unpublished",
         "damaged-records",
         "undelivered-requests",
+        "unknown-callbacks",
+        "callbacks-refused",
+        "callbacks-failed",
     }
     functions = {name: each for name, each in RESOURCES.items() if each["Type"] == "AWS::Serverless::Function"}
     for watched in ("Errors", "Throttles"):
@@ -215,6 +219,7 @@ def test_runbook_asks_for_outputs_and_parameters_that_the_stack_has() -> None:
         "InternalFailure",
     }
     others |= {"ConnectTimeoutError", "EndpointConnectionError"}
+    others |= {refusal.reason for refusal in Refusal}
     assert named - others <= TEMPLATE["Parameters"].keys()
     resources = TEMPLATE["Resources"].values()
     groups = [each["Properties"]["LogGroupName"]["Fn::Sub"] for each in resources if "Logs" in each["Type"]]
@@ -282,7 +287,7 @@ def test_templates_of_their_own_keep_alarms_and_dashboard_out_of_the_application
 
 def test_all_that_is_nested_is_named_after_the_application() -> None:
     names = {path: passed["ServiceName"] for path, passed in PASSED.items() if "ServiceName" in passed}
-    assert names.keys() == {"monitoring/alarms.yaml", "monitoring/dashboard.yaml", "campaigns.yaml"}
+    assert names.keys() == {"monitoring/alarms.yaml", "monitoring/dashboard.yaml", "campaigns.yaml", "replies.yaml"}
     assert [name for name in names.values() if name != {"Ref": "AWS::StackName"}] == []
 
 

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cube_sms.delivery.states import State
-from cube_sms.outcomes.publisher import PUT_PAUSES, OutcomePublisher, Published
+from cube_sms.outcomes.publisher import OutcomePublisher, Published
 from cube_sms.outcomes.report import report_published
 from cube_sms.platform.aws import AWS_CONFIG
+from cube_sms.platform.bus import PUT_PAUSES, EventBus
 from cube_sms.platform.telemetry import Telemetry
 from tests.event_services import REFUSALS, EventServices
 from tests.streams import sequence_number
@@ -79,7 +80,8 @@ def make(config: Config) -> Publishing:
 
     services = EventServices(session.events)
     events = session.client("events", config=config)
-    publisher = OutcomePublisher(events, step_functions, BUS, clock=lambda: START + 9, sleep=pauses.append)
+    bus = EventBus(events, BUS, sleep=pauses.append)
+    publisher = OutcomePublisher(bus, step_functions, clock=lambda: START + 9)
     return Publishing(publisher, services, pauses, clients)
 
 

@@ -259,6 +259,10 @@ def test_everything_calls_the_alias() -> None:
     invoked = [value for name, value in machine["Properties"]["DefinitionSubstitutions"].items() if "Function" in name]
     by_operators = {"ManageCampaignFunctionAliaslive"}
     assert {each["Ref"] for each in invoked} | by_operators == of_type(campaigns, "AWS::Lambda::Alias").keys()
+    # Nor the API that the provider calls
+    replies = transformed(template("replies.yaml"))
+    (called,) = re.findall(r"functions/\$\{([^}]+)\}/invocations", str(replies["CallbackApi"]))
+    assert of_type(replies, "AWS::Lambda::Alias").keys() == {called}
 
 
 def test_a_change_in_a_layer_is_a_new_version() -> None:
@@ -276,10 +280,11 @@ def test_a_change_in_a_layer_is_a_new_version() -> None:
     assert not versions[0] & versions[1]
 
 
+@pytest.mark.parametrize("path", ["campaigns.yaml", "replies.yaml"])
 @pytest.mark.parametrize("layer", ["CubeLayer", "DependenciesLayer"])
-def test_a_change_in_a_layer_is_a_new_version_in_a_nested_template(layer: str) -> None:
+def test_a_change_in_a_layer_is_a_new_version_in_a_nested_template(path: str, layer: str) -> None:
     # Given versions that SAM makes where it does not see what is in a layer
-    campaigns = template("campaigns.yaml")
+    nested = template(path)
     arn = "arn:aws:lambda:eu-central-1:123456789012:layer:x:{}"
     numbers = {name: arn.format(1) for name in ("CubeLayer", "DependenciesLayer")}
 
@@ -287,13 +292,14 @@ def test_a_change_in_a_layer_is_a_new_version_in_a_nested_template(layer: str) -
     descriptions = [
         [
             function["Properties"]["VersionDescription"]
-            for function in of_type(resolve(campaigns, parameters)["Resources"], "AWS::Serverless::Function").values()
+            for function in of_type(resolve(nested, parameters)["Resources"], "AWS::Serverless::Function").values()
         ]
         for parameters in (numbers, numbers | {layer: arn.format(2)})
     ]
 
     # Then so has the description, at which CloudFormation makes another one
-    assert len(descriptions[0]) == 4
+    functions = of_type(nested["Resources"], "AWS::Serverless::Function")
+    assert len(descriptions[0]) == len(functions) > 0
     assert all(before != after for before, after in zip(*descriptions, strict=True))
 
 
@@ -324,6 +330,7 @@ def test_the_description_of_a_version_is_short_enough_whatever_is_chosen(path: s
         "CubeMaxConnections": "32",
         "QueueType": "standard",
         "Campaigns": "true",
+        "Replies": "callback",
         "ApiSnapStart": "PublishedVersions",
         "DeploymentType": "AllAtOnce",
     }
@@ -366,13 +373,17 @@ def test_the_description_of_a_layer_is_short_enough_whatever_is_chosen(layer: st
 
 def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
     # Given what a gradual release and one at once give the nested templates
-    chosen = {"Campaigns": "true", "DeploymentType": "Canary10Percent5Minutes"}
+    at_once = {"Campaigns": "true", "Replies": "callback"}
+    chosen = {**at_once, "DeploymentType": "Canary10Percent5Minutes"}
     found, alarms, roles = {}, {}, {}
-    for parameters in ({"Campaigns": "true"}, chosen):
+    for parameters in (at_once, chosen):
         whole = resolve(transform(template(), parameters), parameters)
-        given = known(stacks(whole)["CampaignStack"])
-        campaigns = resolve(transform(template("campaigns.yaml"), given), given)
-        for path, resolved in (("template.yaml", whole), ("campaigns.yaml", campaigns)):
+        resolved_templates = {"template.yaml": whole}
+        for name in ("CampaignStack", "ReplyStack"):
+            stack = stacks(whole)[name]
+            nested = transform(template(stack["TemplateURL"]), known(stack))
+            resolved_templates[stack["TemplateURL"]] = resolve(nested, known(stack))
+        for path, resolved in resolved_templates.items():
             # When SAM transforms both
             groups = of_type(resolved["Resources"], "AWS::CodeDeploy::DeploymentGroup").values()
             functions = of_type(template(path)["Resources"], "AWS::Serverless::Function")
@@ -388,8 +399,9 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
             roles[path] = [group["Properties"]["ServiceRoleArn"] for group in groups]
 
     # And each group looks at its function's alarm, one of this template or of the one for alarms
-    ours = [{"Ref": name.replace("Function", "ErrorsAlarm")} for name in found["campaigns.yaml"]]
-    assert sorted(map(str, alarms["campaigns.yaml"])) == sorted(map(str, ours))
+    for path in ("campaigns.yaml", "replies.yaml"):
+        ours = [{"Ref": name.replace("Function", "ErrorsAlarm")} for name in found[path]]
+        assert sorted(map(str, alarms[path])) == sorted(map(str, ours))
     nested = template("monitoring/alarms.yaml")
     for name in found["template.yaml"]:
         output = name.replace("Function", "Errors")
@@ -400,7 +412,7 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
 
 
 def test_a_release_role_may_move_the_aliases_of_its_functions_alone() -> None:
-    for path in ("template.yaml", "campaigns.yaml"):
+    for path in ("template.yaml", "campaigns.yaml", "replies.yaml"):
         resources = template(path)["Resources"]
         (policy,) = resources["ReleaseRole"]["Properties"]["Policies"]
         move, watch = policy["PolicyDocument"]["Statement"]

@@ -10,10 +10,11 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cube_sms.api.replies import Reply, prefers_async, problem, reply_to_error, reply_to_outcome, reply_to_queued
+from cube_sms.api.replies import prefers_async, reply_to_outcome, reply_to_queued
 from cube_sms.delivery.outcome import Outcome
 from cube_sms.delivery.states import State
 from cube_sms.pacing.errors import GateClosedError, NoSlotError, NotNowError
+from cube_sms.platform import Reply, problem, reply_to_error
 from cube_sms.platform.errors import Fault
 from cube_sms.provider.base import (
     CredentialsError,

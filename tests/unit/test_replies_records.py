@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from cube_sms.api.replies import reply_to_cancellation, reply_to_error, reply_to_outcome, reply_to_record
+from cube_sms.api.replies import reply_to_cancellation, reply_to_outcome, reply_to_record
 from cube_sms.delivery.errors import RequestConflictError
 from cube_sms.delivery.outcome import Outcome
 from cube_sms.delivery.records import Record
 from cube_sms.delivery.states import State
+from cube_sms.platform import reply_to_error
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.provider.base import CubeAnswer
 from tests.unit.problems import (

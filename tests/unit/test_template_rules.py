@@ -37,6 +37,19 @@ ACTIONS_WITHOUT_RESOURCES = {
 }
 
 
+# What access logs have of a callback. $context.path, and what is made of it, has the token.
+TOLD_OF_A_CALLBACK = {
+    "requestId",
+    "requestTimeEpoch",
+    "identity.sourceIp",
+    "httpMethod",
+    "resourcePath",
+    "status",
+    "responseLatency",
+    "error.responseType",
+}
+
+
 def of_type(resources: dict[str, dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
     return {name: resource["Properties"] for name, resource in resources.items() if resource["Type"] == kind}
 
@@ -182,6 +195,21 @@ def test_api_function_gives_up_before_api_gateway_does() -> None:
             assert function["Timeout"] <= 29
 
 
+def test_path_of_a_callback_is_told_nowhere(deployed: dict[str, dict[str, Any]]) -> None:
+    # Given the two APIs, of which one has a secret in its paths
+    stages = of_type(deployed, "AWS::ApiGateway::Stage")
+    (callbacks,) = [stage for stage in stages.values() if stage["RestApiId"] == {"Ref": "CallbackApi"}]
+    (calls,) = [stage for stage in stages.values() if stage["RestApiId"] == {"Ref": "Api"}]
+
+    # Then it is in neither traces, execution logs nor access logs, which the other one may have
+    assert (callbacks["TracingEnabled"], calls["TracingEnabled"]) == (False, True)
+    assert {(each["LoggingLevel"], each["DataTraceEnabled"]) for each in callbacks["MethodSettings"]} == {
+        ("OFF", False)
+    }
+    told = set(re.findall(r"\$context\.[A-Za-z.]+", str(callbacks["AccessLogSetting"])))
+    assert told == {f"$context.{name}" for name in TOLD_OF_A_CALLBACK}
+
+
 def test_log_group_has_a_retention() -> None:
     groups = of_type(RESOURCES, "AWS::Logs::LogGroup")
 
@@ -232,7 +260,8 @@ def test_no_role_has_a_policy_of_awss(deployed: dict[str, dict[str, Any]]) -> No
 
     assert attached == [{"Ref": "FunctionPolicy"}] * len(FUNCTIONS)
     assert of_type(deployed, "AWS::IAM::ManagedPolicy").keys() == {"FunctionPolicy"}
-    assert SOURCE["Resources"]["CampaignStack"]["Properties"]["Parameters"]["FunctionPolicy"] == attached[0]
+    for stack in ("CampaignStack", "ReplyStack"):
+        assert SOURCE["Resources"][stack]["Properties"]["Parameters"]["FunctionPolicy"] == attached[0]
 
 
 def test_no_partition_is_written_down() -> None:
@@ -266,6 +295,8 @@ def test_queue_has_a_dead_letter_queue_or_is_one(name: str) -> None:
         *(target(part["DeadLetterConfig"]["Arn"]) for part in parts if "DeadLetterConfig" in part),
         # What Cube rejected has its outcome, and nobody takes it from there but an operator.
         "RejectedQueue",
+        # What a callback of an unknown form tells, somebody has to read.
+        "UnknownCallbacksQueue",
     }
 
     # Then a queue has such a place or is one. A dead letter keeps its age, so it is kept no less long there

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .events import body_of, header_of
+from .events import request_of
 from .messages import PATIENCE, Deleted, MessagesApi, Posted
-from .replies import Reply, problem, reply_to_error
 from .report import report_deleted, report_posted
 
 __all__ = [
@@ -12,11 +11,7 @@ __all__ = [
     "Deleted",
     "MessagesApi",
     "Posted",
-    "Reply",
-    "body_of",
-    "header_of",
-    "problem",
-    "reply_to_error",
     "report_deleted",
     "report_posted",
+    "request_of",
 ]

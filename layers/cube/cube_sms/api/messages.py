@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from cube_sms.delivery import Outcome
-from cube_sms.platform import Obstacle, is_fifo
+from cube_sms.platform import Obstacle, is_fifo, problem
 from cube_sms.request import DEFAULT_ACCOUNT, is_identity, parse_send_request, refuse_too_large
 
-from .replies import prefers_async, problem, reply_to_cancellation, reply_to_outcome, reply_to_queued, reply_to_record
+from .replies import prefers_async, reply_to_cancellation, reply_to_outcome, reply_to_queued, reply_to_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
     from cube_sms.delivery import Cancellation, Sender
     from cube_sms.pacing import ConnectionLeases, GateStatus
-    from cube_sms.platform import Settings
+    from cube_sms.platform import Reply, Settings
     from cube_sms.request import SendRequest
-
-    from .replies import Reply
 
 # Kept free at the end of an invocation, for the metrics and the answer.
 RESERVED_SECONDS = 1.0

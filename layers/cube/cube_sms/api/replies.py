@@ -2,90 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-from msgspec.structs import replace
-
 from cube_sms.delivery import State
-from cube_sms.platform import ApiAnswer, obstacle
+from cube_sms.platform import ApiAnswer, Reply, problem_of
 from cube_sms.request import DEFAULT_ACCOUNT
 
 if TYPE_CHECKING:
     from cube_sms.delivery import Outcome, Record
     from cube_sms.request import SendRequest
 
-# What a caller is asked to wait where the provider has not said.
-DEFAULT_RETRY_AFTER = 5.0
-
 # What a problem tells of a record.
 _MEMBERS = frozenset({"requestId", "account", "state", "attempts", "possiblyDuplicated", "code", "message"})
 
 _NOT_RECORDED = ApiAnswer(504, "Outcome unknown", "it could not be recorded")
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """An HTTP reply.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status.
-    body : dict
-        JSON members.
-    headers : dict
-        HTTP headers.
-    """
-
-    status: int
-    body: dict[str, Any]
-    headers: dict[str, str] = {}
-
-    @property
-    def content_type(self) -> str:
-        """The media type that belongs to the status."""
-        return "application/json" if self.status < 400 else "application/problem+json"
-
-
-def problem(status: int, title: str, detail: str, **members: Any) -> Reply:
-    """Return a problem, under the default type ``about:blank``: its meaning is that of the HTTP status.
-
-    Parameters
-    ----------
-    status : int
-        HTTP status.
-    title, detail : str
-        What kind of problem, and what about it.
-    **members
-        Further members; those that are None are left out.
-
-    Returns
-    -------
-    Reply
-        The problem.
-    """
-    known = {name: value for name, value in members.items() if value is not None}
-    return Reply(status, {"title": title, "status": status, "detail": detail, **known})
-
-
-def reply_to_error(error: Exception) -> Reply:
-    """Return the reply to a request that cannot be dealt with.
-
-    Parameters
-    ----------
-    error : Exception
-        Why.
-
-    Returns
-    -------
-    Reply
-        400 with the faults for a request that is not valid, 409 for an id that belongs to another one, 503 where AWS
-        is in the way, 500 for a record that cannot be read, and for the rest, of which nothing is told.
-    """
-    met = obstacle(error)
-    return _problem(met.answer, met, met.members)
 
 
 def reply_to_queued(request: SendRequest, path: str) -> Reply:
@@ -138,15 +69,15 @@ def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Repl
     if outcome.state is State.SENT:
         return Reply(200, {name: value for name, value in members.items() if value is not None})
     if outcome.state is State.SENDING and outcome.posts:
-        return _problem(_NOT_RECORDED, error, members)
+        return problem_of(_NOT_RECORDED, error, members)
     if outcome.state is State.SENDING:
         lease_until = outcome.record.lease_until if outcome.record else now
-        return _problem(outcome.state.answer, error, members, max(1.0, lease_until - now))
+        return problem_of(outcome.state.answer, error, members, max(1.0, lease_until - now))
     if outcome.state is State.RETRYING and error:
         if error.until is not None:
             retry_after = max(1.0, error.until - now)
-        return _problem(error.answer, error, members, retry_after)
-    return _problem(outcome.state.answer, error, members)
+        return problem_of(error.answer, error, members, retry_after)
+    return problem_of(outcome.state.answer, error, members)
 
 
 def reply_to_record(record: Record) -> Reply:
@@ -187,21 +118,11 @@ def reply_to_cancellation(record: Record, now: float) -> Reply:
     detail = f"the message cannot be cancelled: it is {record.state}"
     answer = ApiAnswer(409, "Too late", detail, not record.state.is_final)
     members = {name: value for name, value in record.members.items() if name in _MEMBERS}
-    return _problem(answer, None, members, max(1.0, record.lease_until - now))
+    return problem_of(answer, None, members, max(1.0, record.lease_until - now))
 
 
 def _identity(request: SendRequest) -> dict[str, Any]:
     return {"requestId": request.request_id, "account": request.account}
-
-
-def _problem(
-    answer: ApiAnswer, error: Exception | None, members: dict[str, Any], retry_after: float | None = None
-) -> Reply:
-    reply = problem(answer.status, answer.title, answer.detail.replace("{error}", str(error)), **members)
-    if not answer.is_later:
-        return reply
-    seconds = DEFAULT_RETRY_AFTER if retry_after is None else retry_after
-    return replace(reply, headers={"Retry-After": str(math.ceil(seconds))})
 
 
 def prefers_async(prefer: str | None) -> bool:

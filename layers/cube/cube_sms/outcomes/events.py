@@ -11,8 +11,6 @@ from cube_sms.delivery import Change, Record, Refusal, State, read_change
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SOURCE = "cube-sms"
-
 
 @dataclass(frozen=True, slots=True)
 class Ended:

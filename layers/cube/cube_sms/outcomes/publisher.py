@@ -11,24 +11,18 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cube_sms.delivery import SpoiledRecordError
-from cube_sms.platform import key_of
+from cube_sms.platform import PUT_EVENTS_SIZE, Event, error_name, key_of
 
-from .events import SOURCE, read_end
+from .events import read_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mypy_boto3_events import EventBridgeClient
-    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
     from mypy_boto3_stepfunctions import SFNClient
 
+    from cube_sms.platform import EventBus
+
     from .events import Ended
-
-# What EventBridge takes at once.
-PUT_EVENTS_SIZE = 10
-
-# Seconds before the events that EventBridge has not taken are put once more, on top of boto3's retries of whole calls.
-PUT_PAUSES = (0.1, 0.5, 2.0)
 
 # What Step Functions says of a token, and not of the call: the task is over, the token is none or another account's,
 # the state machine's key is not for us. Nobody's events must wait for somebody else's token.
@@ -84,30 +78,24 @@ class OutcomePublisher:
 
     Parameters
     ----------
-    events : EventBridgeClient
-        boto3's client.
+    bus : EventBus
+        Where events go.
     step_functions : Callable[[], SFNClient]
         Makes boto3's client, when the first task waits.
-    bus : str
-        Name or ARN of the event bus.
-    clock, sleep : Callable
-        Seconds since the epoch; waits for seconds.
+    clock : Callable
+        Seconds since the epoch.
     """
 
     def __init__(
         self,
-        events: EventBridgeClient,
+        bus: EventBus,
         step_functions: Callable[[], SFNClient],
-        bus: str,
         *,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._events = events
-        self._step_functions = step_functions
         self._bus = bus
+        self._step_functions = step_functions
         self._clock = clock
-        self._sleep = sleep
 
     def publish(self, changes: Sequence[Mapping[str, Any]]) -> Iterator[Published]:
         """Publish a batch of the stream, in its order and up to the first record that has to come again.
@@ -146,7 +134,7 @@ class OutcomePublisher:
         try:
             refusals = [self._tell(token, ended) for token in sorted(ended.task_tokens)] if ended else []
         except (BotoCoreError, ClientError) as error:
-            published.error, published.comes_again = _name(error), True
+            published.error, published.comes_again = error_name(error), True
             return published
         published.unanswered = tuple(filter(None, refusals))
         published.answered = len(refusals) - len(published.unanswered)
@@ -161,40 +149,17 @@ class OutcomePublisher:
             else:
                 client.send_task_failure(taskToken=token, error=f"CubeSms.{ended.outcome}", cause=detail)
         except ClientError as error:
-            if _name(error) not in _NOBODY_WAITS | _REFUSED:
+            if error_name(error) not in _NOBODY_WAITS | _REFUSED:
                 raise
-            return _name(error)
+            return error_name(error)
         return None
 
     def _put(self, published: Sequence[Published]) -> None:
-        for pause in (*PUT_PAUSES, None):
-            if not published:
-                return
-            try:
-                answer = self._events.put_events(Entries=[self._entry(one.ended) for one in published if one.ended])
-            except (BotoCoreError, ClientError) as error:
-                # boto3 has tried three times.
-                for one in published:
-                    one.error, one.comes_again = _name(error), True
-                return
-            for one, entry in zip(published, answer["Entries"], strict=True):
-                one.error = entry.get("ErrorCode")
-                one.comes_again = one.error is not None
-                one.published_at = None if one.error else self._clock()
-            published = [one for one in published if one.error]
-            if published and pause:
-                self._sleep(pause)
-
-    def _entry(self, ended: Ended) -> PutEventsRequestEntryTypeDef:
-        return {
-            "EventBusName": self._bus,
-            "Source": SOURCE,
-            "DetailType": ended.detail_type,
-            "Detail": msgspec.json.encode(ended.detail).decode(),
-            "Time": ended.detail["updatedAt"],
-        }
+        events = [_event(one.ended) for one in published if one.ended]
+        for one, error in zip(published, self._bus.put(events), strict=True):
+            one.error, one.comes_again = error, error is not None
+            one.published_at = None if error else self._clock()
 
 
-def _name(error: Exception) -> str:
-    # Its text may quote what it is about.
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+def _event(ended: Ended) -> Event:
+    return Event(ended.detail_type, ended.detail, ended.detail["updatedAt"])

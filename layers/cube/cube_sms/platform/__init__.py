@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from . import metrics
 from .aws import AWS_CONFIG, OBJECTS_CONFIG, direct_client
+from .bus import PUT_EVENTS_SIZE, SOURCE, Event, EventBus
+from .calls import Reply, body_of, header_of, problem, problem_of, reply_to_error
 from .errors import (
     ApiAnswer,
     AwsUnavailableError,
@@ -14,6 +16,7 @@ from .errors import (
     RecordsUnavailableError,
     SettingsError,
     UnexpectedError,
+    error_name,
     obstacle,
 )
 from .items import KEY, get_item, get_items, key_of, key_to, update_item
@@ -34,10 +37,14 @@ __all__ = [
     "KEY",
     "MAX_MESSAGE_BYTES",
     "OBJECTS_CONFIG",
+    "PUT_EVENTS_SIZE",
     "SERVICE",
+    "SOURCE",
     "ApiAnswer",
     "AwsUnavailableError",
     "ConditionalUpdate",
+    "Event",
+    "EventBus",
     "Fault",
     "FaultsError",
     "Level",
@@ -46,15 +53,19 @@ __all__ = [
     "NotPostedError",
     "Obstacle",
     "RecordsUnavailableError",
+    "Reply",
     "Settings",
     "SettingsError",
     "SideBySide",
     "Telemetry",
     "UnexpectedError",
+    "body_of",
     "default_ssl_context",
     "direct_client",
+    "error_name",
     "get_item",
     "get_items",
+    "header_of",
     "is_fifo",
     "key_of",
     "key_to",
@@ -62,7 +73,10 @@ __all__ = [
     "metrics",
     "obstacle",
     "parse_base_url",
+    "problem",
+    "problem_of",
     "put_copy",
+    "reply_to_error",
     "rfc3339",
     "sendable",
     "update_item",

@@ -235,3 +235,24 @@ def obstacle(error: Exception) -> Obstacle:
     if isinstance(error, Obstacle):
         return error
     return AwsUnavailableError() if isinstance(error, BotoCoreError | ClientError) else UnexpectedError()
+
+
+def error_name(error: Exception) -> str:
+    """Return what an error is called: AWS's code, or the class. Its text may quote what it is about.
+
+    Parameters
+    ----------
+    error : Exception
+        Any error.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Examples
+    --------
+    >>> error_name(KeyError("text"))
+    'KeyError'
+    """
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__

@@ -55,6 +55,12 @@ EVENTS_FAILED = Metric("EventsFailed", of="all")
 TASKS_ANSWERED = Metric("TasksAnswered", of="all")
 TASKS_UNANSWERED = Metric("TasksUnanswered", of="all")
 TASK_ANSWERS_REFUSED = Metric("TaskAnswersRefused", of="all")
+REPLIES_PUBLISHED = Metric("RepliesPublished")
+CALLBACKS_REFUSED = Metric("CallbacksRefused")
+CALLBACKS_FAILED = Metric("CallbacksFailed", of="all")
+CALLBACKS_NOT_UNDERSTOOD = Metric("CallbacksNotUnderstood")
+# Whoever finds the address can call it.
+CALLBACKS_MISADDRESSED = Metric("CallbacksMisaddressed", of="unknown")
 
 METRICS = {value.name: value for value in list(globals().values()) if isinstance(value, Metric)}
 """All of them, by their names."""

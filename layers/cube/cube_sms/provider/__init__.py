@@ -14,7 +14,7 @@ from .base import (
     Query,
     UnknownAccountError,
 )
-from .credentials import MAX_AGE, CredentialStore, read_accounts
+from .credentials import MAX_AGE, CredentialStore, Members, read_accounts
 from .dialects import DIALECTS, AnyCredentials, AnyProvider, make_provider, read_credentials
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "CubeRejected",
     "CubeUnavailable",
     "Line",
+    "Members",
     "Provider",
     "Query",
     "UnknownAccountError",

@@ -8,12 +8,15 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cube_sms.platform import error_name
+
 from .base import CredentialsError, UnknownAccountError
 from .dialects import DIALECTS, read_credentials
+from .fields import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +84,21 @@ def read_accounts(text: str) -> dict[str, object] | None:
     return accounts if isinstance(accounts, dict) else None
 
 
+class Members(NamedTuple):
+    """What the accounts have in the secret beside their credentials.
+
+    Parameters
+    ----------
+    accounts : dict
+        Of each account that has any of the members, those that it has.
+    faults : tuple of str
+        What is wrong with those of the accounts that are left out. Never a value.
+    """
+
+    accounts: dict[str, dict[str, str]]
+    faults: tuple[str, ...]
+
+
 class CredentialStore:
     """The accounts' credentials, fetched from one secret and kept for a while. Safe to share between threads.
 
@@ -146,12 +164,7 @@ class CredentialStore:
         CredentialsError
             If the secret is missing, cannot be read, or lacks a field. The message names it and shows no value.
         """
-        with self._lock:
-            if self._clock() >= self._due_at:
-                self._begin()
-            fetch, is_usable = self._fetch, self._accounts is not None and not self._error
-        if fetch:
-            fetch.wait(self._patience if is_usable else LONGEST_WAIT)
+        self._look(self._due_at)
         with self._lock:
             try:
                 return self._select(account)
@@ -209,6 +222,51 @@ class CredentialStore:
         with self._lock:
             return self._select(account)
 
+    def members(self, *names: str, afresh: bool = False) -> Members:
+        """Return what the accounts have beside their credentials. What it means is up to who asks.
+
+        Parameters
+        ----------
+        *names : str
+            Names of the members, which are texts.
+        afresh : bool
+            Whether the secret is fetched again, unless it was within the last `RETRY_SECONDS`.
+
+        Returns
+        -------
+        Members
+            Those of the accounts that have any.
+
+        Raises
+        ------
+        CredentialsError
+            If the secret is missing or cannot be read.
+        """
+        self._look(self._answered_at + RETRY_SECONDS if afresh else self._due_at)
+        with self._lock:
+            found = {
+                account: {name: entry[name] for name in names if name in entry}
+                for account, entry in self._held().items()
+                if isinstance(entry, dict)
+            }
+        faults = {
+            account: f"secret {self._secret_id}, account {account!r}: {name} {fault}"
+            for account, members in found.items()
+            for name, value in members.items()
+            if (fault := fault_of(value))
+        }
+        sound = {account: members for account, members in found.items() if members and account not in faults}
+        return Members(sound, tuple(faults.values()))
+
+    def _look(self, due_at: float) -> None:
+        """Fetch the secret if that is due, and wait for a fetch that is under way."""
+        with self._lock:
+            if self._clock() >= due_at:
+                self._begin()
+            fetch, is_usable = self._fetch, self._accounts is not None and not self._error
+        if fetch:
+            fetch.wait(self._patience if is_usable else LONGEST_WAIT)
+
     def _begin(self) -> _Fetch:
         """Begin a fetch, or return the one that is under way."""
         if not self._fetch:
@@ -226,7 +284,7 @@ class CredentialStore:
             error = str(fault)
         except Exception as fault:  # noqa: BLE001 - whatever it is, those who wait learn of it
             is_away = _is_transient(fault)
-            error = f"secret {self._secret_id} cannot be fetched: {_reason(fault)}"
+            error = f"secret {self._secret_id} cannot be fetched: {error_name(fault)}"
         with self._lock:
             now = self._answered_at = self._clock()
             self._due_at = now + RETRY_SECONDS
@@ -254,18 +312,22 @@ class CredentialStore:
             raise CredentialsError(f"{wanted}, and holds no object; in the console, use the plaintext form")
         return accounts
 
-    def _select(self, account: str) -> AnyCredentials:
+    def _held(self) -> dict[str, object]:
         if self._accounts is None or self._error:
             raise CredentialsError(self._error or f"secret {self._secret_id} cannot be fetched: no answer yet")
+        return self._accounts
+
+    def _select(self, account: str) -> AnyCredentials:
+        accounts = self._held()
         where = f"secret {self._secret_id}, account {account!r}"
-        if account not in self._accounts:
+        if account not in accounts:
             if self._is_away or self._fetch:
                 raise CredentialsError(f"secret {self._secret_id} had no account {account!r} when it could be fetched")
-            if any(isinstance(self._accounts.get(name), str) for name in FIELDS):
+            if any(isinstance(accounts.get(name), str) for name in FIELDS):
                 # Its credentials may be among those that belong to none.
                 raise CredentialsError(f"{where}: is not there; credentials must be in an account: {SHAPE}")
             raise UnknownAccountError(f"secret {self._secret_id} has no account {account!r}")
-        entry = self._accounts[account]
+        entry = accounts[account]
         if not isinstance(entry, dict):
             raise CredentialsError(f"{where}: must be an object, as in {SHAPE}; in the console, use the plaintext form")
         if account not in self._credentials:
@@ -295,9 +357,3 @@ def _is_transient(error: Exception) -> bool:
         return status >= _SERVER_ERROR or error.response["Error"]["Code"] in _TRANSIENT_CODES
     # Everything that botocore raises here comes from the connection.
     return isinstance(error, BotoCoreError)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        return error.response["Error"]["Code"]
-    return type(error).__name__

@@ -29,11 +29,18 @@ def text_of(entry: Mapping[str, object], name: str) -> str:
         If it is none, or was copied with more than it is.
     """
     value = entry.get(name)
+    if fault := fault_of(value):
+        raise ValueError(f"{name} {fault}")
+    return str(value)
+
+
+def fault_of(value: object) -> str | None:
+    """Return what is wrong with a value that is to be a line of text, without the value."""
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} must be a string")
+        return "must be a string"
     if value[0].isspace() or value[-1].isspace():
-        raise ValueError(f"{name} must not begin or end with white space")
+        return "must not begin or end with white space"
     if not value.isprintable():
         # It was copied with more than it is. And a text with a control character is not signed.
-        raise ValueError(f"{name} must be printable")
-    return value
+        return "must be printable"
+    return None

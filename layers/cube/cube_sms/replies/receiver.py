@@ -1,0 +1,209 @@
+"""Receiver: verifies a callback, and publishes what it tells before the provider is answered."""
+
+from __future__ import annotations
+
+import base64
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cube_sms.platform import AwsUnavailableError, Reply, body_of, header_of, problem_of, reply_to_error, sendable
+
+from .accounts import MEMBERS, CallbackAccounts
+from .forms import Received, read_received
+from .refusals import Refusal
+from .verification import is_genuine, is_timely, matching, read_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mypy_boto3_sqs import SQSClient
+
+    from cube_sms.platform import EventBus
+    from cube_sms.provider import CredentialStore
+
+    from .accounts import CallbackAccount
+
+MAX_BODY = 65_536
+"""Bytes of a callback. A message has some hundred; EventBridge counts so many bytes as one event."""
+
+# Token or key may have been changed since the secret was fetched.
+_MENDED_BY_ANOTHER_SECRET = (Refusal.UNKNOWN_TOKEN, Refusal.UNSIGNED, Refusal.NO_KEY, Refusal.FORGED)
+
+
+class Callback(NamedTuple):
+    """A call of the provider's. Nothing of it may be told but that it came.
+
+    Parameters
+    ----------
+    token : str
+        The secret end of its path.
+    header : Callable[[str], str or None]
+        Returns a header.
+    body : bytes
+        The body.
+    """
+
+    token: str
+    header: Callable[[str], str | None]
+    body: bytes
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Callback:
+        """Return the call that an event of API Gateway is about.
+
+        Parameters
+        ----------
+        event : Mapping[str, Any]
+            The event.
+
+        Returns
+        -------
+        Callback
+            The call.
+        """
+        return cls(event["pathParameters"]["token"], partial(header_of, event), body_of(event))
+
+
+class Receipt(NamedTuple):
+    """What became of a callback.
+
+    Parameters
+    ----------
+    account : str, optional
+        Whose it is; None if no account has its token.
+    refusal : Refusal, optional
+        Why it is refused.
+    received : Received, optional
+        What it tells. If there is none and it is not refused, its form is not known, and it waits on a queue.
+    error : str, optional
+        Why the event was not published: the provider has to repeat it.
+    faults : tuple of str
+        What is wrong with accounts in the secret, as far as that is news.
+    """
+
+    account: str | None
+    refusal: Refusal | None = None
+    received: Received | None = None
+    error: str | None = None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def reply(self) -> Reply:
+        """The answer to the provider. All but 200 has it repeat the callback."""
+        if self.refusal:
+            return problem_of(self.refusal.answer, None, {})
+        return reply_to_error(AwsUnavailableError()) if self.error else Reply(200, {"status": "received"})
+
+
+class CallbackReceiver:
+    """Receives callbacks.
+
+    Parameters
+    ----------
+    credentials : CredentialStore
+        Tokens and keys of the accounts.
+    bus : EventBus
+        Where replies go.
+    sqs : SQSClient
+        boto3's client.
+    unknown_queue_url : str
+        URL of the queue of callbacks whose form is not known.
+    clock : Callable
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        credentials: CredentialStore,
+        bus: EventBus,
+        sqs: SQSClient,
+        unknown_queue_url: str,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._credentials = credentials
+        self._bus = bus
+        self._sqs = sqs
+        self._unknown_queue_url = unknown_queue_url
+        self._clock = clock
+        self._told: tuple[str, ...] = ()
+
+    def receive(self, callback: Callback) -> Receipt:
+        """Verify a callback, and put what it tells where it is safe.
+
+        Parameters
+        ----------
+        callback : Callback
+            The callback.
+
+        Returns
+        -------
+        Receipt
+            What became of it.
+
+        Raises
+        ------
+        CredentialsError
+            If the secret cannot be read.
+        BotoCoreError, ClientError
+            If the queue does not take a callback whose form is not known.
+        """
+        accounts = self._accounts()
+        receipt = self._verified(callback, accounts)
+        if receipt.refusal in _MENDED_BY_ANOTHER_SECRET:
+            accounts = self._accounts(afresh=True)
+            receipt = self._verified(callback, accounts)
+        receipt = receipt._replace(faults=self._news(accounts))
+        if receipt.refusal or not receipt.account:
+            return receipt
+        received = read_received(receipt.account, callback.body)
+        if not received:
+            self._keep(receipt.account, callback.body)
+            return receipt
+        (error,) = self._bus.put([received.event])
+        return receipt._replace(received=received, error=error)
+
+    def _accounts(self, *, afresh: bool = False) -> CallbackAccounts:
+        return CallbackAccounts.of(self._credentials.members(*MEMBERS, afresh=afresh))
+
+    def _news(self, accounts: CallbackAccounts) -> tuple[str, ...]:
+        # A stranger who calls again and again is not to have them told each time.
+        news = tuple(fault for fault in accounts.faults if fault not in self._told)
+        self._told = accounts.faults
+        return news
+
+    def _verified(self, callback: Callback, accounts: CallbackAccounts) -> Receipt:
+        account = matching(callback.token, accounts.tokens)
+        if not account:
+            return Receipt(None, Refusal.UNKNOWN_TOKEN)
+        return Receipt(account.name, self._refusal(callback, account))
+
+    def _refusal(self, callback: Callback, account: CallbackAccount) -> Refusal | None:
+        if len(callback.body) > MAX_BODY:
+            return Refusal.TOO_LARGE
+        if not callback.body:
+            return Refusal.MALFORMED
+        try:
+            signature = read_signature(callback.header)
+            if not signature:
+                return Refusal.UNSIGNED if account.key else None
+            if not (account.key and account.key_id):
+                return Refusal.NO_KEY
+            if not is_genuine(signature, callback.body, account.key_id, account.key):
+                return Refusal.FORGED
+        except ValueError:
+            return Refusal.MALFORMED
+        return None if is_timely(signature, self._clock()) else Refusal.STALE
+
+    def _keep(self, account: str, body: bytes) -> None:
+        text = body.decode(errors="replace")
+        is_text = text.encode() == body and sendable(text) == text
+        attributes = {"account": account, "encoding": "text" if is_text else "base64"}
+        self._sqs.send_message(
+            QueueUrl=self._unknown_queue_url,
+            MessageBody=text if is_text else base64.b64encode(body).decode(),
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        )
