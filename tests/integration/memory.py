@@ -73,6 +73,12 @@ class Table:
             self.items[key] = item
             return {"Attributes": dict(item)}
 
+    def get_item(self, **call: Any) -> dict[str, Any]:
+        """Return an item, if there is one."""
+        with self._lock:
+            item = self.items.get(call["Key"]["messageId"]["S"])
+        return {"Item": dict(item)} if item else {}
+
 
 @cache
 def _holds(condition: str) -> Callable[[items.Item, Any], bool]:

@@ -19,6 +19,7 @@ from cube_sms.delivery.records import RecordStore
 from cube_sms.pacing import ConnectionLeases, Gate
 from cube_sms.pacing.accounts import REJECTIONS
 from cube_sms.pacing.gate_item import GATE_KEY
+from cube_sms.pacing.pause import Pause
 from cube_sms.platform import ApiAnswer, Fault, Obstacle, Settings, UnexpectedError, metrics, obstacle, reply_to_error
 from cube_sms.platform.errors import POLICY
 from cube_sms.platform.metrics import METRICS
@@ -39,6 +40,8 @@ ARGUMENTS: dict[str, Any] = {
     "reason": "unavailable",
     "why": "why",
     "until": 4e9,
+    "pause": Pause(since=1.0, until=4e9, reason="maintenance"),
+    "now": 2.0,
     "faults": [Fault("deviceId", "is missing")],
     "request_id": "order-1",
     "message_id": "default#order-1",
