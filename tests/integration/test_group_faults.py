@@ -74,8 +74,11 @@ class TestRepetition:
         assert {(each.state, each.attempts, each.unsettled) for each in records} == {(state, 1, True)}
 
     @each_delivery
-    def test_refusal_that_says_nothing_of_the_query_before_leaves_it_unknown(self, world: World, delivery: str) -> None:
-        world.cube.configure(next_faults=["lost"], faults={"status:429": 1.0})
+    @pytest.mark.parametrize("refusal", ["status:429", "rejected:4711"])
+    def test_refusal_that_says_nothing_of_the_query_before_leaves_it_unknown(
+        self, world: World, refusal: str, delivery: str
+    ) -> None:
+        world.cube.configure(next_faults=["lost"], faults={refusal: 1.0})
         world.queue.put(bodies(3, delivery=delivery))
         world.invoke()
         state = State.UNKNOWN if delivery == "at-most-once" else State.RETRYING

@@ -155,8 +155,8 @@ class Querying:
                 self._gate.give_back(slot)
                 break
             again = self._send(group, sending, query, slot)
-            # One that was not processed says nothing of the one before it.
-            if again.outcome == "unknown" or not is_in_the_way(again):
+            # One that was not processed says nothing of the one before it, and neither does a code that nobody knows.
+            if again.outcome == "unknown" or not (is_in_the_way(again) or again.account == "counts"):
                 result = again
         return result
 
