@@ -116,6 +116,6 @@ def test_only_a_code_that_nobody_knows_counts_against_its_account(
     gateway.configure(CUBE_MAX_QPS="1000")
     cube.configure(faults={f"rejected:{code}": 1})
     # When many messages come
-    statuses = [gateway.post(MESSAGE | {"requestId": f"order-{number}"}).status for number in range(21)]
+    statuses = [gateway.post_in_turn(MESSAGE | {"requestId": f"order-{number}"}).status for number in range(21)]
     # Then the account is closed if the code may mean that it is not well
     assert statuses == [422] * 20 + ([503] if code == "CB-77-0001" else [422])

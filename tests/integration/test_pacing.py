@@ -139,7 +139,7 @@ class TestRate:
         # When they take turns
         for _ in range(3):
             assert gateway.consume(messages(2)) == []
-            assert gateway.post(MESSAGE).status == 200
+            assert gateway.post_in_turn(MESSAGE).status == 200
         # Then
         stats = cube.stats()
         assert (stats["accepted"], stats["refused"]) == (9, {})
