@@ -89,7 +89,7 @@ def _spoiled(device: str) -> str:
     return f"{device[:-1]}{(int(device[-1]) + 1) % 10}"
 
 
-def _explain(operator: Operator, made: Probe, name: str) -> None:
+def _explain(operator: Operator, made: Probe[Any], name: str) -> None:
     first = made.first()
     trials = {trial.name: trial for trial in [*first, *made.then([each for each in first if not each.flaw])]}
     if name not in trials:

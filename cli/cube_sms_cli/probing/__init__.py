@@ -5,7 +5,7 @@ Cube answers a request that is signed as it should be, to a device that does not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cube_sms.provider import CredentialsError
 from cube_sms.provider.csss import CsssCredentials
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Probe", "Result", "conclude", "could_exist", "make_probe", "probe_of", "run"]
 
 
-def make_probe(stack: Stack, account: str, device_id: str) -> Probe:
+def make_probe(stack: Stack, account: str, device_id: str) -> Probe[Any]:
     """Return what is in doubt for an account, in the dialect that its credentials belong to.
 
     Parameters
@@ -52,7 +52,7 @@ def make_probe(stack: Stack, account: str, device_id: str) -> Probe:
     return probe_of(stack, credentials, device_id)
 
 
-def probe_of(stack: Stack, credentials: AnyCredentials, device_id: str) -> Probe:
+def probe_of(stack: Stack, credentials: AnyCredentials, device_id: str) -> Probe[Any]:
     """Return what is in doubt for an account that has these credentials: see `make_probe`."""
     # As long as the functions wait.
     connections = Connections(connect_timeout=3.0, read_timeout=10.0, size=1)

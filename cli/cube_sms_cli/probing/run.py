@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cube_sms.provider.base import CubeError, CubeThrottled, CubeUnavailable
 from cube_sms_cli.errors import OperatorError
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 PAUSE_SECONDS = 0.2
 
 
-def run(probe: Probe, *, note: Callable[[Trial], None], sleep: Callable[[float], None] = time.sleep) -> list[Result]:
+def run(
+    probe: Probe[Any], *, note: Callable[[Trial], None], sleep: Callable[[float], None] = time.sleep
+) -> list[Result]:
     """Send what is to be tried, and return what the answers tell.
 
     Parameters
     ----------
-    probe : Probe
+    probe : Probe[Any]
         What is in doubt.
     note : Callable[[Trial], None]
         Told of each request before it is sent.

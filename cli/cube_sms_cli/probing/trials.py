@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from cube_sms.request import SendRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from cube_sms.provider import Query
+    from cube_sms.provider import Credentials, Query
     from cube_sms.provider.client import Client
+    from cube_sms.provider.http import Connections
 
 type Flaw = Literal["signature", "clock"]
 """What is wrong with a request on purpose."""
@@ -96,16 +101,71 @@ class Explanation(NamedTuple):
     signature: str
 
 
-class Probe(Protocol):
-    """What is in doubt in a dialect."""
+class Probe[C: Credentials](ABC):
+    """What is in doubt in a dialect, for an account.
 
-    dialect: str
+    Parameters
+    ----------
+    credentials : Credentials
+        The account's.
+    device_id : str
+        The device that does not exist.
+    base_url : str
+        Cube's address.
+    connections : Connections
+        Those to it.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
 
+    dialect: ClassVar[str]
+    client: ClassVar[type[Client[Any, Any]]]
+
+    def __init__(
+        self,
+        credentials: C,
+        device_id: str,
+        base_url: str,
+        connections: Connections,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._credentials = credentials
+        self._device_id = device_id
+        self._base_url = base_url
+        self._connections = connections
+        self._clock = clock
+
+    def _trial(
+        self,
+        name: str,
+        about: str,
+        options: Mapping[str, Any],
+        text: str,
+        *,
+        by: C | None = None,
+        age: float = 0.0,
+        **told: Any,
+    ) -> Trial:
+        """Make a request, with a client of these options."""
+        client = self.client(
+            self._base_url,
+            self._connections,
+            language="en-US",
+            keeps_messages=True,
+            clock=lambda: self._clock() - age,
+            **options,
+        )
+        query = client.prepare(by or self._credentials, [SendRequest(device_id=self._device_id, content=text)])
+        return Trial(name, about, client, query, **told)
+
+    @abstractmethod
     def first(self) -> Sequence[Trial]:
         """Return the requests to begin with."""
 
+    @abstractmethod
     def then(self, passed: Sequence[Trial]) -> Sequence[Trial]:
         """Return the requests that depend on which passed."""
 
+    @abstractmethod
     def explain(self, trial: Trial) -> Explanation:
         """Sign a request, and return what was signed. Nothing is sent."""
