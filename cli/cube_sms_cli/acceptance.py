@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from cube_sms.delivery.states import State
 from cube_sms.provider import read_credentials
 
 from .errors import OperatorError
+from .log_lines import entry_of
 from .probing import conclude, probe_of, run
 
 if TYPE_CHECKING:
@@ -85,9 +85,6 @@ def _is_acceptance(line: str, account: str) -> bool:
 
     The local AWS does not filter.
     """
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return False
-    is_wanted = isinstance(entry, dict) and entry.get("account") == account and entry.get("state") == State.SENT
+    entry = entry_of(line) or {}
+    is_wanted = entry.get("account") == account and entry.get("state") == State.SENT
     return is_wanted and bool(entry.get("latencies_ms")) and not entry.get("stale_credentials")

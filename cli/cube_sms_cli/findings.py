@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from .output import printable, table
-from .watching import duration
+from .times import duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

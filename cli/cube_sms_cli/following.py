@@ -13,7 +13,7 @@ from cube_sms.request import DEFAULT_ACCOUNT
 from .errors import OperatorError
 from .output import table
 from .problems import problem
-from .watching import duration
+from .times import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

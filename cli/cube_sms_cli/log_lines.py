@@ -151,13 +151,19 @@ class LogLines:
                 return
 
 
-def _line(function: str, at: float, text: str) -> Line | None:
-    """Return what a line of the log says; None for what is no entry of ours, and for metrics."""
+def entry_of(text: str) -> dict[str, Any] | None:
+    """Return the JSON object that a line of a log is; None if it is none."""
     try:
         entry = json.loads(text)
     except ValueError:
         return None
-    if not isinstance(entry, dict) or "message" not in entry or "_aws" in entry:
+    return entry if isinstance(entry, dict) else None
+
+
+def _line(function: str, at: float, text: str) -> Line | None:
+    """Return what a line of the log says; None for what is no entry of ours, and for metrics."""
+    entry = entry_of(text)
+    if entry is None or "message" not in entry or "_aws" in entry:
         return None
     fields = {name: value for name, value in entry.items() if name not in _FRAME}
     return Line(at, function, str(entry.get("level", "INFO")), str(entry["message"]), fields)

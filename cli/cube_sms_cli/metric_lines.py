@@ -6,13 +6,13 @@ sent what is new alone.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.platform import metrics
 
 from .errors import OperatorError
+from .log_lines import entry_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -68,7 +68,7 @@ class MetricLines:
         for group, lines in self._lines.items():
             newest = max((at for at, _ in lines.values()), default=0.0)
             for event in self._events(group, max(int(oldest * 1000), int(newest * 1000) - _OVERLAP)):
-                entry = _entry(event["message"])
+                entry = entry_of(event["message"])
                 if entry:
                     key = (event["timestamp"], event["logStreamName"], event["message"])
                     lines[key] = (event["timestamp"] / 1000, entry)
@@ -114,11 +114,3 @@ class MetricLines:
         raise OperatorError(
             f"The log group {group} has more lines of the last minutes than can be read. Use the dashboard."
         )
-
-
-def _entry(line: str) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry if isinstance(entry, dict) else None

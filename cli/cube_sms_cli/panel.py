@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .output import printable, table
-from .watching import duration
+from .times import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

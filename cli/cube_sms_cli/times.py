@@ -81,3 +81,19 @@ def shown(seconds: float | None) -> str | None:
     '2027-01-15T08:00:00.000Z'
     """
     return None if seconds is None else rfc3339(seconds)
+
+
+def duration(seconds: float) -> str:
+    """Return how long something takes, as people say it.
+
+    Examples
+    --------
+    >>> duration(3.2), duration(101), duration(7320), duration(190_000)
+    ('3 s', '1 min 41 s', '2 h 2 min', '2 d 4 h')
+    """
+    whole = max(0, round(seconds))
+    for size, unit, smaller, small_unit in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
+    return f"{whole} s"

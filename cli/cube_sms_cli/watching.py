@@ -15,6 +15,7 @@ from cube_sms.campaigns.outcomes import NOT_TRIED
 from cube_sms.delivery import State
 
 from .campaigns import UNDER_WAY
+from .times import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,19 +141,3 @@ def pace(told: Mapping[str, Any], now: float) -> str:
         return f"{rate}, no end to be expected: the reserve is the whole quota"
     end = datetime.fromisoformat(told["expectedEnd"])
     return f"{rate}, expected end {end.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z, in {duration(end.timestamp() - now)}"
-
-
-def duration(seconds: float) -> str:
-    """Return how long something takes, as people say it.
-
-    Examples
-    --------
-    >>> duration(3.2), duration(101), duration(7320), duration(190_000)
-    ('3 s', '1 min 41 s', '2 h 2 min', '2 d 4 h')
-    """
-    whole = max(0, round(seconds))
-    for size, unit, smaller, small_unit in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller
-            return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
-    return f"{whole} s"
