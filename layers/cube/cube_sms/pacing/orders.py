@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cube_sms.platform import ConditionalUpdate, RecordsUnavailableError, get_item
 
-from .gate_item import GATE_KEY, GateItem
+from .gate_item import GATE_KEY
+from .glance import view
 from .pause import PAUSED, Pause
 from .runs import ACCOUNT
 
@@ -77,7 +78,7 @@ def end_pause(client: DynamoDBClient, table: str, *, clock: Callable[[], float] 
 
 
 def open_gate(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> str | None:
-    """Remove what closes the gate for all because of what the provider answered: a read and a write.
+    """Remove what closes the gate for all because of what the provider answered: two reads and a write.
 
     Parameters
     ----------
@@ -98,11 +99,9 @@ def open_gate(client: DynamoDBClient, table: str, *, clock: Callable[[], float] 
     RecordsUnavailableError
         If DynamoDB is away, or refuses.
     """
-    item = GateItem(client, table, clock=clock, ticks=clock)
-    item.read()
-    is_closed = item.number("closedUntil") > clock()
+    closed_for = view(client, table, clock=clock).closed_for
     _remove(client, table, *_CLOSING)
-    return (item.get("closedFor") or "unavailable") if is_closed else None
+    return closed_for
 
 
 def open_account(client: DynamoDBClient, table: str, account: str) -> bool:
