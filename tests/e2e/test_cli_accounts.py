@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from local.ministack import MiniStack
 from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, first
-from tests.e2e.command import COMMAND, PATIENCE, Ended, run
+from tests.e2e.command import COMMAND, PATIENCE, run
 
 if TYPE_CHECKING:
+    from tests.e2e.processes import Ended
     from collections.abc import Iterator
     from pathlib import Path
 

@@ -11,10 +11,11 @@ import pytest
 
 from cube_sms_cli.policies import EVERY, GROUPS, policies
 from local.stack import LocalStack, wait_until
-from tests.e2e.command import Ended, environment, run
+from tests.e2e.command import environment, run
 from tests.unit.test_command_line import paths
 
 if TYPE_CHECKING:
+    from tests.e2e.processes import Ended
     from collections.abc import Callable, Iterator
 
 # Its check digit is wrong, and Cube does not know it.

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from local.stack import ACCESS_CODE, SECRET, V4_ACCOUNT
-from tests.e2e.command import Ended, cube_sms
+from tests.e2e.command import cube_sms
 
 if TYPE_CHECKING:
+    from tests.e2e.processes import Ended
     from collections.abc import Iterator
 
     from local.stack import LocalStack

@@ -12,10 +12,11 @@ import pytest
 
 from cube_sms.provider import MAX_AGE
 from local.stack import ACCESS_CODE, SECRET, LocalStack, wait_until
-from tests.e2e.command import Ended, cube_sms
+from tests.e2e.command import cube_sms
 from tests.e2e.test_send import a_device, send_request, states
 
 if TYPE_CHECKING:
+    from tests.e2e.processes import Ended
     from collections.abc import Iterator
 
 # No SIM has this number: its last digit does not fit the others.

@@ -237,7 +237,7 @@ def test_queue_of_another_type_is_another_queue_and_nothing_on_the_old_one_is_lo
             executed = run_script(
                 stack, "change_set", "--stack", STACK_NAME, "execute", change(stack, QueueType="fifo")
             )
-            assert executed.returncode == 0, executed.stdout + executed.stderr
+            assert executed.status == 0, executed.out + executed.err
             (described,) = stack.aws.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
             stack.outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
 

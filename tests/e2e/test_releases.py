@@ -58,9 +58,9 @@ def test_a_changed_parameter_reaches_what_is_called(released: LocalStack) -> Non
     executed = run_script(released, "change_set", "--stack", STACK_NAME, "execute", change_set)
 
     # Then the functions were named, and what queue, API and stream call is a new version with that value
-    assert shown.returncode == 0, shown.stderr
-    assert "| SendFromQueueFunction | AWS::Lambda::Function |" in shown.stdout
-    assert executed.returncode == 0, executed.stdout + executed.stderr
+    assert shown.status == 0, shown.err
+    assert "| SendFromQueueFunction | AWS::Lambda::Function |" in shown.out
+    assert executed.status == 0, executed.out + executed.err
     for function in FUNCTIONS:
         configuration = live(released, function)
         assert configuration["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] == "WARNING"
@@ -73,8 +73,8 @@ def test_a_changed_parameter_reaches_what_is_called(released: LocalStack) -> Non
 
 def test_a_change_set_that_is_not_there_is_a_sentence(stack: LocalStack) -> None:
     done = run_script(stack, "change_set", "--stack", "cube-sms-prdo", "execute", "release")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("cube-sms: AWS refuses ")
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("cube-sms: AWS refuses ")
 
 
 def test_the_smoke_test_follows_two_messages(stack: LocalStack) -> None:
@@ -85,8 +85,8 @@ def test_the_smoke_test_follows_two_messages(stack: LocalStack) -> None:
     done = run_script(stack, "smoke_test", "--device", device)
 
     # Then it has sent one message at once, one through the queue, and none a second time
-    assert done.returncode == 0, done.stderr
-    assert [line.partition(": ")[2] for line in done.stdout.splitlines()] == [
+    assert done.status == 0, done.err
+    assert [line.partition(": ")[2] for line in done.out.splitlines()] == [
         "SENT at once, and not again when the call was repeated",
         "SENT from the queue",
     ]
@@ -102,5 +102,5 @@ def test_the_smoke_test_fails_where_a_message_is_not_sent(stack: LocalStack) -> 
     done = run_script(stack, "smoke_test", "--device", device)
 
     # Then it fails, and says what became of the message
-    assert done.returncode == 1
-    assert "HTTP 422 instead of 200" in done.stderr
+    assert done.status == 1
+    assert "HTTP 422 instead of 200" in done.err

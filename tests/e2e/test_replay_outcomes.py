@@ -12,11 +12,12 @@ import pytest
 from local.stack import LocalStack, wait_until
 from local.workflows import EventConsumer
 from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Proxied, Rule, always, route
-from tests.e2e.command import Ended, cube_sms
+from tests.e2e.command import cube_sms
 from tests.e2e.outcomes import wait_until_not_published
 from tests.e2e.test_send import a_device, send_request, states
 
 if TYPE_CHECKING:
+    from tests.e2e.processes import Ended
     from collections.abc import Iterator
 
 
