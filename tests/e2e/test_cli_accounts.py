@@ -19,9 +19,10 @@ from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, first
 from tests.e2e.command import COMMAND, PATIENCE, run
 
 if TYPE_CHECKING:
-    from tests.e2e.processes import Ended
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.e2e.processes import Ended
 
 CODE, SECRET = "P002276", "a-secret-of-a-test"
 NEW_CODE, NEW_SECRET = "P002277", "another-secret-of-a-test"

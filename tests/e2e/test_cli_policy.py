@@ -15,8 +15,9 @@ from tests.e2e.command import environment, run
 from tests.unit.test_command_line import paths
 
 if TYPE_CHECKING:
-    from tests.e2e.processes import Ended
     from collections.abc import Callable, Iterator
+
+    from tests.e2e.processes import Ended
 
 # Its check digit is wrong, and Cube does not know it.
 DEVICE = "89314404000939952299"

@@ -16,10 +16,10 @@ from local.stack import ACCESS_CODE, SECRET, V4_ACCOUNT
 from tests.e2e.command import cube_sms
 
 if TYPE_CHECKING:
-    from tests.e2e.processes import Ended
     from collections.abc import Iterator
 
     from local.stack import LocalStack
+    from tests.e2e.processes import Ended
 
 # Its check digit is wrong.
 DEVICE = "89314404000939952299"

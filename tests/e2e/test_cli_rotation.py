@@ -16,8 +16,9 @@ from tests.e2e.command import cube_sms
 from tests.e2e.test_send import a_device, send_request, states
 
 if TYPE_CHECKING:
-    from tests.e2e.processes import Ended
     from collections.abc import Iterator
+
+    from tests.e2e.processes import Ended
 
 # No SIM has this number: its last digit does not fit the others.
 IMPOSSIBLE = "89314404000939952299"

@@ -17,8 +17,9 @@ from tests.e2e.outcomes import wait_until_not_published
 from tests.e2e.test_send import a_device, send_request, states
 
 if TYPE_CHECKING:
-    from tests.e2e.processes import Ended
     from collections.abc import Iterator
+
+    from tests.e2e.processes import Ended
 
 
 @pytest.fixture(scope="module")

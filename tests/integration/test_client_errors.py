@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cube_sms.provider.base import (
-    CubeAuthenticationError,
     CubeError,
     CubeOutcomeUnknown,
-    CubeRejected,
     CubeThrottled,
     CubeUnavailable,
 )
+from tests.integration.failures import FAILURES
 from tests.integration.wire import FAILURE, SUCCESS, Wire, answer
 from tests.support import DEVICE, post, send_request
 
@@ -48,28 +47,9 @@ def at_most(seconds: float) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("fault", "error", "status", "connections"),
     [
-        ("rejected:7001", CubeRejected, 200, 1),
-        ("status:400", CubeRejected, 400, 1),
-        ("status:401", CubeAuthenticationError, 401, 1),
-        ("status:403", CubeAuthenticationError, 403, 1),
-        ("status:429", CubeThrottled, 429, 1),
-        ("status:502", CubeOutcomeUnknown, 502, 1),
-        ("status:503", CubeUnavailable, 503, 1),
-        ("status:503+none", CubeOutcomeUnknown, 503, 1),
-        ("status:500", CubeOutcomeUnknown, 500, 1),
-        ("status:504", CubeOutcomeUnknown, 504, 1),
-        ("status-after:500", CubeOutcomeUnknown, 500, 1),
+        *FAILURES,
         ("status-after:502", CubeOutcomeUnknown, 502, 1),
-        ("status-after:502+1", CubeOutcomeUnknown, 502, 1),
         ("status-after:503", CubeOutcomeUnknown, 503, 1),
-        ("redirect", CubeOutcomeUnknown, 302, 1),
-        ("garbage", CubeOutcomeUnknown, 200, 1),
-        ("truncated", CubeOutcomeUnknown, None, 2),
-        ("huge", CubeOutcomeUnknown, 200, 2),
-        ("bomb", CubeOutcomeUnknown, 200, 1),
-        ("reset", CubeOutcomeUnknown, None, 2),
-        ("drop", CubeOutcomeUnknown, None, 2),
-        ("lost", CubeOutcomeUnknown, None, 2),
     ],
 )
 def test_each_failure_is_told_and_the_next_message_is_sent(

@@ -26,6 +26,7 @@ from cube_sms.provider.base import (
 from cube_sms.provider.v4 import CubeV4Client
 from cube_sms.provider.v4.answers import MEANINGS
 from cube_sms.request import InvalidRequestError
+from tests.integration.failures import FAILURES
 from tests.integration.test_client import CONTENTS, valid_text
 from tests.integration.wire import Wire, answer
 from tests.support import CREDENTIALS, DEVICE, send_request
@@ -186,29 +187,10 @@ class TestFailure:
     @pytest.mark.parametrize(
         ("fault", "error", "status", "connections"),
         [
-            ("rejected:7001", CubeRejected, 200, 1),
+            *FAILURES,
             ("rejected:CB-01-0001", CubeRecipientRejected, 200, 1),
             ("rejected:CB-04-9999", CubeMessageRejected, 200, 1),
             ("rejected:CB-99-9500", CubeInternalError, 200, 1),
-            ("status:400", CubeRejected, 400, 1),
-            ("status:401", CubeAuthenticationError, 401, 1),
-            ("status:403", CubeAuthenticationError, 403, 1),
-            ("status:429", CubeThrottled, 429, 1),
-            ("status:502", CubeOutcomeUnknown, 502, 1),
-            ("status:503", CubeUnavailable, 503, 1),
-            ("status:503+none", CubeOutcomeUnknown, 503, 1),
-            ("status:500", CubeOutcomeUnknown, 500, 1),
-            ("status:504", CubeOutcomeUnknown, 504, 1),
-            ("status-after:500", CubeOutcomeUnknown, 500, 1),
-            ("status-after:502+1", CubeOutcomeUnknown, 502, 1),
-            ("redirect", CubeOutcomeUnknown, 302, 1),
-            ("garbage", CubeOutcomeUnknown, 200, 1),
-            ("truncated", CubeOutcomeUnknown, None, 2),
-            ("huge", CubeOutcomeUnknown, 200, 2),
-            ("bomb", CubeOutcomeUnknown, 200, 1),
-            ("reset", CubeOutcomeUnknown, None, 2),
-            ("drop", CubeOutcomeUnknown, None, 2),
-            ("lost", CubeOutcomeUnknown, None, 2),
             ("delay:60", CubeOutcomeUnknown, None, 2),
             ("trickle:0.2", CubeOutcomeUnknown, None, 2),
         ],
