@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -57,6 +57,11 @@ def send(worker: Gate, clock: Clock) -> None:
         slot = worker.take(latest=clock() + 30.0)
     worker.left(slot)
     worker.report(slot, accepted())
+
+
+def _count(rounds: list[None], most: int) -> None:
+    rounds.append(None)
+    assert len(rounds) <= most
 
 
 class TestHeeded:
@@ -129,6 +134,24 @@ class TestHeeded:
         # Then it has learnt of it by one write, and looked now and then
         assert table.writes - before == 1
         assert table.reads <= 60 / UNSEEN_SECONDS
+
+    def test_a_look_that_took_long_is_made_again(self, clock: Clock) -> None:
+        # Given a worker that has a slot of the quota, which does not go by
+        class SlowTable(OneItemTable):
+            def get_item(self, **request: Any) -> dict[str, Any]:
+                clock.now += max(0.0, 2.5 * UNSEEN_SECONDS * (1 - self.reads))
+                return super().get_item(**request)
+
+        table = SlowTable()
+        worker = gate(table, clock, qps=0, quota=100)
+        worker.reserve(1, latest=clock() + 30.0)
+        slot = worker.take(latest=clock() + 30.0)
+        # When it has not seen the item for long, and its first look takes longer than that
+        clock.now += UNSEEN_SECONDS
+        rounds: list[None] = []
+        assert worker.wait(slot, lambda: _count(rounds, most=100))
+        # Then it has looked once more, and has not gone round and round meanwhile
+        assert table.reads == 2
 
     def test_who_cannot_look_finds_out_by_its_write(self, table: OneItemTable, clock: Clock) -> None:
         # Given a worker that knows of a pause, and may write the item and not read it

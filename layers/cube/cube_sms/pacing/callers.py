@@ -89,9 +89,17 @@ class Callers:
         """Whether it is worth a read to look whether one waits."""
         return self._ticks() - self._looked_at >= LOOK_SECONDS
 
-    def looked(self, found: Mapping[str, str] | None) -> None:
-        """Learn from a look at the item."""
-        self._seen, self._looked_at = (found or {}).get(WANTED), self._ticks()
+    def looked(self, found: Mapping[str, str] | None, *, began_at: float) -> None:
+        """Learn from a look at the item.
+
+        Parameters
+        ----------
+        found : Mapping[str, str] or None
+            What it has found; None if DynamoDB is away.
+        began_at : float
+            The ticks at which it began. A look that took long is an old one.
+        """
+        self._seen, self._looked_at = (found or {}).get(WANTED), began_at
 
     @property
     def is_waiting(self) -> bool:

@@ -436,10 +436,11 @@ class Gate:
         """Look for what others may have written since this worker's last reservation, unless it has just looked."""
         if not self._callers.is_unseen:
             return
+        began_at = self._ticks()
         found = self._item.look()
         with self._lock:
             self._item.learn(found)
-            self._callers.looked(found)
+            self._callers.looked(found, began_at=began_at)
 
     def _heed_pause(self) -> None:
         """Refuse while all sending is paused, after a look if this worker has not looked lately."""
