@@ -16,6 +16,8 @@ HISTORY = ROOT / "CHANGELOG.md"
 FIRST_DEPLOYMENT = ROOT / "docs" / "first-deployment.md"
 
 DECISIONS = ROOT / "docs" / "decisions.md"
+# Context, choice and consequence, one or two sentences each
+MOST_WORDS_OF_A_DECISION = 100
 
 LAYER = ROOT / "layers" / "cube" / "cube_sms"
 PACKAGES = {path.parent.relative_to(LAYER).as_posix() for path in LAYER.glob("*/**/__init__.py")}
@@ -75,6 +77,12 @@ def test_decisions_are_numbered_in_their_order() -> None:
     assert [heading for heading, number in zip(headings, numbers, strict=True) if not number] == []
     rising = [int(number[1]) for number in numbers if number]
     assert rising == sorted(set(rising))
+
+
+def test_each_decision_fits_on_a_screen() -> None:
+    entries = DECISIONS.read_text("utf-8").split("\n## ")[1:]
+    assert entries
+    assert [entry.splitlines()[0] for entry in entries if len(entry.split()) > MOST_WORDS_OF_A_DECISION] == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != FIRST_DEPLOYMENT], ids=name)
