@@ -57,14 +57,14 @@ local: build ## Start the whole stack on this machine (PARAMS="Campaigns=true", 
 demo: build ## Deploy the stack locally, send real messages, show every outcome
 	@$(DEV)/bin/python -m local.demo
 
-CHECK := $(addprefix check-,checkov mypy sam-lint sam cfn-lint imports ruff format bandit bandit-tools)
+CHECK := $(addprefix check-,checkov mypy sam-lint sam cfn-lint imports prose ruff format bandit bandit-tools)
 .PHONY: $(CHECK)
 # Those that SAM transforms.
 TEMPLATES := template.yaml campaigns.yaml replies.yaml
 
 # One line for each check that passes. They run beside one another, and all of them whatever the first says. Each of them
 # is also a test: tests/test_checks.py.
-check: setup ## Run the checks alone (ruff, mypy, bandit, cfn-lint, …)
+check: setup ## Run the checks alone (ruff, mypy, bandit, cfn-lint, prose, …)
 	@$(MAKE) --silent --no-print-directory --keep-going -j4 $(CHECK)
 
 check-ruff:
@@ -73,6 +73,8 @@ check-format:
 	scripts/quietly "ruff format" $(DEV)/bin/ruff format --check .
 check-imports:
 	scripts/quietly import-linter env PYTHONPATH=layers/cube $(DEV)/bin/lint-imports --no-logo
+check-prose:
+	scripts/quietly prose $(DEV)/bin/python -m scripts.prose
 check-mypy:
 	scripts/quietly mypy $(DEV)/bin/mypy
 check-cfn-lint:

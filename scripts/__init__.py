@@ -1,4 +1,4 @@
-"""Commands for who operates and releases a stack. Records and letters are read with the code of the layer."""
+"""Commands that operate and release a stack. They read records and dead letters with the code of the layer."""
 
 from __future__ import annotations
 

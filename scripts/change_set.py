@@ -73,7 +73,7 @@ def describe(cloudformation: CloudFormationClient, stack: str, change_set: str) 
 
 
 def is_loss(change: ResourceChangeTypeDef) -> bool:
-    """Tell whether a resource goes, or may go, and another comes in its place."""
+    """Return whether CloudFormation removes a resource, or replaces it, or may replace it."""
     return change["Action"] == "Remove" or change.get("Replacement") in ("True", "Conditional")
 
 
@@ -82,8 +82,8 @@ def execute(cloudformation: CloudFormationClient, stack: str, change_set: str) -
     began_at = datetime.now(UTC)
     (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     is_new = described["StackStatus"] == "REVIEW_IN_PROGRESS"
-    # A version that a release made is deleted when the release is rolled back. Left behind, it would be in the way when
-    # the release is repeated: Lambda publishes nothing that is as the newest version is, and CloudFormation fails then.
+    # A rollback then deletes the versions that the release made. A version that stays would make the next try fail:
+    # Lambda publishes no copy of the newest version, and CloudFormation takes that as an error.
     cloudformation.execute_change_set(StackName=stack, ChangeSetName=change_set, RetainExceptOnCreate=True)
     waiter = cloudformation.get_waiter("stack_create_complete" if is_new else "stack_update_complete")
     try:

@@ -1,4 +1,4 @@
-"""Write docs/reference/parameters.md anew, from the parameters of template.yaml.
+"""Write docs/reference/parameters.md, from the parameters of template.yaml.
 
 Usage: ``make schemas``. What stands above the mark in the page is written by hand, and stays.
 """

@@ -51,7 +51,7 @@ def bill(build: Path) -> Bom:
 
     application = describe_application(build)
     bom = Bom(components=components.values())
-    # What the library would fill in anew each time. Without them it is what CycloneDX calls reproducible.
+    # The library fills these in with each build. Without them the bill is what CycloneDX calls reproducible.
     bom.serial_number = None  # type: ignore[assignment]
     bom.metadata.timestamp = None  # type: ignore[assignment]
     bom.metadata.properties.add(Property(name="cdx:reproducible", value="true"))

@@ -1,4 +1,4 @@
-"""Write the schemas of requests and events anew: docs/*.schema.json, and schemas/registry.yaml for EventBridge.
+"""Write the schemas of requests and events: docs/*.schema.json, and schemas/registry.yaml for EventBridge.
 
 Usage: ``make schemas``. The JSON Schemas are for validating. The registry's are OpenAPI, as AWS's own are: code is made
 of them.
