@@ -42,7 +42,6 @@ CHOICES: dict[str, list[dict[str, str]]] = {
         "ApiAccessLogs": ["false", "true"],
         "ApiSnapStart": ["None", "PublishedVersions"],
         "AlarmTopicArn": ["", "arn:aws:sns:eu-central-1:123456789012:on-call"],
-        "TableDeletionProtection": ["false", "true"],
         "SendQueueSourceArns": ["", "arn:aws:sns:eu-central-1:123456789012:alerts"],
     }.items()
 }
