@@ -39,7 +39,6 @@ CHOICES: dict[str, list[dict[str, str]]] = {
         "TakeRequestEvents": ["true", "false"],
         "ApiAllowedCidrs": ["", "203.0.113.0/24,2001:db8::/32"],
         "ApiAccessLogs": ["false", "true"],
-        "ApiSnapStart": ["None", "PublishedVersions"],
         "AlarmTopicArn": ["", "arn:aws:sns:eu-central-1:123456789012:on-call"],
         "SendQueueSourceArns": ["", "arn:aws:sns:eu-central-1:123456789012:alerts"],
     }.items()
