@@ -235,7 +235,8 @@ def test_resource_that_cannot_be_made_is_named_with_the_reason() -> None:
         aws.client("events").create_event_bus(Name="taken")
 
         # When the stack is deployed, then the error says which resource could not be made, and why
-        with pytest.raises(CommandError, match=r"^The stack could not be deployed\. OutcomeBus: .*already exists: taken$"):
+        sentence = r"^The stack could not be deployed\. OutcomeBus: .*already exists: taken$"
+        with pytest.raises(CommandError, match=sentence):
             deploy(aws, "taken", {"CubeBaseUrl": "http://127.0.0.1:1"})
 
 
