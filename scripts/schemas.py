@@ -198,7 +198,7 @@ def schema_name(detail_type: str) -> str:
 
 
 def registry_template() -> str:
-    """Return the nested template with the registry and a schema for each detail type."""
+    """Return the template with the registry and a schema for each detail type."""
     return _REGISTRY + "".join(
         _SCHEMA.format(
             name=schema_name(detail_type),
@@ -215,19 +215,13 @@ _REGISTRY = """\
 # Written by `make schemas`.
 AWSTemplateFormatVersion: "2010-09-09"
 Description: >-
-  The schemas of the events of cube-sms. A template of its own, nested into the application's: it is long, and nothing
-  depends on it.
-
-Parameters:
-  RegistryName:
-    Type: String
-    Description: Name of the registry.
+  The schemas of the events of cube-sms, for a stack of its own beside the application's. Nothing depends on it.
 
 Resources:
   Registry:
     Type: AWS::EventSchemas::Registry
     Properties:
-      RegistryName: !Ref RegistryName
+      RegistryName: !Ref AWS::StackName
       Description: Events that cube-sms takes and publishes.
 """
 

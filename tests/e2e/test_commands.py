@@ -21,6 +21,8 @@ import pytest
 
 from cube_sms.delivery.records import Record, read_item
 from local.child import free_ports, is_free
+from local.command import CommandError
+from local.deploy import deploy
 from local.ministack import MiniStack
 from local.stack import wait_until
 
@@ -212,7 +214,6 @@ def test_local_stack_has_the_parameters_it_is_given_until_ctrl_c() -> None:
         (["Campaigns"], "'Campaigns' is not of the form NAME=VALUE."),
         (["CubeBaseUrl=https://example.org"], "CubeBaseUrl is the simulator's address here."),
         (["--cube=--qps=-1"], "qps: must be a whole number, 0 or more"),
-        (["RegisterEventSchemas=true"], "The stack could not be deployed. EventSchemas: Unsupported resource type"),
         (["DeploymentType=Linear10PercentEvery1Minute"], "Unrecognized resource types: [AWS::CodeDeploy::"),
     ],
 )
@@ -226,6 +227,17 @@ def test_server_of_somebody_else_is_not_taken_for_its_own() -> None:
         # When a stack is to have that port, then it says so, and touches nothing there
         assert refused("--port", str(stale.port)).startswith(f"Port {stale.port} of 127.0.0.1 is taken")
         assert stale.client("cloudformation").describe_stacks()["Stacks"] == []
+
+
+def test_resource_that_cannot_be_made_is_named_with_the_reason() -> None:
+    with MiniStack() as aws:
+        # Given an event bus that already has the stack's name
+        aws.client("events").create_event_bus(Name="taken")
+
+        # When the stack is deployed, then the error says which resource could not be made, and why
+        sentence = r"^The stack could not be deployed\. OutcomeBus: .*already exists: taken$"
+        with pytest.raises(CommandError, match=sentence):
+            deploy(aws, "taken", {"CubeBaseUrl": "http://127.0.0.1:1"})
 
 
 def test_interrupted_while_it_starts_it_leaves_nothing() -> None:

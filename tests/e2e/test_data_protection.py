@@ -101,7 +101,6 @@ def stack(aws: MiniStack, key: str, topics: tuple[str, str]) -> Iterator[LocalSt
         "SendQueueSourceArns": topics[0],
         "ApiAccessLogs": "true",
         "Replies": "callback",
-        "TableDeletionProtection": "true",
     }
     with LocalStack(parameters, is_limited=False, aws=aws) as stack:
         yield stack

@@ -92,7 +92,6 @@ def test_everything_a_release_needs_is_uploaded(stack: LocalStack, tmp_path: Pat
                     assert properties(nested) == properties(yaml_parse((ROOT / templates[-1][0]).read_text("utf-8")))
     assert [path for path, *_ in templates] == [
         "template.yaml",
-        "schemas/registry.yaml",
         "campaigns.yaml",
         "replies.yaml",
         "monitoring/alarms.yaml",

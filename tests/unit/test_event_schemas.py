@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from cube_sms.replies.forms import Received
 from cube_sms.request.envelopes import DETAIL_TYPE, unwrap
 from cube_sms.request.parsing import parse_send_request
 from scripts.schemas import OUTCOMES, files, open_api, schema_name
-from tests.cloudformation import written
+from tests.cloudformation import stacks, written
 from tests.support import DEVICE
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _is_taken(request: bytes) -> bool:
 
 
 def test_registry_has_every_detail_type_and_no_other() -> None:
-    # Given what the nested template registers
+    # Given what its template registers
     contents = [json.loads(schema["Content"]) for schema in SCHEMAS.values()]
     events = [content["components"]["schemas"]["AWSEvent"] for content in contents]
 
@@ -230,12 +231,14 @@ def test_registered_schema_is_one_that_eventbridge_takes(name: str) -> None:
         assert set(each["required"]) <= each["properties"].keys()
 
 
-def test_registry_is_an_option_of_the_template() -> None:
-    resources = TEMPLATE["Resources"]
-    nested = resources["EventSchemas"]
+def test_registry_is_a_stack_of_its_own_that_one_command_deploys() -> None:
+    # Given the command that the page has for it
+    page = (ROOT / "docs" / "events.md").read_text("utf-8")
+    (path,) = re.findall(r"aws cloudformation deploy --template-file (\S+) --stack-name", page)
 
-    assert nested["Type"] == "AWS::CloudFormation::Stack"
-    assert TEMPLATE["Conditions"][nested["Condition"]] == {"Fn::Equals": [{"Ref": "RegisterEventSchemas"}, "true"]}
-    assert TEMPLATE["Parameters"]["RegisterEventSchemas"]["Default"] == "false"
-    assert (ROOT / nested["Properties"]["TemplateURL"]).is_file()
-    assert nested["Properties"]["Parameters"].keys() == REGISTRY["Parameters"].keys()
+    # Then it names the registry's template, which needs nothing else: no parameters, nor the bucket of a longer one
+    assert path == "schemas/registry.yaml"
+    assert "Parameters" not in REGISTRY
+    assert len((ROOT / path).read_bytes()) <= 51_200
+    # And the application does without it
+    assert path not in {stack["TemplateURL"] for stack in stacks(TEMPLATE).values()}

@@ -331,7 +331,6 @@ def test_the_description_of_a_version_is_short_enough_whatever_is_chosen(path: s
         "QueueType": "standard",
         "Campaigns": "true",
         "Replies": "callback",
-        "ApiSnapStart": "PublishedVersions",
         "DeploymentType": "AllAtOnce",
     }
     assert all(len(value) == longest(whole["Parameters"][key]) for key, value in widest.items() if "Ids" in key)

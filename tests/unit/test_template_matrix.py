@@ -37,12 +37,9 @@ CHOICES: dict[str, list[dict[str, str]]] = {
         "KmsKeyArn": ["", "arn:aws:kms:eu-central-1:123456789012:key/1a2b"],
         "EventBusName": ["", "default"],
         "TakeRequestEvents": ["true", "false"],
-        "RegisterEventSchemas": ["false", "true"],
         "ApiAllowedCidrs": ["", "203.0.113.0/24,2001:db8::/32"],
         "ApiAccessLogs": ["false", "true"],
-        "ApiSnapStart": ["None", "PublishedVersions"],
         "AlarmTopicArn": ["", "arn:aws:sns:eu-central-1:123456789012:on-call"],
-        "TableDeletionProtection": ["false", "true"],
         "SendQueueSourceArns": ["", "arn:aws:sns:eu-central-1:123456789012:alerts"],
     }.items()
 }

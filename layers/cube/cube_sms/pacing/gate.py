@@ -171,7 +171,7 @@ class Gate:
         self._clock = clock
         self._ticks = Ticks(clock, monotonic)
         self._sleep = sleep
-        self._name = ""
+        self._name = secrets.token_urlsafe(3)
         self._lock = RLock()
         self._item = GateItem(client, table, clock=clock, ticks=self._ticks)
         self._pausing = Pausing(self._item, clock=clock)
@@ -467,9 +467,6 @@ class Gate:
 
     def _try_to_reserve(self, wanted: int, latest: float, *, is_bulk: bool) -> int:
         """Return how many queries have been reserved; none where the item was not as this worker remembered it."""
-        if not self._name:
-            # Not before: environments that start from one snapshot share what was made before it.
-            self._name = secrets.token_urlsafe(3)
         # By how much the time of day is ahead of the ticks, now. It may be set while the write is on its way.
         ahead = self._clock() - self._ticks()
         update = ConditionalUpdate()
