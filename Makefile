@@ -78,7 +78,7 @@ check-prose:
 check-mypy:
 	scripts/quietly mypy $(DEV)/bin/mypy
 check-cfn-lint:
-	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint $(TEMPLATES) monitoring/alarms.yaml monitoring/dashboard.yaml schemas/registry.yaml
+	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint $(TEMPLATES) monitoring/alarms.yaml monitoring/dashboard.yaml schemas/registry.yaml docs/egress.yaml
 # Any region will do.
 check-sam check-sam-lint: export AWS_DEFAULT_REGION ?= eu-central-1
 check-sam:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 # What a comment says to a tool.
-DIRECTIVE = re.compile(r"!|\s*(?:noqa|nosec|type:|prose:|pragma:|fmt:|mypy:|ruff:|-+$|=+$)")
+DIRECTIVE = re.compile(r"!|\s*(?:no(?:qa|sec)\b|type:|prose:|pragma:|fmt:|mypy:|ruff:|-+$|=+$)")
 LOG_LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 DESCRIPTIONS = {"Description", "AlarmDescription", "ConstraintDescription"}
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

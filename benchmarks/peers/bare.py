@@ -1,4 +1,4 @@
-"""The floor of what HTTP costs: urllib3 in a loop, with no record, no log, and nobody who asks what came of it."""
+"""The floor of what HTTP costs: urllib3 in a loop, with no record, no log, and no check of the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lambda handler: tell an operator how far a campaign is, stop it, or have it go on."""
+"""Lambda handler: show an operator the progress of a campaign, stop it, or resume it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def reporter() -> CampaignReporter:
 
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
-    """Answer the state machine with where the result is, and how many rows came to which state."""
+    """Answer the state machine with the place of the result, and the number of rows in each state."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])
     states = reporter().report(campaign)
     is_stopped = reporter().end(campaign)

@@ -1,4 +1,4 @@
-"""Lambda handler: put a batch of a campaign's rows onto the send queue, and see what has become of them."""
+"""Lambda handler: put a batch of a campaign's rows onto the send queue, and look up their outcomes."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scripts import prose
 from scripts.prose_texts import split
+from tests.documents import pages, table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -249,3 +250,15 @@ READ = {*prose.files(prose.settings()["files"])}
 def test_what_is_to_be_rewritten_breaks_the_rule(pattern: str) -> None:
     mended = f"{pattern} keeps the rule: remove it from `to_rewrite` in .prose.toml"
     assert any(prose.problems_of(path) for path in prose.files([pattern]) if path in READ), mended
+
+
+def test_each_term_of_the_glossary_is_defined_once_and_used() -> None:
+    terms = [row[0] for row in table("term", "meaning")]
+    others = " ".join(text for name, text in pages().items() if name != "docs/glossary.md").lower()
+    assert terms == list(dict.fromkeys(terms))
+    assert [term for term in terms if term.lower() not in others] == []
+
+
+@pytest.mark.parametrize("pattern", prose.settings()["files"])
+def test_what_is_read_is_there(pattern: str) -> None:
+    assert prose.files([pattern])
