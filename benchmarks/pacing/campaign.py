@@ -50,6 +50,9 @@ LOOK_SECONDS = 1.0
 MANY_POLLS, FEW_POLLS = 200.0, 50.0
 AT_ONCE = 10
 
+# What a message may take of a processor that has nothing else to do, or is faster.
+CPUS = (0.001, 0.0015)
+
 # How finely threads share a processor, and how long one waits before it looks again whether it may go on.
 PARTS = 20
 TICK = 0.005
@@ -327,6 +330,8 @@ def measure(cpu: float, *, quick: bool) -> str:
         [] if quick else [*(_run(each, cpu) for each in of_batches), reached, *(_run(each, cpu) for each in of_memory)]
     )
     rows = [each.row() for each in alike or [reached]]
+    if not quick:
+        rows += [_run(best, seconds).row(f"{seconds * 1000:g} ms of a processor for a message") for seconds in CPUS]
     rows += [_run(deployed, cpu).row(but) for but, deployed in ({} if quick else others).items()]
     is_met = reached.share >= LEAST_SHARE and reached.full >= LEAST_SHARE
     return (
