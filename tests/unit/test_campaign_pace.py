@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 
+import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,9 @@ from cube_sms.campaigns.queries import FewestQueries
 from cube_sms.campaigns.runs import MAX_BATCH_ROWS
 from cube_sms.delivery import group_turns, share_of
 from cube_sms.request import SendRequest
+from tests.support import ACCESS_CODE, SECRET
+from tests.unit.campaign_runs import BUCKET, ENVIRONMENT, CampaignRuns
+from tests.v4_account import ENTRY
 
 MOST = {"default": 1, "fleet": 100, "other-fleet": 100, "few": 7}
 
@@ -90,3 +95,24 @@ def test_campaigns_of_ever_new_texts_take_little_memory_and_are_never_counted_to
 
     # Then ten of them count for themselves, and 990 as if they were alike
     assert counted.count == 10 + 10
+
+
+@pytest.mark.usefixtures("dynamodb")
+def test_what_is_ahead_of_a_campaign_is_what_its_accounts_dialect_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a deployment with an account of each dialect
+    monkeypatch.setenv("QUEUE_BATCH_SIZE", "1000")
+    campaigns = CampaignRuns.deploy(monkeypatch)
+    accounts = {"default": {"access_code": ACCESS_CODE, "secret": SECRET}, "fleet": ENTRY}
+    secrets = boto3.client("secretsmanager", region_name="eu-central-1")
+    secrets.create_secret(Name=ENVIRONMENT["CUBE_SECRET_ID"], SecretString=json.dumps(accounts))
+
+    # When a campaign of one text is prepared for each of them, and for one that there is none of
+    found = {}
+    for account in ("default", "fleet", "nobody"):
+        rows = "".join(f"89314404{number:012},{account}\n" for number in range(900))
+        campaigns._s3.put_object(Bucket=BUCKET, Key="texts.csv", Body=f"deviceId,account\n{rows}".encode())
+        prepared = campaigns.prepare({"key": "texts.csv", "campaign": account, "content": "Hello"})
+        found[account] = (prepared["requests"], prepared["queries"], prepared["batchesAhead"])
+
+    # Then its rows are counted in queries, and as many batches are ahead as these allow
+    assert found == {"default": (900, 900, 10), "fleet": (900, 9, 40), "nobody": (900, 900, 10)}
