@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -327,17 +328,17 @@ class ModelWorker:
                     self._put_back(queue, self._in_hand, closed.until - self.clock())
                     break
                 yield from self._written()
-                yield from self._together(self._connection(queue, granted, latest))
+                yield from self._together((self._post(queue, latest) for _ in range(granted)), self.connections)
             self._put_back(queue, self._in_hand, 0.0)
             yield from self._written()
             yield gap
 
-    def _together(self, turns: Iterable[Pause]) -> Pause:
-        """Go through messages, with as many at the same time as there are connections."""
+    def _together(self, turns: Iterable[Pause], at_once: int) -> Pause:
+        """Go through messages, with so many at the same time."""
         running: list[tuple[float, int, Pause]] = []
         numbers = count()
         waiting = iter(turns)
-        for _, turn in zip(range(self.connections), waiting, strict=False):
+        for _, turn in zip(range(at_once), waiting, strict=False):
             heappush(running, (self.world.now, next(numbers), turn))
         while running:
             at, _, turn = heappop(running)
@@ -350,9 +351,6 @@ class ModelWorker:
                     continue
                 turn, pause = following, 0.0
             heappush(running, (self.world.now + pause, next(numbers), turn))
-
-    def _connection(self, queue: Queue, messages: int, latest: float) -> Iterable[Pause]:
-        return (self._post(queue, latest) for _ in range(messages))
 
     def _post(self, queue: Queue, latest: float) -> Pause:
         if self.needs_no_slot():
@@ -374,7 +372,7 @@ class ModelWorker:
             self.gate.give_back(slot)
             self._sent(queue)
             return
-        yield from self._leave(queue, slot)
+        yield from self._leave(slot, partial(self._gone, queue))
 
     def _take(self, latest: float, *, is_bulk: bool) -> Generator[float, None, Slot | None]:
         while True:
@@ -412,7 +410,7 @@ class ModelWorker:
                 self._leaving -= 1
                 return is_usable
 
-    def _leave(self, queue: Queue, slot: Slot | None) -> Pause:
+    def _leave(self, slot: Slot | None, gone: Callable[[], None] = lambda: None) -> Pause:
         self._leaving += 1
         yield self.delay()
         self._leaving -= 1
@@ -421,9 +419,7 @@ class ModelWorker:
         if transit := self.transit():
             yield transit
         self.world.sent.append(self.world.now)
-        if queue.is_bulk:
-            self.world.bulk.append(self.world.now)
-        self._sent(queue)
+        gone()
         yield self.post_time()
         self.gate.report(slot, self.answer(self.world.now - started))
         yield from self._written()
@@ -432,6 +428,11 @@ class ModelWorker:
         if self._writing:
             pause, self._writing = self._writing, 0.0
             yield pause
+
+    def _gone(self, queue: Queue) -> None:
+        if queue.is_bulk:
+            self.world.bulk.append(self.world.now)
+        self._sent(queue)
 
     def _sent(self, queue: Queue) -> None:
         queue.unsent -= 1

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from local.stack import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from local.stack import LocalStack
 
@@ -45,6 +45,9 @@ class Case:
     is_peer: bool = False
     # The burst is a campaign's, and with each API call a single message is put onto the queue.
     is_campaign: bool = False
+    # Whose messages they are, and how many Lambda gives to one invocation.
+    account: str = "default"
+    batch: int = BATCH_SIZE
 
     @property
     def title(self) -> str:
@@ -59,7 +62,8 @@ class Case:
     @property
     def parameters(self) -> dict[str, str]:
         """Parameters of our template."""
-        return {"CubeMaxQps": str(self.qps), "CubeDailyQuota": "0", "CubeMaxConnections": str(self.connections)}
+        limits = {"CubeMaxQps": str(self.qps), "CubeDailyQuota": "0", "CubeMaxConnections": str(self.connections)}
+        return {**limits, "QueueBatchSize": str(self.batch)}
 
     def optimum(self, api_rate: float = 0.0) -> float:
         """Return the highest rate that is allowed; API calls come on top of what the queue's connections can carry."""
@@ -120,7 +124,7 @@ class Run(NamedTuple):
     @property
     def backlog(self) -> tuple[float, float]:
         """The rate while there was more than what the invocations hold, and how much was allowed."""
-        count = max(len(self.devices) - self.case.invocations * BATCH_SIZE, len(self.devices) // 2)
+        count = max(len(self.devices) - self.case.invocations * self.case.batch, len(self.devices) // 2)
         end = self.burst[count - 1] if len(self.burst) >= count else self.seconds
         return self._rate(min(self.first.values(), default=0.0), end)
 
@@ -172,16 +176,17 @@ class Run(NamedTuple):
         return len(inside) / seconds, self.case.optimum(by_api / seconds)
 
 
-def drain(stack: LocalStack, case: Case, limit: float) -> Run:
-    """Drain the burst of a case, and cut it off after so many seconds."""
+def drain(stack: LocalStack, case: Case, limit: float, *, opened: Callable[[], None] = lambda: None) -> Run:
+    """Drain the burst of a case, and cut it off after so many seconds. `opened` is called when it begins."""
     devices = [f"8931{number:016d}" for number in range(case.messages)]
     calls: list[tuple[str, float, int]] = []
     singles: list[tuple[str, float]] = []
-    _warm_up(stack, case.invocations)
+    _warm_up(stack, case)
     # The burst is there before the first message is taken: what drains it does not compete with what brings it.
     with stack.queue_paused():
-        _enqueue(stack, devices, case.is_campaign)
+        _enqueue(stack, case, devices)
     start = time.time()
+    opened()
     with ThreadPoolExecutor(1) as pool, ExitStack() as ending:
         stopped = threading.Event()
         ending.callback(stopped.set)
@@ -198,13 +203,13 @@ def drain(stack: LocalStack, case: Case, limit: float) -> Run:
     return Run(case, devices, calls, singles, accepted, refused, end - start, left, dead)
 
 
-def _warm_up(stack: LocalStack, invocations: int) -> None:
+def _warm_up(stack: LocalStack, case: Case) -> None:
     """Start every worker, under no limit of the provider's, and forget it."""
     limits = {"qps": 0, "connections": 0}
     restored = {name: value for name, value in stack.cube.configure().items() if name in limits}
     stack.cube.configure(**limits)
     with stack.queue_paused():
-        _enqueue(stack, [f"8930{number:016d}" for number in range(invocations * BATCH_SIZE)])
+        _enqueue(stack, case, [f"8930{number:016d}" for number in range(case.invocations * case.batch)])
     stack.call_api("POST", "/messages", _body("89309999999999999999"))
     wait_until("the workers to be warm", lambda: not _depth(stack))
     # What was sent in the last second would still count.
@@ -227,16 +232,17 @@ def _call(stack: LocalStack, case: Case, calls: list[Any], singles: list[Any], s
         stopped.wait(case.api_every / 2)
 
 
-def _enqueue(stack: LocalStack, devices: Iterable[str], is_bulk: bool = False) -> None:
-    group: Any = {"MessageGroupId": "campaign"} if is_bulk else {}
-    for batch in batched(devices, BATCH_SIZE, strict=False):
-        entries: Any = [{"Id": device, "MessageBody": _body(device, is_bulk), **group} for device in batch]
+def _enqueue(stack: LocalStack, case: Case, devices: Iterable[str]) -> None:
+    group: Any = {"MessageGroupId": "campaign"} if case.is_campaign else {}
+    fields = {"account": case.account, **({"priority": "bulk"} if case.is_campaign else {})}
+    # As many as SQS takes at once.
+    for batch in batched(devices, 10, strict=False):
+        entries: Any = [{"Id": device, "MessageBody": _body(device, **fields), **group} for device in batch]
         stack.sqs.send_message_batch(QueueUrl=stack.outputs["SendQueueUrl"], Entries=entries)
 
 
-def _body(device: str, is_bulk: bool = False) -> str:
-    priority = {"priority": "bulk"} if is_bulk else {}
-    return json.dumps({"deviceId": device, "content": "Report your position", **priority})
+def _body(device: str, **fields: str) -> str:
+    return json.dumps({"deviceId": device, "content": "Report your position", **fields})
 
 
 def _depth(stack: LocalStack) -> int:

@@ -55,4 +55,5 @@ def findings(found: dict[str, Any], file: str) -> Iterator[RenderableType]:
         yield "It would never end: the reserve is the whole quota."
     else:
         until = f"until {estimate['endsAt']}, {estimate['usedToday']} queries of today's quota are used"
-        yield f"If it starts now and has the limits to itself, it takes {duration(estimate['seconds'])}: {until}."
+        needed = f"{duration(estimate['seconds'])} and {estimate['queries']:,} queries"
+        yield f"If it starts now and has the limits to itself, it takes at least {needed}: {until}."

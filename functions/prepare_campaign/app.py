@@ -16,7 +16,8 @@ from cube_sms.campaigns import (
     DryRunner,
     Executions,
     InvalidCampaignError,
-    batches_ahead,
+    Pace,
+    sharing,
 )
 from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
 
@@ -35,7 +36,11 @@ def settings() -> Settings:
 @cache
 def preparer() -> CampaignPreparer:
     """Make the preparer, once for each execution environment."""
-    return CampaignPreparer(boto3.client("s3", config=OBJECTS_CONFIG), max_content_length=settings().max_content_length)
+    return CampaignPreparer(
+        boto3.client("s3", config=OBJECTS_CONFIG),
+        max_content_length=settings().max_content_length,
+        most_together=sharing(settings(), boto3.client("secretsmanager", config=AWS_CONFIG)),
+    )
 
 
 @cache
@@ -84,7 +89,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         "key": campaign.key,
         "campaign": campaign.name,
         "batchesKey": campaign.batches_key,
-        "batchesAhead": batches_ahead(settings().cube_max_qps),
+        "batchesAhead": Pace.of(settings().cube_max_qps, prepared.requests, prepared.queries).batches_ahead,
         **prepared._asdict(),
     }
 

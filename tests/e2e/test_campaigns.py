@@ -13,7 +13,7 @@ import pytest
 from cube_sms.campaigns.progress import CampaignItem
 from cube_sms.delivery.states import State
 from cube_sms.platform import key_to
-from local.stack import LocalStack, wait_until
+from local.stack import V4_ACCOUNT, LocalStack, wait_until
 from local.workflows import Execution, campaign_result, start_campaign
 from tests.e2e.aws_proxy import change_environment
 from tests.e2e.test_permissions import Permission, without
@@ -174,6 +174,29 @@ def test_a_batch_needs_each_permission(stack: LocalStack, permission: Permission
     with without(stack, permission):
         assert not is_answered(stack, "SendBatchFunction", event)
     assert is_answered(stack, "SendBatchFunction", event)
+
+
+def test_rows_that_share_queries_need_the_credentials_to_be_counted_so(stack: LocalStack) -> None:
+    # Given 25 rows of an account that speaks Cube v4, and that no function has heard of yet
+    secret, bucket = stack.outputs["CubeSecretId"], stack.outputs["CampaignBucketName"]
+    accounts = json.loads(stack.aws.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+    stack.put_credentials({**accounts, "newcomer": accounts[V4_ACCOUNT]})
+    campaign = a_campaign(content="Hello", dryRun=True)
+    rows = "".join(f"{a_device()},newcomer\n" for _ in range(25))
+    stack.aws.client("s3").put_object(Bucket=bucket, Key=campaign["key"], Body=f"deviceId,account\n{rows}".encode())
+
+    def queries() -> int:
+        name = f"{stack.physical_id('PrepareCampaignFunction')}:live"
+        event = {"bucket": bucket, "execution": "arn:aws:states:a-check", "input": campaign}
+        answer = stack.aws.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+        return int(json.load(answer["Payload"])["estimate"]["queries"])
+
+    # When nobody may read the secret, each row counts as a query
+    with without(stack, Permission("PrepareCampaignRole", "ReadCredentials", "secretsmanager:GetSecretValue")):
+        assert queries() == 25
+
+    # Then, with the permission, ten share one: what Lambda gives to an invocation here
+    wait_until("the secret to be read", lambda: queries() == 3)
 
 
 @pytest.mark.parametrize(

@@ -477,7 +477,7 @@ def test_a_dry_run_checks_every_row_and_sends_nothing(stack: LocalStack) -> None
     assert found["refused"] == {"count": 1, "first": [{"row": 2, "reason": must}]}
     assert found["repeatedDevices"] == {"count": 1, "first": [{"row": 3, "deviceId": "*" * 16 + device[-4:]}]}
     assert found["roundedIccids"] == {"count": 1, "first": [{"row": 4, "deviceId": "*" * 15 + "0000"}]}
-    assert found["estimate"].keys() >= {"seconds", "endsAt", "days", "usedToday"}
+    assert found["estimate"].keys() >= {"queries", "seconds", "endsAt", "days", "usedToday"}
     # Nothing was put onto the queue, and nothing is in the bucket but the file
     history = stack.aws.client("stepfunctions").get_execution_history(executionArn=execution.arn)["events"]
     entered = [each["stateEnteredEventDetails"]["name"] for each in history if "stateEnteredEventDetails" in each]

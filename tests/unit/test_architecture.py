@@ -31,7 +31,6 @@ LONGER = {
     "provider/credentials.py": "one fetch for all threads; half of it is what can be wrong with a secret",
     "provider/http.py": "one connection from the look-up of the host's name to the answer's last byte",
     "queue/consumer.py": "one batch from its first look to the queue's last word",
-    "campaigns/batches.py": "one look at a batch; half of it is docstrings and what the pauses are for",
     "campaigns/runs.py": "one pass over a campaign's rows",
 }
 

@@ -223,7 +223,8 @@ def test_a_dry_run_knows_the_limits_and_what_is_used_of_them(
     days_left = 2 * DAY - clock() % DAY
     assert expected.pop("seconds") == pytest.approx(days_left, abs=2)
     assert expected.pop("endsAt")[10:16] == "T00:00"
-    assert expected == {"days": 3, "queriesPerSecond": 10, "queriesPerDay": 10, "reservePercent": 20, "usedToday": 3}
+    limits = {"queriesPerSecond": 10, "queriesPerDay": 10, "reservePercent": 20, "usedToday": 3}
+    assert expected == {"queries": 15, "days": 3, **limits}
     # And tomorrow nothing is used
     clock.now += DAY
     assert runner.run(Campaign("campaigns", "limits.csv", "limits", "Hello"))["estimate"]["usedToday"] == 0

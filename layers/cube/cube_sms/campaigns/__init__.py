@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from .batches import BatchSender, batches_ahead
+from .batches import BatchSender
 from .dry_runs import DryRunner
 from .errors import InvalidCampaignError
 from .estimates import Estimate, estimate
 from .executions import Executions
 from .manager import CampaignManager
+from .pace import Pace
 from .progress import CampaignItems
+from .queries import sharing
 from .reports import CampaignReporter
 from .runs import Batch, Campaign, CampaignPreparer
 from .starts import CampaignStarter
@@ -26,6 +28,7 @@ __all__ = [
     "Estimate",
     "Executions",
     "InvalidCampaignError",
-    "batches_ahead",
+    "Pace",
     "estimate",
+    "sharing",
 ]

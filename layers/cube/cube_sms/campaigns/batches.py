@@ -28,9 +28,10 @@ from cube_sms.pacing import bulk_closed_until
 from cube_sms.platform import DAY, rfc3339
 
 from .outcomes import STOPPED, find_outcomes, has_ended, is_stopped, state_of, write_outcomes
+from .pace import AHEAD_SECONDS, Pace
 from .progress import CampaignItems, Look
 from .puts import Put, RowQueue
-from .runs import MAX_BATCH_ROWS, read_batch
+from .runs import read_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,20 +44,11 @@ if TYPE_CHECKING:
     from cube_sms.request import SendRequest
 
     from .outcomes import Found
+    from .progress import Run
     from .runs import Batch, Campaign
 
-# How much of the queue's sending is put onto it ahead: several times the pause between two looks. So the queue does not
-# run dry because nobody has noticed yet that a batch has ended.
-AHEAD_SECONDS = 300.0
-
-# The queries a second that are taken for granted where there is no limit.
-UNLIMITED_RATE = 30
-
-# Seconds between two looks: while rows end, while none does, and while the gate is closed. A look is three state
-# transitions, and nine of the 25,000 events that the history of an execution may have.
-LEAST_PAUSE = 2
-MOST_PAUSE = 60
-MOST_IDLE_PAUSE = 900
+# If the gate is closed for longer than that, nothing is looked at before it opens, or after so many seconds.
+LEAST_CLOSED = 60
 MOST_CLOSED_PAUSE = 7200
 
 # After so many seconds a message is on the queue no longer, whatever became of it.
@@ -64,27 +56,6 @@ QUEUE_SECONDS = 14 * DAY + 3600
 
 # Cancelled at the same time: a run is to stop within a minute.
 _CANCEL_THREADS = 8
-
-
-def batches_ahead(qps: int) -> int:
-    """Return how many batches have their rows on the queue at a time.
-
-    Parameters
-    ----------
-    qps : int
-        Queries a second that the provider allows; 0 for no limit.
-
-    Returns
-    -------
-    int
-        So many that they take `AHEAD_SECONDS` to send.
-
-    Examples
-    --------
-    >>> batches_ahead(10), batches_ahead(1), batches_ahead(0)
-    (10, 2, 30)
-    """
-    return max(2, math.ceil((qps or UNLIMITED_RATE) * AHEAD_SECONDS / MAX_BATCH_ROWS))
 
 
 class Looked(NamedTuple):
@@ -137,8 +108,7 @@ class BatchSender:
         self._waiting = WaitingRecords(dynamodb, table, retention=settings.record_retention_days * DAY, clock=clock)
         self._items = CampaignItems(dynamodb, table, clock=clock, sleep=sleep)
         self._queue = RowQueue(sqs, settings.send_queue_url, sleep=sleep)
-        self._rate = settings.cube_max_qps or UNLIMITED_RATE
-        self._ahead = batches_ahead(settings.cube_max_qps)
+        self._qps = settings.cube_max_qps
         quota, reserve = settings.cube_daily_quota, settings.cube_quota_reserve_percent
         self._closed_until = partial(bulk_closed_until, dynamodb, table, quota=quota, reserve=reserve, clock=clock)
         self._clock = clock
@@ -200,7 +170,7 @@ class BatchSender:
             states=msgspec.json.encode(_counts(requests, found, waiting, look)).decode(),
         )
         self._items.put_look(campaign.name, batch.number, look)
-        return Looked(not waiting, self._pause(look, run.batches, closed))
+        return Looked(not waiting, self._pause(look, run, closed))
 
     def _cancel(self, waiting: Sequence[SendRequest], found: dict[str, Found], now: float) -> list[SendRequest]:
         """Cancel rows, and return those that a worker has."""
@@ -219,17 +189,11 @@ class BatchSender:
         # A worker that has died cannot send it any more. Its message finds out what became of it.
         return [each for each in waiting if _is_held(found[each.message_id], now)]
 
-    def _pause(self, look: Look, batches: int, closed: float) -> int:
-        """Return for how many seconds nothing can be seen that anybody waits for."""
-        if closed > MOST_PAUSE:
+    def _pause(self, look: Look, run: Run, closed: float) -> int:
+        if closed > LEAST_CLOSED:
             return math.ceil(min(closed, MOST_CLOSED_PAUSE))
-        now = self._clock()
-        # As if all batches on the queue were sent at the same pace. They are rather sent one after the other: then
-        # this one is done earlier or later than that, and a look too many is made.
-        expected = look.waiting * min(self._ahead, batches) / self._rate
-        pause = min(MOST_PAUSE, max(LEAST_PAUSE, expected / 2))
-        idle = min(MOST_IDLE_PAUSE, (now - max(look.changed_at, look.put_at)) / 4) if look.put_at else 0.0
-        return math.ceil(max(pause, idle))
+        idle = self._clock() - max(look.changed_at, look.put_at) if look.put_at else 0.0
+        return Pace.of(self._qps, run.requests, run.queries).pause(look.waiting, run.batches, idle)
 
 
 def _has_ended(request: SendRequest, found: Found, look: Look) -> bool:

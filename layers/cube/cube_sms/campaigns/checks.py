@@ -9,8 +9,11 @@ from cube_sms.request import mask_device_id
 
 from .errors import InvalidCampaignError
 from .files import DEVICE, WANTED
+from .queries import FewestQueries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .runs import Row
 
 # If all of the first rows are faulty, it is the file that is wrong.
@@ -35,10 +38,16 @@ class Checks:
     """Counts a campaign's rows as they come, and notes what is odd about them.
 
     A row that is refused is not sent. All else is a warning: the row is sent.
+
+    Parameters
+    ----------
+    most_together : Callable[[str], int]
+        How many messages of an account can share a query.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_together: Callable[[str], int]) -> None:
         self.rows = 0
+        self.queries = FewestQueries(most_together)
         self.refused = _Noted()
         self.repeated_devices = _Noted()
         self.wrong_check_digits = _Noted()
@@ -79,6 +88,7 @@ class Checks:
         if row.request is None:
             self.refused.note({"row": self.rows, "reason": _shortened(row.reason or "")})
         else:
+            self.queries.add(row.request)
             self._check_device(row.request.device_id)
         if self.rows == self.refused.count == FIRST_ROWS:
             faults = "; ".join(f"row {each['row']}: {each['reason']}" for each in self.refused.first[:_MOST_QUOTED])

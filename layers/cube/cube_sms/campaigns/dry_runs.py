@@ -78,7 +78,7 @@ class DryRunner:
         checks = self._preparer.check(campaign)
         used = used_today(self._client, self._table, clock=self._clock)
         seconds, ends_at, days = estimate(
-            checks.valid,
+            checks.queries.count,
             now=self._clock(),
             qps=self._qps,
             quota=self._quota,
@@ -91,5 +91,12 @@ class DryRunner:
             "key": campaign.key,
             "campaign": campaign.name,
             **checks.members,
-            "estimate": {"seconds": seconds, "endsAt": ends_at, "days": days, **limits, "usedToday": used},
+            "estimate": {
+                "queries": checks.queries.count,
+                "seconds": seconds,
+                "endsAt": ends_at,
+                "days": days,
+                **limits,
+                "usedToday": used,
+            },
         }

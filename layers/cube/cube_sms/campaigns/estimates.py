@@ -1,4 +1,4 @@
-"""How long the rows of a campaign will take under the provider's limits."""
+"""How long the queries of a campaign will take under the provider's limits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Estimate(NamedTuple):
     Parameters
     ----------
     seconds : int or None
-        Seconds until its last row is sent; None if that never comes.
+        Seconds until its last query is made; None if that never comes.
     ends_at : str or None
         The time of that (RFC 3339, UTC); None if it never comes.
     days : int or None
-        Days of UTC on which rows are sent; None if there is no last one.
+        Days of UTC on which there are queries; None if there is no last one.
     """
 
     seconds: int | None
@@ -30,19 +30,19 @@ class Estimate(NamedTuple):
     days: int | None
 
 
-def estimate(rows: int, *, now: float, qps: int, quota: int, reserve: int, used_today: int) -> Estimate:
-    """Work out how long rows take that begin now, if nothing else is sent and the provider refuses none of them.
+def estimate(queries: int, *, now: float, qps: int, quota: int, reserve: int, used_today: int) -> Estimate:
+    """Work out how long queries take that begin now, if nothing else is sent and the provider refuses none of them.
 
     Parameters
     ----------
-    rows : int
-        How many are still to be sent.
+    queries : int
+        How many are still to be made.
     now : float
         Seconds since the epoch.
     qps, quota : int
         Queries a second and a day (UTC) that the provider allows; 0 for no limit.
     reserve : int
-        Percent of the quota that bulk messages, which the rows are, leave to others. Part of a query counts as one.
+        Percent of the quota that queries of bulk messages leave to others. Part of a query counts as one.
     used_today : int
         Queries of today's quota that have been used.
 
@@ -58,18 +58,18 @@ def estimate(rows: int, *, now: float, qps: int, quota: int, reserve: int, used_
     >>> estimate(6000, now=1_800_000_000.0, qps=10, quota=5000, reserve=10, used_today=0).ends_at
     '2027-01-16T00:02:31.500Z'
     """
-    if rows <= 0:
+    if queries <= 0:
         return Estimate(0, rfc3339(now), 0)
     rate = qps / WINDOW if qps else math.inf
     allowed = bulk_limit(quota, reserve) if quota else math.inf
     midnight = (now // DAY + 1) * DAY
-    # No more are sent in a day than its quota allows, and than there are seconds for.
+    # No more are made in a day than its quota allows, and than there are seconds for.
     today = min(max(0, allowed - used_today), (midnight - now) * rate)
     a_day = min(allowed, DAY * rate)
-    if rows <= today:
-        end, days = now + rows / rate, 1
+    if queries <= today:
+        end, days = now + queries / rate, 1
     elif a_day:
-        rest = rows - today
+        rest = queries - today
         full = math.ceil(rest / a_day) - 1
         end = midnight + full * DAY + (rest - full * a_day) / rate
         days = (today > 0) + full + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from functools import partial
@@ -109,7 +110,7 @@ class CampaignManager:
             "rows": run.rows,
             "states": dict(states),
             "perSecond": _rate([each for each in looks.values() if each.execution == run.execution], now),
-            "expectedEnd": self._expected_end(left, now) if is_running and not run.stopped_at else None,
+            "expectedEnd": self._expected_end(run, left, now) if is_running and not run.stopped_at else None,
             "result": Campaign(run.bucket, run.key, name).result_key if run.ended_at else None,
         }
 
@@ -151,10 +152,12 @@ class CampaignManager:
             raise InvalidCampaignError(f"There is no campaign named {name}", "input")
         return run
 
-    def _expected_end(self, left: int, now: float) -> str | None:
+    def _expected_end(self, run: Run, left: int, now: float) -> str | None:
         settings = self._settings
+        # A run that began before queries were counted has one for each.
+        share = run.queries / run.requests if run.queries else 1.0
         return estimate(
-            left,
+            math.ceil(left * share),
             now=now,
             qps=settings.cube_max_qps,
             quota=settings.cube_daily_quota,

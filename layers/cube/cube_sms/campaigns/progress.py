@@ -36,7 +36,7 @@ class Run(msgspec.Struct, frozen=True, rename="camel"):
         Its file.
     started_at : float
         When it began, in seconds since the epoch.
-    rows, requests, batches : int
+    rows, requests, queries, batches : int
         As `Prepared` has them; 0 until the file has been read.
     stopped_at, ended_at : float
         When somebody stopped it, and when its result was written; 0 if that has not happened.
@@ -48,6 +48,7 @@ class Run(msgspec.Struct, frozen=True, rename="camel"):
     started_at: float
     rows: int = 0
     requests: int = 0
+    queries: int = 0
     batches: int = 0
     stopped_at: float = 0.0
     ended_at: float = 0.0

@@ -22,7 +22,7 @@ from .files import CONTENT, DEVICE, read_campaign_file
 from .objects import read_chunks, read_lines, write_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mypy_boto3_s3 import S3Client
 
@@ -206,6 +206,8 @@ class Prepared(NamedTuple):
         How many rows it has.
     requests : int
         How many of them are valid requests.
+    queries : int
+        How many queries these take at least.
     batches : int
         How many batches they are sent in.
     warnings : dict[str, int]
@@ -214,13 +216,14 @@ class Prepared(NamedTuple):
 
     rows: int
     requests: int
+    queries: int
     batches: int
     warnings: dict[str, int]
 
     @property
     def counts(self) -> dict[str, int]:
         """What a run keeps of it."""
-        return {"rows": self.rows, "requests": self.requests, "batches": self.batches}
+        return {"rows": self.rows, "requests": self.requests, "queries": self.queries, "batches": self.batches}
 
 
 class CampaignPreparer:
@@ -232,11 +235,20 @@ class CampaignPreparer:
         boto3's client.
     max_content_length : int
         The most characters a text may have.
+    most_together : Callable[[str], int]
+        How many messages of an account can share a query.
     """
 
-    def __init__(self, s3: S3Client, *, max_content_length: int = DEFAULT_MAX_CONTENT_LENGTH) -> None:
+    def __init__(
+        self,
+        s3: S3Client,
+        *,
+        max_content_length: int = DEFAULT_MAX_CONTENT_LENGTH,
+        most_together: Callable[[str], int] = lambda _account: 1,
+    ) -> None:
         self._s3 = s3
         self._max_content_length = max_content_length
+        self._most_together = most_together
 
     def prepare(self, campaign: Campaign) -> Prepared:
         """Read the whole file, so that nothing is sent of one that breaks off.
@@ -257,7 +269,7 @@ class CampaignPreparer:
             Where there is no such file, or it cannot be meant.
         """
         file, rows = self._read(campaign)
-        batches, checks = _Batches(), Checks()
+        batches, checks = _Batches(), Checks(self._most_together)
 
         def lines() -> Iterator[bytes]:
             yield batches.begin(msgspec.json.encode(Head(file.prefix, file.delimiter, file.columns)))
@@ -268,7 +280,7 @@ class CampaignPreparer:
         write_lines(self._s3, campaign.bucket, campaign.rows_key, lines())
         found = batches.end()
         write_lines(self._s3, campaign.bucket, campaign.batches_key, map(msgspec.json.encode, found))
-        return Prepared(checks.rows, checks.valid, len(found), checks.warnings)
+        return Prepared(checks.rows, checks.valid, checks.queries.count, len(found), checks.warnings)
 
     def check(self, campaign: Campaign) -> Checks:
         """Read the whole file and write nothing.
@@ -288,7 +300,7 @@ class CampaignPreparer:
         InvalidCampaignError
             Where `prepare` would.
         """
-        checks = Checks()
+        checks = Checks(self._most_together)
         for row in self._read(campaign)[1]:
             checks.add(row)
         return checks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
-from .groups import Share, group_turns, share_of
+from .groups import Share, group_turns, most_together, share_of
 from .outcome import Outcome
 from .records import (
     MOST_PER_PAGE,
@@ -41,6 +41,7 @@ __all__ = [
     "device_messages",
     "group_turns",
     "identity",
+    "most_together",
     "put_back_spread",
     "read_change",
     "report_cancelled",

@@ -1,4 +1,4 @@
-"""Which messages share a query: a pure partition."""
+"""Which messages share a query, and how many may."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from cube_sms.platform import Obstacle
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    from cube_sms.provider import AnyProvider, CredentialStore
     from cube_sms.request import SendRequest
 
 
@@ -28,6 +31,30 @@ class Share(NamedTuple):
     key: Hashable
     device: str
     most: int
+
+
+def most_together(provider: AnyProvider, credentials: CredentialStore, account: str) -> int:
+    """Return how many messages of an account can share a query.
+
+    Parameters
+    ----------
+    provider : Provider
+        The provider.
+    credentials : CredentialStore
+        The accounts' credentials.
+    account : str
+        The account.
+
+    Returns
+    -------
+    int
+        1 if its credentials are not known.
+    """
+    try:
+        return provider.most_recipients(credentials.get(account))
+    except Obstacle:
+        # Each message is told so for itself.
+        return 1
 
 
 def share_of(request: SendRequest, most: int) -> Share | None:

@@ -20,6 +20,7 @@ from cube_sms.provider import CredentialStore, UnknownAccountError, make_provide
 from cube_sms.request import InvalidRequestError
 
 from .errors import SpoiledRecordError
+from .groups import most_together
 from .held import Held
 from .outcome import Outcome
 from .posting import Posting
@@ -200,11 +201,7 @@ class Sender:
 
     def most_together(self, account: str) -> int:
         """Return how many messages of an account can share a query, as far as its credentials are known."""
-        try:
-            return self._provider.most_recipients(self._credentials.get(account))
-        except Obstacle:
-            # Each message is told so for itself.
-            return 1
+        return most_together(self._provider, self._credentials, account)
 
     def send(
         self,

@@ -68,6 +68,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         POSTs before a message is given up.
     queue_send_concurrency : int
         Messages of one invocation sent at the same time.
+    queue_batch_size : int
+        Messages that Lambda gives to one invocation at most.
     secret_max_age : float
         Seconds the credentials are kept before they are fetched again.
     record_retention_days : int
@@ -96,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_content_length: int = 140
     max_attempts: int = 8
     queue_send_concurrency: int = 1
+    queue_batch_size: int = 10
     secret_max_age: float = 300.0
     record_retention_days: int = 30
 

@@ -1,0 +1,130 @@
+"""Messages of one text that share queries, beside accounts that send one message a query, on the local stack."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from benchmarks.pacing import campaign
+from benchmarks.pacing.drain import CASES, Case, Run, drain
+from benchmarks.report import Section, machine, table, verdict
+from local.stack import V4_ACCOUNT, LocalStack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HEADER = (
+    "an account of", "messages", "QueueBatchSize", "messages a second", "drained in", "queries", "messages a query",
+    "queries a second ÷ 10", "429", "lost", "doubled",
+)  # fmt: skip
+
+# How many times as many messages a second there are to be as with one message a query.
+TARGET = 20
+
+_CSSS = replace(CASES[0], name="csss", messages=300, api_every=0)
+_V4 = replace(_CSSS, name="v4", messages=5000, account=V4_ACCOUNT, batch=1000)
+
+_AWS = "The local AWS"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class _Drained(NamedTuple):
+    """A burst that was drained, and the seconds of processor time that each part of the local stack took for it."""
+
+    run: Run
+    cpu: Mapping[str, float]
+    queries: int
+
+    @property
+    def cores(self) -> float:
+        """How many processors were busy with it."""
+        return sum(self.cpu.values()) / self.run.seconds
+
+    def row(self) -> tuple[str, ...]:
+        run, case = self.run, self.run.case
+        rate, _ = run.backlog
+        lost = len({*(run.dead if run.left else run.devices)} - run.first.keys())
+        return (
+            case.name,
+            f"{case.messages:,}",
+            f"{case.batch:,}",
+            f"{rate:,.1f}",
+            f"cut off at {run.seconds:.0f} s" if run.left else f"{run.seconds:.0f} s",
+            f"{self.queries:,}",
+            f"{len(run.first) / max(1, self.queries):.1f}",
+            f"{self.queries / run.seconds / case.qps:.2f}",
+            f"{len(run.refused):,}",
+            f"{lost:,}",
+            f"{len(run.accepted) - len(run.first):,}",
+        )
+
+
+def measure(quick: bool) -> Section:
+    """Drain messages of one text with an account of each dialect, and tell what bounds the faster one."""
+    csss, v4 = (_drained(case.messages // (10 if quick else 1), case) for case in (_CSSS, _V4))
+    ratio = v4.run.backlog[0] / csss.run.backlog[0]
+    of_message = {name: seconds / v4.run.case.messages for name, seconds in v4.cpu.items()}
+    parts = sorted(of_message, key=of_message.__getitem__, reverse=True)
+    told = ", ".join(f"{name} {of_message[name] * 1000:.2f} ms" for name in parts)
+    block = (
+        f"{table(HEADER, [v4.row(), csss.row()])}\n\n"
+        f"That is {ratio:.1f} times as many messages a second (target: {TARGET}, {verdict(TARGET, ratio)}). A message "
+        f"took {sum(of_message.values()) * 1000:.2f} ms of a processor ({told}), and {v4.cores:.2f} of "
+        f"{os.cpu_count()} processors were busy with them. {_AWS} is one process with one interpreter: with a "
+        f"processor to itself it does {1 / of_message[_AWS]:.0f} messages a second at most. {machine()}"
+    )
+    print(block, flush=True)
+    modelled = campaign.measure(of_message["SendFromQueueFunction"], quick=quick)
+    print(modelled, flush=True)
+    return Section(blocks={"groups": block, "groups-campaign": modelled})
+
+
+def _drained(messages: int, case: Case) -> _Drained:
+    case = replace(case, messages=messages)
+    with LocalStack(case.parameters, **case.simulator) as stack:
+        before: dict[str, float] = {}
+        run = drain(stack, case, limit=600, opened=lambda: before.update(_processor_seconds()))
+        cpu = {name: seconds - before.get(name, 0.0) for name, seconds in _processor_seconds().items()}
+        return _Drained(run, cpu, stack.cube.stats()["received"])
+
+
+def _processor_seconds() -> dict[str, float]:
+    """Return how long processors have been busy with each part of the local stack: all processes below this one."""
+    parents: dict[int, int] = {}
+    seconds: dict[int, float] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        # It may have ended meanwhile.
+        with suppress(OSError):
+            # Behind the name, which may hold spaces and brackets: state, parent, …, user time, system time.
+            fields = (folder / "stat").read_text("utf-8").rpartition(")")[2].split()
+            parents[int(folder.name)] = int(fields[1])
+            seconds[int(folder.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
+    found: dict[str, float] = defaultdict(float)
+    for process in parents:
+        if _is_below(process, parents):
+            with suppress(OSError):
+                found[_part(process)] += seconds[process]
+    return found
+
+
+def _is_below(process: int, parents: Mapping[int, int]) -> bool:
+    while process := parents.get(process, 0):
+        if process == os.getpid():
+            return True
+    return False
+
+
+def _part(process: int) -> str:
+    """Return which part of the local stack a process is."""
+    folder = Path("/proc", str(process))
+    if b"cube_simulator" in (folder / "cmdline").read_bytes():
+        return "the simulator"
+    for variable in (folder / "environ").read_bytes().split(b"\0"):
+        if variable.startswith(b"AWS_LAMBDA_FUNCTION_NAME="):
+            # The stack, its own name in the template, and what makes it unique.
+            return variable.decode().rsplit("-", 2)[-2]
+    return _AWS
