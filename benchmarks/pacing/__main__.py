@@ -96,14 +96,14 @@ def _page(results: Sequence[_Result]) -> str:
         case = ours.case
         rows.append(ours.row("cube-sms"))
         queue = f"{case.invocations} x {case.threads} connections of the queue function"
-        deployed.append(f"{queue} and {case.api_invocations} of the API at {case.title}")
+        deployed.append(f"- {case.title}: {queue} and {case.api_invocations} of the API")
         notes += [ours.beside()] if case.is_campaign else []
         rows += [other.row("naive" if case.has_peer else "limits off")] if other else []
         # The shares of two optima do not tell who is faster.
         if other and case.has_peer and other.backlog[0] > ours.backlog[0]:
             kept = f"since ours keeps {case.api_invocations} of the {case.connections} connections for the API"
             notes.append(f"At {case.title} the peer is faster, {kept}; each share is of an optimum of its own.")
-    return "\n\n".join([table(HEADER, rows), *notes, f"Ours is deployed with {'; '.join(deployed)}.", machine()])
+    return "\n\n".join([table(HEADER, rows), *notes, "Ours is deployed with:", "\n".join(deployed), machine()])
 
 
 def _draw(axes: Axes, result: _Result) -> None:

@@ -28,7 +28,7 @@ TARGET = 20
 _CSSS = replace(CASES[0], name="csss", messages=300, api_every=0)
 _V4 = replace(_CSSS, name="v4", messages=5000, account=V4_ACCOUNT, batch=1000)
 
-_AWS = "The local AWS"
+_AWS = "the local AWS"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -72,10 +72,10 @@ def measure(quick: bool) -> Section:
     told = ", ".join(f"{name} {of_message[name] * 1000:.2f} ms" for name in parts)
     block = (
         f"{table(HEADER, [v4.row(), csss.row()])}\n\n"
-        f"That is {ratio:.1f} times as many messages a second (target: {TARGET}, {verdict(TARGET, ratio)}). A message "
-        f"took {sum(of_message.values()) * 1000:.2f} ms of a processor ({told}), and {v4.cores:.2f} of "
-        f"{os.cpu_count()} processors were busy with them. {_AWS} is one process with one interpreter: with a "
-        f"processor to itself it does {1 / of_message[_AWS]:.0f} messages a second at most. {machine()}"
+        f"v4 sends {ratio:.1f} times as many messages a second (target: {TARGET}, {verdict(TARGET, ratio)}). A message "
+        f"takes {sum(of_message.values()) * 1000:.2f} ms of a processor. Its parts: {told}. {v4.cores:.2f} of "
+        f"{os.cpu_count()} processors are busy. The local AWS is one process with one interpreter. With a processor "
+        f"to itself it handles {1 / of_message[_AWS]:.0f} messages a second at most. {machine()}"
     )
     print(block, flush=True)
     modelled = campaign.measure(of_message["SendFromQueueFunction"], quick=quick)

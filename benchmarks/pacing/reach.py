@@ -53,9 +53,9 @@ def _a_day(quota: int = 5000, backlog: int = 1_000_000) -> str:
     assert busiest_window(world.sent) <= 10
     lasting = first[-1] - first[0]
     return (
-        f"A day with a backlog of a million messages and a quota of {quota:,}, in the same model: {len(first):,} leave "
-        f"within {lasting / 60:.1f} minutes after midnight, at {len(first) / lasting:.1f} a second, and the gate is "
-        f"closed for the rest of the day. {world.table.writes:,} writes in two days."
+        f"In the same model, a backlog of a million messages meets a quota of {quota:,}. {len(first):,} messages leave "
+        f"within {lasting / 60:.1f} minutes after midnight, at {len(first) / lasting:.1f} a second. Then the gate is "
+        f"closed for the rest of the day. Two days cost {world.table.writes:,} writes."
     )
 
 
