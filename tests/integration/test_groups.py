@@ -181,11 +181,9 @@ class TestSlowClaims:
         calls.before("UpdateItem", 4, lambda: time.sleep(lease / 3))
         event = fleet.gateway.deliver(messages(8))
         # When
-        started = time.time()
         consumed = worker.consume_all(event)
-        # Then those that were claimed by then have gone by then
+        # Then those that were claimed by then have gone without the others
         assert fleet.queries() == [3]
-        assert fleet.cube.requests()[0]["at"] < started + lease / 3 + 1
         # And the others have used up nothing, and are sent the next time
         found = sorted((record.state, record.attempts) for record in fleet.records(8))
         assert found == [(State.RETRYING, 0)] * 5 + [(State.SENT, 1)] * 3
