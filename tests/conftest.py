@@ -21,21 +21,28 @@ SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
 # Files that take longest come first, so that the end of a run does not wait for one of them. The others follow by their
 # folder: what waits for a stack before what does not.
 LONGEST = (
-    "unit/test_template_matrix.py",
-    "integration/test_fifo_properties.py",
-    "e2e/test_fifo.py",
-    "e2e/test_pacing.py",
     "e2e/test_workflows.py",
+    "e2e/test_cli_messages.py",
     "e2e/test_campaigns.py",
+    "e2e/test_pacing.py",
     "e2e/test_commands.py",
-    "e2e/test_permissions.py",
-    "e2e/test_outcome_events.py",
-    "e2e/test_reproducible.py",
+    "e2e/test_fifo.py",
     "test_checks.py",
-    "e2e/test_replay_outcomes.py",
-    "integration/test_telemetry.py",
+    "e2e/test_dead_letter_queues.py",
+    "e2e/test_cli_policy.py",
+    "e2e/test_permissions.py",
+    "e2e/test_cli_campaigns.py",
+    "e2e/test_cancel.py",
+    "e2e/test_outcome_events.py",
     "e2e/test_crashes.py",
+    "e2e/test_replies.py",
+    "unit/test_template_matrix.py",
+    "unit/test_campaign_batches.py",
     "e2e/test_faults.py",
+    "e2e/test_alarms.py",
+    "integration/test_secrecy.py",
+    "unit/test_records_machine.py",
+    "e2e/test_replay_outcomes.py",
 )
 FOLDERS = ("e2e", "integration", "unit")
 

@@ -216,13 +216,14 @@ def test_what_holds_data_outlives_the_stack(stack: LocalStack) -> None:
         logical_id: stack.physical_id(logical_id)
         for logical_id in (*kept, "MessagesTable", "CubeSecret", "SendFromQueueFunction")
     }
-    cloudformation = stack.aws.client("cloudformation")
+    cloudformation, dynamodb = stack.aws.client("cloudformation"), stack.aws.client("dynamodb")
 
-    # When somebody deletes its table, then DynamoDB refuses
+    # When somebody deletes its table, which an operator has protected, then DynamoDB refuses
+    dynamodb.update_table(TableName=names["MessagesTable"], DeletionProtectionEnabled=True)
     with pytest.raises(ClientError, match="protect"):
-        stack.aws.client("dynamodb").delete_table(TableName=names["MessagesTable"])
+        dynamodb.delete_table(TableName=names["MessagesTable"])
 
-    # When it is deleted
+    # When the stack is deleted
     cloudformation.delete_stack(StackName=STACK_NAME)
     cloudformation.get_waiter("stack_delete_complete").wait(
         StackName=STACK_NAME, WaiterConfig={"Delay": 1, "MaxAttempts": 60}

@@ -28,7 +28,7 @@ class AwsCalls:
         self._failures: dict[str, list[bool]] = {}
         self._actions: dict[tuple[str, int], Callable[[], object]] = {}
         self._one_at_a_time = threading.RLock()
-        assert boto3.DEFAULT_SESSION, "it is made with the first client"
+        assert boto3.DEFAULT_SESSION, "set while AWS is simulated"
         self._events = boto3.DEFAULT_SESSION.events
         self._events.register("before-call", self._before)
         self._events.register("after-call", self._after)

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+import boto3
 import pytest
 from moto import mock_aws
 
@@ -85,9 +86,9 @@ def connect() -> Iterator[Callable[..., Client[Any, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def _aws() -> Iterator[None]:
-    # For a whole module, because botocore reads the services' models anew for each simulated AWS.
+def _aws(boto3_session: boto3.Session) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment, mock_aws():
+        environment.setattr(boto3, "DEFAULT_SESSION", boto3_session)
         environment.setenv("AWS_DEFAULT_REGION", REGION)
         # With one of these, calls would go the way of `direct_calls` on some machines and not on others.
         for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CONFIG_FILE"):

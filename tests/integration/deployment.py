@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import time
 import uuid
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from moto.dynamodb.models import dynamodb_backends
+from moto.secretsmanager.models import secretsmanager_backends
 from moto.sqs.models import sqs_backends
 
 from cube_sms.delivery.records import RecordStore
@@ -38,13 +40,19 @@ BUSY = 429
 MAX_ATTEMPTS = 3
 
 
+@cache
+def _client(service: Any) -> Any:
+    # Of the tests and not of the functions: one for all deployments, since it takes long to make.
+    return boto3.client(service)
+
+
 class Deployment:
     """One deployment. Its first invocation is cold, and so is the one after `configure`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, cube_url: str, *, is_fifo: bool = False) -> None:
         self._monkeypatch = monkeypatch
-        self.sqs = boto3.client("sqs")
-        self.secrets = boto3.client("secretsmanager")
+        self.sqs = _client("sqs")
+        self.secrets = _client("secretsmanager")
         suffix = ".fifo" if is_fifo else ""
         self._send_queue_name = f"cube-sms-send{suffix}"
         fifo: Any = {"FifoQueue": "true"} if is_fifo else {}
@@ -56,7 +64,7 @@ class Deployment:
             "QueueUrl"
         ]
         self.rejected_queue = self.sqs.create_queue(QueueName=f"cube-sms-rejected{suffix}", Attributes=fifo)["QueueUrl"]
-        self.dynamodb = boto3.client("dynamodb")
+        self.dynamodb = _client("dynamodb")
         create_messages_table(self.dynamodb, TABLE)
         self.secrets.create_secret(Name=SECRET_ID, SecretString="{}")
         # Of the functions' clients, which are made after this, and not of those above.
@@ -95,11 +103,9 @@ class Deployment:
         """Delete whatever is left of the deployment."""
         self.cool_down()
         self.aws_calls.stop()
-        self.dynamodb.delete_table(TableName=TABLE)
-        for url in (self.send_queue, self.dead_letter_queue, self.rejected_queue):
-            with contextlib.suppress(self.sqs.exceptions.QueueDoesNotExist):
-                self.sqs.delete_queue(QueueUrl=url)
-        self.secrets.delete_secret(SecretId=SECRET_ID, ForceDeleteWithoutRecovery=True)
+        # Not by calls, each of which would take milliseconds of every test.
+        for backends in (dynamodb_backends, secretsmanager_backends, sqs_backends):
+            backends[AWS_ACCOUNT][REGION].reset()
 
     def set_accounts(self, **accounts: tuple[str, str]) -> None:
         """Write the secret with each account's access code and signing secret."""

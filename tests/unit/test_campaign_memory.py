@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-ROWS = 100_000
+ROWS = 40_000
 # A column of its own, which is in the result as well.
-SITE = "A pump behind the house. " * 20
+SITE = "A pump behind the house. " * 30
 
 # In bytes. Most of it is what is known of each device (test_campaign_checks.py).
-BOUND = 15_000_000
+BOUND = 8_000_000
 
 
 class _Folder:
