@@ -1,4 +1,4 @@
-"""The floor of what HTTP costs: urllib3 in a loop, with no record, no log, and nobody who asks what came of it."""
+"""The least that HTTP costs: urllib3 in a loop, without records, logs or a look at the answers."""
 
 from __future__ import annotations
 

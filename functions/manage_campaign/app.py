@@ -1,4 +1,4 @@
-"""Lambda handler: tell an operator how far a campaign is, stop it, or have it go on."""
+"""Lambda handler: show an operator how far a campaign is, stop it, or resume it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def manager() -> CampaignManager:
 
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Answer a campaign's name and what is asked of it (by default "show") with how far it is, or with why not."""
+    """Show, stop or resume the named campaign (by default show), and answer how far it is, or with an error."""
     actions = {"show": manager().show, "stop": manager().stop, "resume": manager().resume}
     name, action = event.get("campaign"), event.get("action", "show")
     if not isinstance(name, str) or action not in actions:
@@ -48,5 +48,5 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    # Before the first event Lambda gives it more CPU than the function has.
+    # Before the first event, Lambda gives the environment more CPU than the function has.
     manager()

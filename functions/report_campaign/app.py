@@ -1,4 +1,4 @@
-"""Lambda handler: write what became of the rows of a campaign, when all of them have ended."""
+"""Lambda handler: write the outcomes of a campaign's rows, when all of them have ended."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def reporter() -> CampaignReporter:
 
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
-    """Answer the state machine with where the result is, and how many rows came to which state."""
+    """Answer the state machine with the key of the result, and with the number of rows in each state."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])
     states = reporter().report(campaign)
     is_stopped = reporter().end(campaign)
@@ -45,5 +45,5 @@ def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    # Before the first event Lambda gives it more CPU than the function has.
+    # Before the first event, Lambda gives the environment more CPU than the function has.
     reporter()

@@ -1,4 +1,4 @@
-"""Lambda handler: put a batch of a campaign's rows onto the send queue, and see what has become of them."""
+"""Lambda handler: put a batch of a campaign's rows onto the send queue, and look for their outcomes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sender() -> BatchSender:
 
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Answer the state machine with whether the batch has ended, and if not, in how many seconds to look again."""
+    """Answer the state machine whether the batch has ended and, if not, in how many seconds to look again."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])
     batch = msgspec.convert(event["batch"], Batch)
     looked = sender().look(campaign, batch)
@@ -42,5 +42,5 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    # Before the first event Lambda gives it more CPU than the function has.
+    # Before the first event, Lambda gives the environment more CPU than the function has.
     sender()
