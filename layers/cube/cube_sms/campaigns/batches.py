@@ -1,6 +1,6 @@
-"""A batch of a campaign's rows, from their way onto the queue to their outcomes: one look at it after the other.
+"""A batch of a campaign's rows, from the send queue to their outcomes: one look at it after the other.
 
-Every look can be repeated, wherever the one before it broke off. A row that is put onto the queue twice is sent once,
+Every look can be repeated, at whatever point the last one stopped. A row that is put onto the queue twice is sent once,
 since both messages have one id.
 """
 
@@ -46,23 +46,23 @@ if TYPE_CHECKING:
     from .runs import Batch, Campaign
 
 # How much of the queue's sending is put onto it ahead: several times the pause between two looks. So the queue does not
-# run dry because nobody has noticed yet that a batch has ended.
+# run dry before a look has noticed that a batch has ended.
 AHEAD_SECONDS = 300.0
 
-# The queries a second that are taken for granted where there is no limit.
+# The queries a second that are assumed if there is no limit.
 UNLIMITED_RATE = 30
 
-# Seconds between two looks: while rows end, while none does, and while the gate is closed. A look is three state
-# transitions, and nine of the 25,000 events that the history of an execution may have.
+# Seconds between two looks: while rows end, while none does, and while the gate is closed. A look costs three
+# state transitions, and nine of the 25,000 events that the history of an execution may have.
 LEAST_PAUSE = 2
 MOST_PAUSE = 60
 MOST_IDLE_PAUSE = 900
 MOST_CLOSED_PAUSE = 7200
 
-# After so many seconds a message is on the queue no longer, whatever became of it.
+# Seconds after which a message has left the queue in any case.
 QUEUE_SECONDS = 14 * DAY + 3600
 
-# Cancelled at the same time: a run is to stop within a minute.
+# Rows that are cancelled at the same time, so that a run stops within a minute.
 _CANCEL_THREADS = 8
 
 
@@ -88,7 +88,7 @@ def batches_ahead(qps: int) -> int:
 
 
 class Looked(NamedTuple):
-    """What a look at a batch came to.
+    """The result of a look at a batch.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class BatchSender:
         self._clock = clock
 
     def look(self, campaign: Campaign, batch: Batch) -> Looked:
-        """Put the rows of a batch onto the queue that have to be, or see what has become of them.
+        """Put a batch's rows onto the queue if they have to be sent, or look for their outcomes.
 
         Parameters
         ----------
@@ -156,33 +156,33 @@ class BatchSender:
         Returns
         -------
         Looked
-            Whether the batch has ended, and if not, when to look again.
+            Whether the batch has ended and, if not, when to look again.
 
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away, or leaves out records again and again.
+            If DynamoDB is unavailable, or leaves out records again and again.
         RowsNotPutError
-            Where SQS leaves out rows again and again.
+            If SQS leaves out rows again and again.
         """
         run = self._items.run(campaign.name)
         if not run:
-            # Somebody has deleted it.
+            # An operator has deleted it.
             return Looked(True, 0)
         look = self._items.look(campaign.name, batch.number)
         is_out = bool(look and look.begun_at and not look.is_ended)
         if not look or look.execution != run.execution:
-            # What an earlier run saw stands until this look is over.
+            # The counts of an earlier run stay until the end of this look.
             look = Look(run.execution, states=look.states if look else "{}")
         rows = read_batch(self._s3, campaign, batch)
         requests = {row.request.message_id: row.request for row in rows if row.request}
         found = find_outcomes(self._s3, self._records, campaign, batch, requests)
         waiting = [each for each in requests.values() if not _has_ended(each, found.get(each.message_id), look)]
         now = self._clock()
-        # Rows wait in the file meanwhile: on the queue they would not outlast its 14 days.
+        # While the gate is closed, rows wait in the file: the queue would drop them after 14 days.
         closed = max(0.0, self._closed_until() - now) if waiting and not run.stopped_at else 0.0
         if run.stopped_at:
-            # What was never put onto the queue has no record, and gets none.
+            # Rows that were never put onto the queue have no record, and get none.
             waiting = self._cancel(waiting, found, now) if is_out else []
         elif waiting and closed <= AHEAD_SECONDS and (not look.put_at or now - look.put_at > QUEUE_SECONDS):
             look = msgspec.structs.replace(look, begun_at=now)
@@ -203,7 +203,7 @@ class BatchSender:
         return Looked(not waiting, self._pause(look, run.batches, closed))
 
     def _cancel(self, waiting: Sequence[SendRequest], found: dict[str, Found], now: float) -> list[SendRequest]:
-        """Cancel rows, and return those that a worker has."""
+        """Cancel rows, and return those that a worker has claimed."""
 
         def cancel(request: SendRequest) -> Found:
             try:
@@ -216,16 +216,16 @@ class BatchSender:
         with ThreadPoolExecutor(_CANCEL_THREADS) as pool:
             for request, record in zip(waiting, pool.map(cancel, waiting), strict=True):
                 found[request.message_id] = record
-        # A worker that has died cannot send it any more. Its message finds out what became of it.
+        # If the lease is over, the worker has crashed. The row's message on the queue then gets an outcome.
         return [each for each in waiting if _is_held(found[each.message_id], now)]
 
     def _pause(self, look: Look, batches: int, closed: float) -> int:
-        """Return for how many seconds nothing can be seen that anybody waits for."""
+        """Return for how many seconds a look would show nothing of use."""
         if closed > MOST_PAUSE:
             return math.ceil(min(closed, MOST_CLOSED_PAUSE))
         now = self._clock()
-        # As if all batches on the queue were sent at the same pace. They are rather sent one after the other: then
-        # this one is done earlier or later than that, and a look too many is made.
+        # This assumes that all batches on the queue are sent at the same pace. In fact they are rather sent one after
+        # the other: then this one ends earlier or later, and there is a look too many.
         expected = look.waiting * min(self._ahead, batches) / self._rate
         pause = min(MOST_PAUSE, max(LEAST_PAUSE, expected / 2))
         idle = min(MOST_IDLE_PAUSE, (now - max(look.changed_at, look.put_at)) / 4) if look.put_at else 0.0
@@ -234,7 +234,7 @@ class BatchSender:
 
 def _has_ended(request: SendRequest, found: Found, look: Look) -> bool:
     if isinstance(found, Refusal):
-        # Word of an earlier run is no answer: what was wrong may have been mended.
+        # A refusal in an earlier run does not count: its cause may have been corrected.
         return bool(look.begun_at) and found.updated_at >= rfc3339(look.begun_at)
     return has_ended(request, found)
 
@@ -250,7 +250,7 @@ def _is_held(found: Found, now: float) -> bool:
 def _counts(
     requests: Mapping[str, SendRequest], found: Mapping[str, Found], waiting: Sequence[SendRequest], look: Look
 ) -> Counter[str]:
-    """Return how many rows are in which state, without those that are still to be put onto the queue."""
+    """Return how many rows are in which state. Those that are still to be put onto the queue are left out."""
     counts: Counter[str] = Counter()
     left = {request.message_id for request in waiting}
     for key, request in requests.items():
