@@ -67,7 +67,7 @@ _WHY_CLOSED: dict[GateReason, str] = {
 
 
 class GateClosedError(NotNowError):
-    """The gate is closed: Cube is given time, or the daily quota allows no further query.
+    """The gate is closed after answers of Cube, or because the daily quota allows no further query.
 
     Parameters
     ----------

@@ -175,8 +175,8 @@ class QueueConsumer:
     ) -> Iterator[tuple[QueueMessage, Consumed | None]]:
         """Consume groups, those with the same number in `turn` one after the other.
 
-        The result is None for messages that the time does not suffice for. So it is for messages behind one of their
-        FIFO group that stays.
+        The result of a message is None if the time does not suffice for it, or if an earlier one of its FIFO group
+        stays.
         """
         turns: dict[int, list[list[QueueMessage]]] = {}
         for group in begun:
