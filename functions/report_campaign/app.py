@@ -45,5 +45,5 @@ def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    # Before the first event, Lambda gives the environment more CPU than the function has.
+    # Before the first event Lambda gives it more CPU than the function has.
     reporter()

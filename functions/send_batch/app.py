@@ -42,5 +42,5 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    # Before the first event, Lambda gives the environment more CPU than the function has.
+    # Before the first event Lambda gives it more CPU than the function has.
     sender()
