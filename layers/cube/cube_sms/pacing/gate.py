@@ -141,7 +141,7 @@ class Gate:
     longest_post : float
         The most seconds that a query takes.
     is_passing : bool
-        Whether this worker makes single queries, and may not use its lane again.
+        Whether this worker makes single queries, and perhaps does not use its lane again.
     clock : Callable[[], float]
         Seconds since the epoch, for what all workers share.
     monotonic : Callable[[], float]

@@ -90,7 +90,7 @@ class Lane(NamedTuple):
     owner : str
         The worker that had it last.
     is_passing : bool
-        Whether that worker took it for a single message, and may not use it again.
+        Whether that worker took it for a single message, and perhaps does not use it again.
     """
 
     free_at: float = 0.0
