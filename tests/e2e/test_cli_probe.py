@@ -143,7 +143,7 @@ def test_every_answer_the_same_tells_nothing(stack: LocalStack) -> None:
     assert told.status == 1
     (sentence,) = told.json["conclusions"]
     assert sentence.startswith("No conclusion is possible: Cube refuses every form as it refuses a wrong signature (")
-    assert "(HTTP 403)" in sentence
+    assert "(HTTP 403, code " in sentence
     assert "ask the provider whether this machine's address is allowed" in sentence
     assert told.json["settings"] == {}
 
