@@ -179,7 +179,7 @@ def test_of_faults_by_the_thousand_twenty_are_told_and_how_many_more_there_are()
     [
         (NoSlotError(NOW + 12.3), 429, "all slots are busy"),
         (GateClosedError("quota", NOW + 12.3), 429, "the day's quota is used up"),
-        (GateClosedError("throttled", NOW + 12.3), 429, "Cube is throttling queries"),
+        (GateClosedError("throttled", NOW + 12.3), 429, "Cube has throttled queries"),
         (GateClosedError("unavailable", NOW + 12.3), 503, "Cube is unavailable"),
         (GateClosedError("probing", NOW + 12.3), 503, "another message is probing whether Cube works again"),
     ],

@@ -59,7 +59,7 @@ class NoSlotError(NotNowError):
 
 _WHY_CLOSED: dict[GateReason, str] = {
     "probing": "another message is probing whether Cube works again",
-    "throttled": "Cube is throttling queries",
+    "throttled": "Cube has throttled queries",
     "unavailable": "Cube is unavailable",
     "quota": "the day's quota is used up",
     "reserve": "the rest of the day's quota is reserved for messages that are not bulk",
