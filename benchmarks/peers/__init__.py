@@ -1,1 +1,1 @@
-"""The peers: handlers of the send queue as others write them. They import nothing of ours."""
+"""The peers: handlers of the send queue as others write them. They import no code of cube-sms."""

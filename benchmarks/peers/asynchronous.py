@@ -28,7 +28,7 @@ metrics = Metrics(namespace="Async")
 
 @cache
 def session() -> aiohttp.ClientSession:
-    """Return the one session, made where the event loop runs."""
+    """Return the one session. The first call makes it, inside the event loop."""
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
 
 

@@ -1,4 +1,4 @@
-"""The floor of what a POST costs: bytes into a socket, and bytes out of it."""
+"""The least that a POST costs: bytes into a socket, and bytes out of it."""
 
 from __future__ import annotations
 

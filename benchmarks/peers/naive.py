@@ -1,4 +1,4 @@
-"""The naive peer: requests, and Powertools put together as its documentation shows, everything imported at the top."""
+"""The naive peer: requests, and Powertools as its documentation combines it, with all imports at the top."""
 
 from __future__ import annotations
 

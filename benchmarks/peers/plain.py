@@ -1,4 +1,4 @@
-"""The naive peer of the pacing: send each message with a POST; whatever fails is left to SQS's retries."""
+"""The naive peer of the pacing: send each message with a POST, and leave failures to SQS's retries."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def manager() -> CampaignManager:
 
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Answer a campaign's name and what is asked of it (by default "show") with how far it is, or with why not."""
+    """Show, stop or resume the named campaign (by default show), and answer how far it is, or with an error."""
     actions = {"show": manager().show, "stop": manager().stop, "resume": manager().resume}
     name, action = event.get("campaign"), event.get("action", "show")
     if not isinstance(name, str) or action not in actions:

@@ -1,4 +1,4 @@
-"""Lambda handler: write what became of the rows of a campaign, when all of them have ended."""
+"""Lambda handler: write the outcomes of a campaign's rows, when all of them have ended."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def sender() -> BatchSender:
 
 @telemetry.logger.inject_lambda_context
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Answer the state machine with whether the batch has ended, and if not, in how many seconds to look again."""
+    """Answer the state machine whether the batch has ended and, if not, in how many seconds to look again."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])
     batch = msgspec.convert(event["batch"], Batch)
     looked = sender().look(campaign, batch)

@@ -209,17 +209,17 @@ def topic_that_is_gone(stack: LocalStack) -> Iterator[None]:
         (secret_with_white_space, "fault", "secret", "account 'eu': secret must not begin or end with white space."),
         (secret_of_another_shape, "fault", "secret", "must be a JSON object of accounts"),
         (queue_without_its_policy, "fault", "queues", "SendQueue has no TakeRequestEvents and TlsOnly in its policy."),
-        (queue_with_another_dead_letter_queue, "fault", "queues", "SendQueue gives its dead letters to another queue"),
+        (queue_with_another_dead_letter_queue, "fault", "queues", "SendQueue has another dead-letter queue, or none."),
         (consumer_that_is_off, "fault", "consumers", "Messages on the send queue wait: the event source"),
-        (paused, "warning", "gate", "All sending is paused until somebody ends it (a drill)."),
+        (paused, "warning", "gate", "All sending is paused until an operator ends it (a drill)."),
         (closed_gate, "warning", "gate", ": throttled."),
-        (closed_account, "fault", "gate", "It is closed for account default: Cube answers 9403 to everything."),
+        (closed_account, "fault", "gate", "It is closed for account default: Cube answers 9403 to all its messages."),
         (used(QUOTA - 5), "warning", "quota", "95 of 100 queries of today (UTC) are used."),
         (used(QUOTA), "fault", "quota", "messages wait until tomorrow."),
         (dead_letter, "warning", "letters", "About 1 messages could not be sent."),
         (alarm_that_sounds, "fault", "alarms", "cube-sms-dead-letters: Messages that could not be sent are on the"),
-        (topic_without_a_subscription, "fault", "alarm topic", "The topic has no subscription: nobody is told."),
-        (topic_that_is_gone, "fault", "alarm topic", f"There is no topic {TOPIC}: nobody is told."),
+        (topic_without_a_subscription, "fault", "alarm topic", "The topic has no subscription: alarms show only"),
+        (topic_that_is_gone, "fault", "alarm topic", f"There is no topic {TOPIC}: alarms show only"),
     ],
 )
 def test_what_is_wrong_is_found(
@@ -273,4 +273,4 @@ def test_cube_that_is_away_is_a_fault(stack: LocalStack) -> None:
     (cube,) = [each for each in findings(stack, 1) if each["check"] == "Cube"]
 
     assert cube["status"] == "fault"
-    assert cube["detail"].endswith("does not take connections from here (ConnectionRefusedError).")
+    assert cube["detail"].endswith("cannot be reached from here (ConnectionRefusedError).")

@@ -142,7 +142,8 @@ def test_every_answer_the_same_tells_nothing(stack: LocalStack) -> None:
 
     assert told.status == 1
     (sentence,) = told.json["conclusions"]
-    assert sentence.startswith("Nothing can be told: Cube refuses every form as it refuses a wrong signature (HTTP 403")
+    assert sentence.startswith("No conclusion is possible: Cube refuses every form as it refuses a wrong signature (")
+    assert "(HTTP 403, code " in sentence
     assert "ask the provider whether this machine's address is allowed" in sentence
     assert told.json["settings"] == {}
 

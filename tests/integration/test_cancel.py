@@ -249,7 +249,7 @@ class TestPutBack:
             assert shown["createdAt"] == rfc3339(int(record["attributes"]["SentTimestamp"]) / 1000)
         # And the log names them in one line
         output = printed()
-        (line,) = [line for line in output.logs if line["message"] == "messages put back"]
+        (line,) = [line for line in output.logs if line["message"] == "messages returned to the queue"]
         assert (line["level"], line["messages"], line["expected_at"]) == ("WARNING", 3, shown["expectedAt"])
         assert line["message_ids"] == [f"default#order-{number}" for number in (1, 2, 3)]
         # When one is cancelled, and the next day comes
@@ -282,15 +282,15 @@ class TestPutBack:
             gateway.consume(queued("order-0"))
             assert len(gateway.consume(gateway.deliver(queued("order-1")))) == 1
         assert gateway.get("order-1").status == 404
-        assert [line["message_ids"] for line in printed().logs if line["message"] == "messages put back"] == [
-            ["default#order-1"]
-        ]
+        assert [
+            line["message_ids"] for line in printed().logs if line["message"] == "messages returned to the queue"
+        ] == [["default#order-1"]]
 
     def test_message_there_was_no_time_for_is_named(self, gateway: Deployment, printed: Callable[[], Printed]) -> None:
         event = gateway.deliver(queue_event(MESSAGE | {"requestId": "order-1"}, "no request"))
         assert len(gateway.consume(event, Context(1.0))) == 2
         (line,) = printed().logs
-        assert (line["message"], line["level"], line["messages"]) == ("messages put back", "INFO", 2)
+        assert (line["message"], line["level"], line["messages"]) == ("messages returned to the queue", "INFO", 2)
         assert line["message_ids"] == ["default#order-1", event["Records"][1]["messageId"]]
         assert "expected_at" not in line
 

@@ -56,7 +56,7 @@ def closing(dynamodb: DynamoDBClient) -> dict[str, str]:
 
 def test_reason_that_somebody_has_written_by_hand_is_one() -> None:
     error = GateClosedError("maintenance", 1.0)  # type: ignore[arg-type]
-    assert str(error) == "not sent: sending pauses"
+    assert str(error) == "not sent: the gate is closed"
 
 
 def assert_closed(gate: Gate, clock: Clock, reason: str, seconds: float) -> None:

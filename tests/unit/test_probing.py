@@ -88,7 +88,7 @@ def test_provider_that_looks_up_the_device_first_tells_nothing() -> None:
     verdicts, (sentence,), fits = told({trial.name: UNKNOWN for trial in trials()})
 
     assert set(verdicts.values()) == {"refused"}
-    assert "Nothing can be told" in sentence
+    assert "No conclusion is possible" in sentence
     assert "(HTTP 200, code 1003)" in sentence
     assert not fits
 
@@ -104,7 +104,7 @@ def test_provider_that_breaks_is_not_taken_to_let_a_form_pass() -> None:
 def test_provider_that_is_down_tells_nothing() -> None:
     _, (sentence,), fits = told({trial.name: BROKEN for trial in trials()})
 
-    assert sentence == "Nothing can be told: Cube gave no answer of its own to any form. Try again later."
+    assert sentence == "No conclusion is possible: Cube gave no answer of its own to any form. Try again later."
     assert not fits
 
 

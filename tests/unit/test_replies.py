@@ -179,9 +179,9 @@ def test_of_faults_by_the_thousand_twenty_are_told_and_how_many_more_there_are()
     [
         (NoSlotError(NOW + 12.3), 429, "all slots are busy"),
         (GateClosedError("quota", NOW + 12.3), 429, "the day's quota is used up"),
-        (GateClosedError("throttled", NOW + 12.3), 429, "Cube has throttled us"),
+        (GateClosedError("throttled", NOW + 12.3), 429, "Cube has throttled queries"),
         (GateClosedError("unavailable", NOW + 12.3), 503, "Cube is unavailable"),
-        (GateClosedError("probing", NOW + 12.3), 503, "another message is probing whether Cube is back"),
+        (GateClosedError("probing", NOW + 12.3), 503, "another message is probing whether Cube works again"),
     ],
 )
 def test_message_that_cannot_be_sent_now_is_told_why_and_what_to_do(error: NotNowError, status: int, says: str) -> None:

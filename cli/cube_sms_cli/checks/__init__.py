@@ -1,6 +1,6 @@
-"""What `cube-sms doctor` looks at, from the outside in: each check has a permission of its own.
+"""The checks of `cube-sms doctor`, from the outside in. Each check needs a permission of its own.
 
-A check that may not look, or that this AWS cannot answer, says so and stops no other.
+If the permission is missing, or this AWS has no answer, the check says so, and the others go on.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHECKS = (
 
 
 def examine(stack: Stack) -> Iterator[Finding]:
-    """Yield what each check finds, one after the other.
+    """Yield the findings of each check, one check after the other.
 
     Parameters
     ----------

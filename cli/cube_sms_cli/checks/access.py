@@ -1,4 +1,4 @@
-"""Who the caller is, the time, and the stack."""
+"""Checks of the caller, of this machine's clock, and of the stack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .finding import Finding
 
-# AWS refuses what is signed five minutes off.
+# AWS refuses a request that was signed five minutes off.
 MOST_SECONDS_OFF = 300
 SECONDS_WORTH_A_WORD = 30
 
@@ -34,13 +34,13 @@ def check_identity(stack: Stack) -> Iterator[Finding]:
     except ClientError as error:
         answer = error.response
         yield fault("AWS", sentence(error), "Log in again, or give another --profile.")
-    # A clock that is wrong may be what AWS has refused the credentials for.
+    # A wrong clock may be the reason why AWS has refused the credentials.
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     yield clock(date, time.time()) if date else not_checked("clock", "AWS's answer has no date.")
 
 
 def clock(date: str, now: float) -> Finding:
-    """Return how right a machine's clock is that says ``now`` when an answer of AWS has this date.
+    """Compare a machine's clock, which says ``now``, with the date of an answer of AWS.
 
     Examples
     --------
@@ -52,29 +52,31 @@ def clock(date: str, now: float) -> Finding:
         return ok("clock", "as AWS's")
     found = f"This machine's clock is {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} AWS's."
     kind = fault if abs(seconds) >= MOST_SECONDS_OFF else warning
-    return kind("clock", found, "Set it by a time server. AWS refuses what is signed five minutes off, and Cube ten.")
+    return kind(
+        "clock", found, "Set it by a time server. AWS refuses requests that are five minutes off, and Cube ten."
+    )
 
 
 def check_deployment(stack: Stack) -> Iterator[Finding]:
-    """Look whether the stack is there and whole, and whether it is of this command's version."""
+    """Check that the stack exists, is complete, and has this command's version."""
     yield whole(stack.name, stack.description["StackStatus"], stack.outputs)
     deployed = stack.outputs.get("Version")
     if deployed == __version__:
         yield ok("version", __version__)
     else:
-        found = f"The stack is of version {deployed or '(not told)'}, and this command of {__version__}."
+        found = f"The stack has version {deployed or '(unknown)'}, and this command {__version__}."
         yield warning("version", found, "Install the command from the commit that the stack was deployed from.")
 
 
 def whole(name: str, status: str, outputs: Mapping[str, str]) -> Finding:
-    """Return whether a stack of this status, with these outputs, can be worked with."""
+    """Return whether a stack with this status and these outputs can be used."""
     advice = f"Look at its events: aws cloudformation describe-stack-events --stack-name {name}"
     if "SendQueueUrl" not in outputs:
         return fault("stack", f"{name} ({status}) has no outputs of cube-sms.", advice)
     if re.fullmatch("(CREATE|UPDATE|IMPORT)_COMPLETE", status):
         return ok("stack", f"{name}, {status}")
     if status == "UPDATE_ROLLBACK_COMPLETE":
-        return warning("stack", f"The last deployment of {name} was taken back.", advice)
+        return warning("stack", f"CloudFormation has rolled back the last deployment of {name}.", advice)
     if status.endswith("_IN_PROGRESS"):
-        return warning("stack", f"{name} is being changed: {status}.", "Ask again when that is over.")
-    return fault("stack", f"{name} is not whole: {status}.", advice)
+        return warning("stack", f"CloudFormation is changing {name}: {status}.", "Check again afterwards.")
+    return fault("stack", f"{name} is incomplete: {status}.", advice)

@@ -1,4 +1,4 @@
-"""The way of a message through the stack: queues, what takes from them, the gate, and what waits for somebody."""
+"""Checks of a message's path through the stack: queues, their consumers, the gate, and what waits for an operator."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from .finding import Finding
 
-# Percent of the day's quota from which on somebody should know.
+# Percent of the daily quota from which on the operator gets a warning.
 QUOTA_WORTH_A_WORD = 90
 
 DEPLOY = "Deploy the stack again: something other than CloudFormation has changed it."
 
-# What waits on them for somebody, and what that one can do.
+# The queues on which something waits for an operator, what it is, and what the operator can do.
 WAITING = {
     "DeadLetterQueueUrl": ("messages could not be sent", "cube-sms dlq list"),
     "RejectedQueueUrl": ("messages were refused by Cube", "cube-sms rejected list"),
@@ -33,15 +33,15 @@ WAITING = {
     "UnpublishedQueueUrl": ("batches of outcomes were not published", "cube-sms outcomes replay"),
 }
 
-# What takes from the send queue, and from the table's stream.
+# The consumers of the send queue and of the table's stream, and what happens without them.
 CONSUMERS = {
     "SendFromQueueFunctionName": "Messages on the send queue wait",
-    "PublishOutcomesFunctionName": "Nobody is told of outcomes",
+    "PublishOutcomesFunctionName": "Outcomes are not published",
 }
 
 
 def check_queues(stack: Stack) -> list[Finding]:
-    """Look whether each queue has the policy, and the send queue the dead-letter queue, that the template gives it."""
+    """Check each queue's policy, and the send queue's dead-letter queue, against the template."""
     return list(_changed_queues(stack)) or [ok("queues", f"{len(WAITING) + 1}, with their policies")]
 
 
@@ -55,11 +55,11 @@ def _changed_queues(stack: Stack) -> Iterator[Finding]:
         if name == "SendQueueUrl":
             target = json.loads(attributes.get("RedrivePolicy", "{}")).get("deadLetterTargetArn", "")
             if target.rpartition(":")[2] != stack.output("DeadLetterQueueUrl").rpartition("/")[2]:
-                yield fault("queues", "SendQueue gives its dead letters to another queue, or to none.", DEPLOY)
+                yield fault("queues", "SendQueue has another dead-letter queue, or none.", DEPLOY)
 
 
 def _statements(stack: Stack, queue: str) -> set[str]:
-    """Return which statements the template gives to a queue."""
+    """Return the statements that the template gives a queue's policy."""
     wanted = {"TlsOnly"}
     takes_events = stack.parameters.get("TakeRequestEvents") == "true"
     if queue == "SendQueueUrl":
@@ -71,7 +71,7 @@ def _statements(stack: Stack, queue: str) -> set[str]:
 
 
 def check_consumers(stack: Stack) -> list[Finding]:
-    """Look whether Lambda polls the send queue, and the stream of records."""
+    """Check that Lambda polls the send queue, and the stream of records."""
     return list(_idle_consumers(stack)) or [ok("consumers", "the queue and the stream are polled")]
 
 
@@ -88,24 +88,24 @@ def _idle_consumers(stack: Stack) -> Iterator[Finding]:
 
 
 def check_gate(stack: Stack) -> list[Finding]:
-    """Look whether all sending is paused, or the gate is closed, for everybody or for an account."""
+    """Check for a pause, and for a gate that is closed for all accounts or for one."""
     return list(_closed(view(stack.client("dynamodb"), stack.output("MessagesTableName")))) or [ok("gate", "open")]
 
 
 def _closed(gate: GateView) -> Iterator[Finding]:
     if gate.pause:
-        until = "somebody ends it" if math.isinf(gate.pause.until) else shown(gate.pause.until)
+        until = "an operator ends it" if math.isinf(gate.pause.until) else shown(gate.pause.until)
         yield warning("gate", f"All sending is paused until {until} ({gate.pause.reason}).", "End it: cube-sms resume")
     if gate.closed_for:
         said = f"It is closed until {shown(gate.closed_until)}: {gate.closed_for}."
         yield warning("gate", said, "It opens by itself: docs/runbook.md#gate-closed")
     for account, code in gate.closed_accounts:
-        said = f"It is closed for account {account}: Cube answers {code} to everything."
+        said = f"It is closed for account {account}: Cube answers {code} to all its messages."
         yield fault("gate", said, f"cube-sms probe {account}, and docs/runbook.md#accounts-closed")
 
 
 def check_quota(stack: Stack) -> list[Finding]:
-    """Look how much of today's quota is left."""
+    """Check how much of today's quota is left."""
     quota = int(stack.parameters["CubeDailyQuota"])
     if not quota:
         return [ok("quota", "no limit (CubeDailyQuota)")]
@@ -115,13 +115,13 @@ def check_quota(stack: Stack) -> list[Finding]:
         advice = "Raise CubeDailyQuota if the contract allows it."
         return [fault("quota", f"{said}: messages wait until tomorrow.", advice)]
     if used * 100 >= quota * QUOTA_WORTH_A_WORD:
-        return [warning("quota", f"{said}.", "What is beyond it waits until tomorrow: docs/runbook.md#quota")]
+        return [warning("quota", f"{said}.", "Further messages wait until tomorrow: docs/runbook.md#quota")]
     return [ok("quota", said)]
 
 
 def check_waiting_for_somebody(stack: Stack) -> list[Finding]:
-    """Look whether there are dead letters, and what else waits for somebody."""
-    nothing = ok("letters", "no dead letters, and nothing else that waits for somebody")
+    """Check for dead letters, and for what else waits for an operator."""
+    nothing = ok("letters", "no dead letters, and nothing else that waits for an operator")
     return list(_waiting(stack)) or [nothing]
 
 

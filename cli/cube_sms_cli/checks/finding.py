@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""A check, and what it finds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """How something is."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -26,9 +26,9 @@ class Finding(NamedTuple):
     Parameters
     ----------
     check : str
-        What was looked at.
+        The name of the check.
     status : Status
-        How it is.
+        Its result.
     detail : str
         What was found: a sentence, or a few words if all is well.
     advice : str, optional
@@ -49,9 +49,9 @@ class Check(NamedTuple):
     name : str
         What it looks at.
     look : Callable[[Stack], Iterable[Finding]]
-        Looks. What AWS refuses need not be handled: it becomes a finding.
+        Does the check. It may raise what AWS refuses: that becomes a finding.
     is_essential : bool
-        Whether no other check makes sense if this one finds a fault.
+        Whether the other checks make sense only if this one finds no fault.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Check(NamedTuple):
 
 
 def ok(check: str, detail: str) -> Finding:
-    """Return that something is well."""
+    """Return that all is well."""
     return Finding(check, Status.OK, detail)
 
 
 def warning(check: str, detail: str, advice: str) -> Finding:
-    """Return that somebody should look at something, and what to do."""
+    """Return that an operator should look at something, and what to do."""
     return Finding(check, Status.WARNING, detail, advice)
 
 
@@ -75,5 +75,5 @@ def fault(check: str, detail: str, advice: str) -> Finding:
 
 
 def not_checked(check: str, detail: str) -> Finding:
-    """Return that nobody looked, and why."""
+    """Return that the check was left out, and why."""
     return Finding(check, Status.NOT_CHECKED, detail)

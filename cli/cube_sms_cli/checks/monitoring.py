@@ -1,4 +1,4 @@
-"""Who is told if something goes wrong, and whether Lambda has room."""
+"""Checks of the alarms, of who gets them, and of Lambda's concurrency."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 # As many as DescribeAlarms takes.
 ALARMS_AT_ONCE = 100
 
-# A look at what runs at the same time goes back so far: CloudWatch has a value for each minute, some minutes late.
+# The time over which to look at concurrent executions. CloudWatch has a value for each minute, some minutes late.
 LOOK_BACK = timedelta(minutes=10)
 
 
 def check_alarms(stack: Stack) -> Iterator[Finding]:
-    """Look which of the stack's alarms sound."""
+    """Check which of the stack's alarms are in ALARM, and which have their actions off."""
     client, found = stack.client("cloudwatch"), []
     for names in batched(_alarms(stack, stack.name), ALARMS_AT_ONCE, strict=False):
         found += client.describe_alarms(AlarmNames=list(names), MaxRecords=ALARMS_AT_ONCE)["MetricAlarms"]
@@ -37,9 +37,9 @@ def check_alarms(stack: Stack) -> Iterator[Finding]:
     silent = [each["AlarmName"] for each in found if not each.get("ActionsEnabled", True)]
     if silent:
         advice = f"aws cloudwatch enable-alarm-actions --alarm-names {' '.join(silent)}"
-        yield warning("alarms", f"Nobody is told of {len(silent)} of them: their actions are off.", advice)
+        yield warning("alarms", f"{len(silent)} of them show only in the console: their actions are off.", advice)
     if not sounding and not silent:
-        yield ok("alarms", f"none of {len(found)} sounds")
+        yield ok("alarms", f"none of {len(found)} is in ALARM")
 
 
 def _alarms(stack: Stack, name: str) -> Iterator[str]:
@@ -54,33 +54,41 @@ def _alarms(stack: Stack, name: str) -> Iterator[str]:
 
 
 def check_alarm_topic(stack: Stack) -> Iterator[Finding]:
-    """Look whether somebody is told of alarms."""
+    """Check that a subscription of the topic gets the alarms."""
     topic = stack.parameters.get("AlarmTopicArn")
     if not topic:
         advice = "Deploy with AlarmTopicArn=<ARN of an SNS topic>."
-        yield warning("alarm topic", "Alarms only show: nobody is told.", advice)
+        yield warning("alarm topic", "Alarms show only in the console: no topic gets them.", advice)
         return
     client = stack.client("sns")
     try:
         pages = client.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
         subscriptions = [each["SubscriptionArn"] for page in pages for each in page["Subscriptions"]]
     except client.exceptions.NotFoundException:
-        yield fault("alarm topic", f"There is no topic {topic}: nobody is told.", "Deploy with the ARN of one that is.")
+        yield fault(
+            "alarm topic",
+            f"There is no topic {topic}: alarms show only in the console.",
+            "Deploy with the ARN of an existing topic.",
+        )
         return
-    # One that waits says so in place of its ARN.
+    # A subscription that waits for its confirmation has a remark instead of an ARN.
     confirmed = [each for each in subscriptions if each.startswith("arn:")]
     if confirmed:
         yield ok("alarm topic", f"{len(confirmed)} of {len(subscriptions)} subscriptions are confirmed")
     elif subscriptions:
         advice = "Confirm one: the link is in the message that SNS has sent."
-        yield fault("alarm topic", f"None of {len(subscriptions)} subscriptions is confirmed: nobody is told.", advice)
+        yield fault(
+            "alarm topic",
+            f"None of {len(subscriptions)} subscriptions is confirmed: alarms show only in the console.",
+            advice,
+        )
     else:
         advice = f"aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint <address>"
-        yield fault("alarm topic", "The topic has no subscription: nobody is told.", advice)
+        yield fault("alarm topic", "The topic has no subscription: alarms show only in the console.", advice)
 
 
 def check_concurrency(stack: Stack) -> Iterator[Finding]:
-    """Look whether the account has executions left for the stack's functions."""
+    """Check that the AWS account has executions left for the stack's functions."""
     client = stack.client("lambda")
     limit = client.get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"]
     now = datetime.now(UTC)
@@ -97,7 +105,7 @@ def check_concurrency(stack: Stack) -> Iterator[Finding]:
 
 
 def room(limit: int, used: int, needed: int) -> Finding:
-    """Return whether an account has room for so many executions, which may have so many and uses some.
+    """Return whether an AWS account with this limit and this use has room for the executions that are needed.
 
     Examples
     --------
@@ -107,12 +115,12 @@ def room(limit: int, used: int, needed: int) -> Finding:
     said = f"{limit - used} of {limit} executions are left in the account"
     if limit - used >= needed:
         return ok("concurrency", said)
-    advice = "Ask AWS for more (Service Quotas, Lambda, Concurrent executions), or look what else uses them."
+    advice = "Ask AWS for more (Service Quotas, Lambda, Concurrent executions), or find out what else uses them."
     return warning("concurrency", f"{said}, and the stack may want {needed}.", advice)
 
 
 def _needed(stack: Stack) -> int:
-    """Return how many executions the stack may want at once: those of the queue function, and one for each other."""
+    """Return how many executions the stack may want at once: those of the queue function, and one of each other."""
     function = arn(stack, "lambda", f"function:{stack.output('SendFromQueueFunctionName')}:live")
     mappings = stack.client("lambda").list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
     of_queue = sum(each.get("ScalingConfig", {}).get("MaximumConcurrency", 0) for each in mappings)

@@ -1,4 +1,4 @@
-"""The accounts' credentials, and the way to Cube."""
+"""Checks of the accounts' credentials, and of the connection to Cube."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from .finding import Finding
 
-# The functions wait for three seconds.
+# Longer than the three seconds of the functions.
 CONNECT_SECONDS = 5.0
 
 
 def check_secret(stack: Stack) -> Iterator[Finding]:
-    """Look whether each account has what it signs with. No value is shown."""
+    """Check that each account has its credentials. No value is shown."""
     store = credential_store(stack)
-    advice = "Store it anew: cube-sms account add"
+    advice = "Store it again: cube-sms account add"
     try:
         accounts = store.accounts()
     except CredentialsError as error:
@@ -38,17 +38,17 @@ def check_secret(stack: Stack) -> Iterator[Finding]:
         except CredentialsError as error:
             yield fault("secret", told(error), advice)
         else:
-            yield ok("secret", f"account {account}: complete, speaks {dialect}")
+            yield ok("secret", f"account {account}: complete, uses {dialect}")
 
 
 def check_address(stack: Stack) -> Iterator[Finding]:
-    """Look up Cube's name, and connect as the functions do. The way from this machine may be another than theirs."""
+    """Look up Cube's name, and connect as the functions do. Their network may differ from this machine's."""
     for base_url in sorted({stack.parameters[name] for name in _addresses(stack)}):
         yield _reached(base_url)
 
 
 def _addresses(stack: Stack) -> set[str]:
-    """Return the parameters with the addresses that accounts need; all of them if the secret does not tell."""
+    """Return the parameters with the addresses that accounts need; all of them if the secret is unreadable."""
     store = credential_store(stack)
     try:
         return {ADDRESS[dialect_of(store.get(account))] for account in store.accounts()}
@@ -72,10 +72,10 @@ def _reached(base_url: str) -> Finding:
         advice = "Is the address right? Has this machine a name server?"
         return fault("Cube", f"{host} has no address in DNS.", advice)
     except ssl.SSLCertVerificationError as error:
-        advice = "Does something between here and Cube open its connections? Ask the provider about the certificate."
-        return fault("Cube", f"The certificate of {where} is not to be trusted: {error.verify_message}.", advice)
+        advice = "Does a proxy between here and Cube decrypt connections? Ask the provider about the certificate."
+        return fault("Cube", f"The certificate of {where} cannot be verified: {error.verify_message}.", advice)
     except ssl.SSLError as error:
-        return fault("Cube", f"{where} does not speak TLS as it should: {error.reason}.", "Is the address right?")
+        return fault("Cube", f"{where} fails to set up TLS: {error.reason}.", "Is the address right?")
     except OSError as error:
-        advice = "Is the address right, and may this machine connect? Functions may have another way: docs/egress.md"
-        return fault("Cube", f"{where} does not take connections from here ({type(error).__name__}).", advice)
+        advice = "Is the address right, and may this machine connect? Functions may use another network: docs/egress.md"
+        return fault("Cube", f"{where} cannot be reached from here ({type(error).__name__}).", advice)

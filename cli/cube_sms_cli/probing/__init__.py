@@ -1,6 +1,7 @@
-"""What `cube-sms probe` tries: how an account's requests have to be signed, told by how they are refused.
+"""The trials of `cube-sms probe`: they find out how an account's requests have to be signed.
 
-Cube answers a request that is signed as it should be, to a device that does not exist, otherwise than one that is not.
+The device of the requests does not exist, so that Cube refuses all of them. It refuses those with a right signature in
+another way than those with a wrong one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = ["Probe", "Result", "conclude", "could_exist", "make_probe", "probe_of
 
 
 def make_probe(stack: Stack, account: str, device_id: str) -> Probe[Any]:
-    """Return what is in doubt for an account, in the dialect that its credentials belong to.
+    """Return the probe for an account, in the dialect of its credentials.
 
     Parameters
     ----------
@@ -53,8 +54,8 @@ def make_probe(stack: Stack, account: str, device_id: str) -> Probe[Any]:
 
 
 def probe_of(stack: Stack, credentials: AnyCredentials, device_id: str) -> Probe[Any]:
-    """Return what is in doubt for an account that has these credentials: see `make_probe`."""
-    # As long as the functions wait.
+    """Return the probe for an account with these credentials: see `make_probe`."""
+    # The functions have the same timeouts.
     connections = Connections(connect_timeout=3.0, read_timeout=10.0, size=1)
     base_url = stack.parameters[ADDRESS[dialect_of(credentials)]]
     if isinstance(credentials, CsssCredentials):

@@ -1,4 +1,4 @@
-"""What an operator is told of a probe: what to set, and what cannot be told."""
+"""The conclusions of a probe, for an operator: what to set, and what stays unknown."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 NO_SETTING = "cube-sms has no setting for it. Open an issue with this table."
 
 UNTOLD = (
-    "Nothing can be told: Cube refuses every form as it refuses a wrong signature ({seen}). The account's secret may "
-    "be wrong, or the account unknown. Cube may refuse before it looks at the signature: ask the provider whether this "
-    "machine's address is allowed (that of the functions may be another one), or whether it looks up the device first. "
-    "Or it signs in a form that is not tried here."
+    "No conclusion is possible: Cube refuses every form as it refuses a wrong signature ({seen}). The account's secret "
+    "may be wrong, or the account unknown. Cube may refuse before it checks the signature: ask the provider whether "
+    "this machine's address is allowed, or whether Cube looks up the device first. (The functions may have another "
+    "address.) Or Cube needs a form that is not tried here."
 )
 
 
 class Conclusions(NamedTuple):
-    """What there is to say.
+    """What a probe has found out.
 
     Parameters
     ----------
     sentences : list of str
         What was found, and what to do.
     settings : dict
-        The template's parameters that have to be as they are here, if that was found out.
+        The template's parameters, with the values that Cube needs, if the probe has found them out.
     fits : bool
         Whether all was tried, and the functions sign as Cube wants.
     """
@@ -54,10 +54,10 @@ def conclude(results: Sequence[Result], parameters: Mapping[str, str]) -> Conclu
     accepted = next((each for each in results if each.verdict is Verdict.ACCEPTED), None)
     if not good:
         return Conclusions([*_accepted(accepted), _untold(forms)], {}, fits=False)
-    # Of several that pass, the one that the stack has, or else the first one that it can have.
+    # Of several forms that pass, the one that the stack has comes first, or else the first one that it can have.
     good.sort(key=lambda each: (not each.trial.has_setting, _differ(each, parameters)))
     settings = dict(next((each.trial.settings for each in good if each.trial.settings), {}))
-    # What is in doubt about some texts alone is told beside it.
+    # A doubt about some texts only is reported separately.
     best = next((each for each in good if not each.trial.doubt), good[0])
     complaints = [*_refused(best, forms)]
     sentences = [*_accepted(accepted), *_settings(settings, parameters), *complaints]
@@ -90,7 +90,7 @@ def _settings(settings: Mapping[str, str], parameters: Mapping[str, str]) -> Ite
 
 
 def _refused(best: Result, forms: Sequence[Result]) -> Iterator[str]:
-    """Tell what Cube refuses of what the functions sign."""
+    """Yield what Cube refuses of what the functions sign."""
     if not best.trial.has_setting:
         yield f"Cube wants: {best.trial.about}. {NO_SETTING}"
     doubts: dict[str, list[Result]] = {}
@@ -112,10 +112,10 @@ def _untold(forms: Sequence[Result]) -> str:
         return UNTOLD.format(seen=seen)
     if Verdict.CLOCK in verdicts:
         return (
-            "A signature passes, and the request is refused as one that is an hour old. Is this machine's clock right "
-            "(`cube-sms doctor`)? Or Cube does not look at the time, and refuses both for the device."
+            "A signature passes, but Cube refuses the request as it refuses one that is an hour old. Is this machine's "
+            "clock right (`cube-sms doctor`)? Or Cube ignores the time, and refuses both for the device."
         )
-    return "Nothing can be told: Cube gave no answer of its own to any form. Try again later."
+    return "No conclusion is possible: Cube gave no answer of its own to any form. Try again later."
 
 
 def _shown(result: Result) -> str:

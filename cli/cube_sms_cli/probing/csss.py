@@ -1,4 +1,4 @@
-"""What is in doubt about csss: the unit of the timestamp, the order of the keys, and what is escaped."""
+"""The open questions about csss: the unit of the timestamp, the order of the keys, and what is escaped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 UNIT = "CubeTimestampUnit"
 UNITS = {"s": "seconds", "ms": "milliseconds"}
 
-# Without anything that could be written in two ways.
+# All its characters can be written in one way only.
 TEXT = "cube-sms probe"
 SLASH = "cube-sms 1/2"
 NON_ASCII = "cube-sms é中"
@@ -29,7 +29,7 @@ class CsssProbe(Probe[CsssCredentials]):
     client = CubeClient
 
     def first(self) -> list[Trial]:
-        """Return a request for each unit and order, and how each unit is refused for its signature and its time."""
+        """Return a request for each unit and order, and for each unit one with a wrong signature and an old one."""
         forged = replace(self._credentials, secret=f"{self._credentials.secret}x")
         trials = []
         for unit, words in UNITS.items():
@@ -74,7 +74,7 @@ class CsssProbe(Probe[CsssCredentials]):
     def explain(self, trial: Trial) -> Explanation:
         """Sign a request, and return what was signed. Nothing is sent."""
         body, _ = trial.client.sign(trial.query)
-        # The signature stands behind the text that is signed.
+        # The signature follows the signed text.
         text, _, sign = body.decode().rpartition(',"sign":"')
         return Explanation(f"{text}}}", sign.removesuffix('"}'))
 
@@ -85,8 +85,8 @@ class CsssProbe(Probe[CsssCredentials]):
         *,
         unit: str,
         text: str = TEXT,
-        spelling: Spelling = Spelling(),  # noqa: B008 - it cannot be changed
+        spelling: Spelling = Spelling(),  # noqa: B008 - it is immutable
         **told: Any,
     ) -> Trial:
-        """Make a request that is signed in one way. Those of one unit are compared with one another."""
+        """Make a request that is signed in one form. Those of one unit are compared with one another."""
         return self._trial(name, about, {"timestamp_unit": unit, "spelling": spelling}, text, group=unit, **told)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-# An ICCID has 18 to 22 digits, the last of which is made of the others (ITU-T E.118).
+# An ICCID has 18 to 22 digits. The last one is calculated from the others (ITU-T E.118).
 _LENGTHS = range(18, 23)
 
 
 def could_exist(device_id: str) -> bool:
-    """Return whether a SIM could have this number: an ICCID's last digit is made of the others.
+    """Return whether a SIM could have this number: an ICCID's last digit is calculated from the others.
 
     Examples
     --------
@@ -17,6 +17,6 @@ def could_exist(device_id: str) -> bool:
     if not (device_id.isascii() and device_id.isdecimal() and len(device_id) in _LENGTHS):
         return False
     digits = [int(digit) for digit in reversed(device_id)]
-    # Luhn's: every second digit is doubled, and of two digits the sum is taken.
+    # Luhn's algorithm: every second digit is doubled, and the digits of the result are added.
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
     return (sum(digits[::2]) + sum(doubled)) % 10 == 0

@@ -1,4 +1,4 @@
-"""Sending the requests of a probe, well below Cube's rate, and stopping where going on would do harm."""
+"""Send the requests of a probe, well below Cube's rate limit, and stop if further ones would do harm."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from .trials import Probe, Trial
     from .verdict import Result
 
-# Five a second: half of what Cube allows an address, which may be that of others too.
+# Five a second: half of what Cube allows an address. Others may use the same address.
 PAUSE_SECONDS = 0.2
 
 
 def run(
     probe: Probe[Any], *, note: Callable[[Trial], None], sleep: Callable[[float], None] = time.sleep
 ) -> list[Result]:
-    """Send what is to be tried, and return what the answers tell.
+    """Send the requests of a probe, and return what the answers mean.
 
     Parameters
     ----------
     probe : Probe[Any]
-        What is in doubt.
+        The probe.
     note : Callable[[Trial], None]
-        Told of each request before it is sent.
+        Called with each request before it is sent.
     sleep : Callable[[float], None]
         Waits for seconds.
 
     Returns
     -------
     list of Result
-        What was sent. It ends with the first message that Cube accepted: the device may exist.
+        One for each request that was sent. If Cube accepts one, it is the last: its device may exist.
 
     Raises
     ------

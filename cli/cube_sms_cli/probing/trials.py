@@ -1,4 +1,4 @@
-"""A request that is signed in one of the ways in doubt, and how Cube answered it."""
+"""A request that is signed in one of the possible forms, and Cube's answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 type Flaw = Literal["signature", "clock"]
 """What is wrong with a request on purpose."""
 
-# So old that Cube refuses it: it takes ten minutes.
+# So old that Cube refuses it: its limit is ten minutes.
 OLD_SECONDS = 3600.0
 
 
@@ -30,7 +30,7 @@ class Trial:
     Parameters
     ----------
     name : str
-        By which the operator can ask about it.
+        Its name, by which the operator can ask for it.
     about : str
         What it tries.
     client : Client
@@ -40,13 +40,13 @@ class Trial:
     group : str
         Requests of one group are compared with one another.
     flaw : {"signature", "clock"}, optional
-        What is wrong with it on purpose, to see how that is refused.
+        What is wrong with it on purpose, to see how Cube refuses that.
     settings : Mapping[str, str]
-        The template's parameters by which the functions sign this way.
+        The template's parameters with which the functions sign in this form.
     has_setting : bool
-        Whether there is a way to have the functions sign this way.
+        Whether the functions can sign in this form.
     doubt : str, optional
-        What about a text is in doubt. Of the requests with one doubt, the functions sign as the first.
+        The characters whose form is in doubt. Of the requests with one doubt, the first is signed as the functions do.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Answer(NamedTuple):
 
     @property
     def seen(self) -> tuple[int | None, str | None]:
-        """What tells one answer from another. Words may quote what is different in each request."""
+        """What distinguishes answers. Words do not: they may quote what differs in each request."""
         return self.status, self.code
 
 
@@ -92,7 +92,7 @@ class Explanation(NamedTuple):
     Parameters
     ----------
     text : str
-        What is signed.
+        The signed text.
     signature : str
         Its signature.
     """
@@ -102,18 +102,18 @@ class Explanation(NamedTuple):
 
 
 class Probe[C: Credentials](ABC):
-    """What is in doubt in a dialect, for an account.
+    """The open questions about a dialect, as requests of one account.
 
     Parameters
     ----------
     credentials : Credentials
-        The account's.
+        The account's credentials.
     device_id : str
         The device that does not exist.
     base_url : str
         Cube's address.
     connections : Connections
-        Those to it.
+        The connections to it.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -146,7 +146,7 @@ class Probe[C: Credentials](ABC):
         age: float = 0.0,
         **told: Any,
     ) -> Trial:
-        """Make a request, with a client of these options."""
+        """Make a request, with a client that has these options."""
         client = self.client(
             self._base_url,
             self._connections,
@@ -164,7 +164,7 @@ class Probe[C: Credentials](ABC):
 
     @abstractmethod
     def then(self, passed: Sequence[Trial]) -> Sequence[Trial]:
-        """Return the requests that depend on which passed."""
+        """Return the requests that depend on which of the first passed."""
 
     @abstractmethod
     def explain(self, trial: Trial) -> Explanation:

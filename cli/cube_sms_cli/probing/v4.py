@@ -1,4 +1,4 @@
-"""What is in doubt about Cube v4: whether spaces are part of the text that is signed."""
+"""The open question about Cube v4: whether spaces are part of the signed text."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class V4Probe(Probe[V4Credentials]):
     client = CubeV4Client
 
     def first(self) -> list[Trial]:
-        """Return a request for each way with spaces, and how one is refused for its signature and its time."""
-        # Imported late: every command would wait for it.
+        """Return a request for each form of spaces, one without spaces, one with a wrong signature, and an old one."""
+        # Imported late, since every command would otherwise wait for it.
         from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
         key = self._credentials.private_key
@@ -47,7 +47,7 @@ class V4Probe(Probe[V4Credentials]):
         ]
 
     def then(self, passed: Sequence[Trial]) -> list[Trial]:
-        """Return that nothing else is in doubt."""
+        """Return none: there are no further questions."""
         return []
 
     def explain(self, trial: Trial) -> Explanation:
@@ -62,5 +62,5 @@ class V4Probe(Probe[V4Credentials]):
         return Explanation(text.decode(), sign(text, query.credentials.private_key))
 
     def _signed(self, name: str, about: str, spaces: str, *, text: str = TEXT, **told: Any) -> Trial:
-        """Make a request that is signed in one way. All are compared with one another."""
+        """Make a request that is signed in one form. All are compared with one another."""
         return self._trial(name, about, {"signed_spaces": spaces}, text, group="", **told)

@@ -1,4 +1,4 @@
-"""What the answers tell about the forms."""
+"""What the answers mean for the forms."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ _SERVER_ERROR = 500
 
 
 class Verdict(StrEnum):
-    """What an answer tells."""
+    """What an answer means."""
 
     PASSES = "passes"
-    """It is refused neither for its signature nor for its time: for the device, then."""
+    """Cube refuses it for neither its signature nor its time, and so for the device."""
     ACCEPTED = "accepted"
-    """Cube took the message: the device may exist."""
+    """Cube accepted the message: the device may exist."""
     SIGNATURE = "signature refused"
-    """It is refused as what is signed with another secret."""
+    """Cube refuses it as it refuses a request that is signed with another secret."""
     CLOCK = "time refused"
-    """It is refused as what is an hour old, and not for its signature."""
+    """Cube refuses it as it refuses a request that is an hour old, and not for its signature."""
     REFUSED = "refused"
-    """It is refused as both, which Cube answers alike."""
+    """Cube refuses it as it refuses both of these, which it answers alike."""
     UNCLEAR = "unclear"
     """Cube gave no answer of its own."""
     CONTROL = "wrong on purpose"
 
     @property
     def is_good(self) -> bool:
-        """Whether Cube takes the form."""
+        """Whether Cube accepts the form."""
         return self in (Verdict.PASSES, Verdict.ACCEPTED)
 
 
 class Result(NamedTuple):
-    """A request, its answer, and what that tells.
+    """A request, its answer, and what the answer means.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Result(NamedTuple):
     answer : Answer
         The answer.
     verdict : Verdict
-        What it tells.
+        What it means.
     """
 
     trial: Trial
@@ -55,7 +55,7 @@ class Result(NamedTuple):
 
 
 def judge(answered: Sequence[tuple[Trial, Answer]]) -> list[Result]:
-    """Return what the answers tell: each is compared with those to what was wrong on purpose, in its group."""
+    """Return what the answers mean. Each is compared with those in its group to what was wrong on purpose."""
     flawed = {(trial.group, trial.flaw): answer for trial, answer in answered if trial.flaw}
     results = []
     for trial, answer in answered:

@@ -1,4 +1,4 @@
-"""The way in from a file."""
+"""Input from a file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A batch of a campaign's rows, from their way onto the queue to their outcomes: one look at it after the other.
+"""A batch of a campaign's rows, from the send queue to their outcomes: one look at it after the other.
 
-Every look can be repeated, wherever the one before it broke off. A row that is put onto the queue twice is sent once,
+Every look can be repeated, at whatever point the last one stopped. A row that is put onto the queue twice is sent once,
 since both messages have one id.
 """
 
@@ -51,15 +51,15 @@ if TYPE_CHECKING:
 LEAST_CLOSED = 60
 MOST_CLOSED_PAUSE = 7200
 
-# After so many seconds a message is on the queue no longer, whatever became of it.
+# Seconds after which a message has left the queue in any case.
 QUEUE_SECONDS = 14 * DAY + 3600
 
-# Cancelled at the same time: a run is to stop within a minute.
+# Rows that are cancelled at the same time, so that a run stops within a minute.
 _CANCEL_THREADS = 8
 
 
 class Looked(NamedTuple):
-    """What a look at a batch came to.
+    """The result of a look at a batch.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class BatchSender:
         self._clock = clock
 
     def look(self, campaign: Campaign, batch: Batch) -> Looked:
-        """Put the rows of a batch onto the queue that have to be, or see what has become of them.
+        """Put a batch's rows onto the queue if they have to be sent, or look for their outcomes.
 
         Parameters
         ----------
@@ -126,33 +126,33 @@ class BatchSender:
         Returns
         -------
         Looked
-            Whether the batch has ended, and if not, when to look again.
+            Whether the batch has ended and, if not, when to look again.
 
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away, or leaves out records again and again.
+            If DynamoDB is unavailable, or leaves out records again and again.
         RowsNotPutError
-            Where SQS leaves out rows again and again.
+            If SQS leaves out rows again and again.
         """
         run = self._items.run(campaign.name)
         if not run:
-            # Somebody has deleted it.
+            # An operator has deleted it.
             return Looked(True, 0)
         look = self._items.look(campaign.name, batch.number)
         is_out = bool(look and look.begun_at and not look.is_ended)
         if not look or look.execution != run.execution:
-            # What an earlier run saw stands until this look is over.
+            # The counts of an earlier run stay until the end of this look.
             look = Look(run.execution, states=look.states if look else "{}")
         rows = read_batch(self._s3, campaign, batch)
         requests = {row.request.message_id: row.request for row in rows if row.request}
         found = find_outcomes(self._s3, self._records, campaign, batch, requests)
         waiting = [each for each in requests.values() if not _has_ended(each, found.get(each.message_id), look)]
         now = self._clock()
-        # Rows wait in the file meanwhile: on the queue they would not outlast its 14 days.
+        # While the gate is closed, rows wait in the file: the queue would drop them after 14 days.
         closed = max(0.0, self._closed_until() - now) if waiting and not run.stopped_at else 0.0
         if run.stopped_at:
-            # What was never put onto the queue has no record, and gets none.
+            # Rows that were never put onto the queue have no record, and get none.
             waiting = self._cancel(waiting, found, now) if is_out else []
         elif waiting and closed <= AHEAD_SECONDS and (not look.put_at or now - look.put_at > QUEUE_SECONDS):
             look = msgspec.structs.replace(look, begun_at=now)
@@ -173,7 +173,7 @@ class BatchSender:
         return Looked(not waiting, self._pause(look, run, closed))
 
     def _cancel(self, waiting: Sequence[SendRequest], found: dict[str, Found], now: float) -> list[SendRequest]:
-        """Cancel rows, and return those that a worker has."""
+        """Cancel rows, and return those that a worker has claimed."""
 
         def cancel(request: SendRequest) -> Found:
             try:
@@ -186,7 +186,7 @@ class BatchSender:
         with ThreadPoolExecutor(_CANCEL_THREADS) as pool:
             for request, record in zip(waiting, pool.map(cancel, waiting), strict=True):
                 found[request.message_id] = record
-        # A worker that has died cannot send it any more. Its message finds out what became of it.
+        # If the lease is over, the worker has crashed. The row's message on the queue then gets an outcome.
         return [each for each in waiting if _is_held(found[each.message_id], now)]
 
     def _pause(self, look: Look, run: Run, closed: float) -> int:
@@ -198,7 +198,7 @@ class BatchSender:
 
 def _has_ended(request: SendRequest, found: Found, look: Look) -> bool:
     if isinstance(found, Refusal):
-        # Word of an earlier run is no answer: what was wrong may have been mended.
+        # A refusal in an earlier run does not count: its cause may have been corrected.
         return bool(look.begun_at) and found.updated_at >= rfc3339(look.begun_at)
     return has_ended(request, found)
 
@@ -214,7 +214,7 @@ def _is_held(found: Found, now: float) -> bool:
 def _counts(
     requests: Mapping[str, SendRequest], found: Mapping[str, Found], waiting: Sequence[SendRequest], look: Look
 ) -> Counter[str]:
-    """Return how many rows are in which state, without those that are still to be put onto the queue."""
+    """Return how many rows are in which state. Those that are still to be put onto the queue are left out."""
     counts: Counter[str] = Counter()
     left = {request.message_id for request in waiting}
     for key, request in requests.items():

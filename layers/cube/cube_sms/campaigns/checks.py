@@ -1,4 +1,4 @@
-"""What there is to say of a campaign's rows before any of them is sent."""
+"""Checks of a campaign's rows, before any of them is sent."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
     from .runs import Row
 
-# If all of the first rows are faulty, it is the file that is wrong.
+# If all of the first rows are faulty, the file itself is wrong.
 FIRST_ROWS = 100
 _MOST_QUOTED = 3
 
-# The output of a state may have 256 KiB: of each kind so many rows are told, and so much of each reason.
+# The output of a state may have 256 KiB. So it has this many rows of each kind at most, and this much of each reason.
 MOST_TOLD = 100
 MOST_REASON = 500
 
-# Different devices that are remembered, to know one that comes again. A million take 80 MB of memory.
+# Devices that are remembered, to find those that occur again. A million take 80 MB of memory.
 MOST_DEVICES = 1_000_000
 
-# ITU-T E.118: 89, country, issuer and account, with Luhn's check digit behind them. Some write an F behind 19 digits.
+# ITU-T E.118: 89, country, issuer and account, then Luhn's check digit. Some write an F after 19 digits.
 _ICCID = re.compile(r"(89[0-9]{17})([0-9]?)F?", re.IGNORECASE)
 # A spreadsheet keeps 15 digits of a number.
 _ROUNDED = re.compile(r"[0-9]{15}0{4,5}")
@@ -52,7 +52,7 @@ class Checks:
         self.repeated_devices = _Noted()
         self.wrong_check_digits = _Noted()
         self.rounded_iccids = _Noted()
-        # By a digest of 8 bytes: among a million devices two have the same one in one campaign of 30 million.
+        # Digests of 8 bytes. Two of a million devices have the same one in one campaign of 30 million.
         self._devices: set[int] = set()
 
     @property
@@ -62,7 +62,7 @@ class Checks:
 
     @property
     def warnings(self) -> dict[str, int]:
-        """How many rows there are of each kind that is odd and is sent all the same."""
+        """How many rows there are of each kind that is odd. They are sent."""
         return {name: noted.count for name, noted in self._kinds.items()}
 
     @property
@@ -106,7 +106,7 @@ class Checks:
         }
 
     def _check_device(self, device_id: str) -> None:
-        # As in logs: whoever has the file finds the device by its row.
+        # Masked as in logs: an operator finds the device in the file by its row.
         told = {"row": self.rows, "deviceId": mask_device_id(device_id)}
         digest = hash(device_id)
         if digest in self._devices:
@@ -155,7 +155,7 @@ def has_wrong_check_digit(device_id: str) -> bool:
 
 
 def with_hint(reason: str, device_id: str) -> str:
-    """Return why a row is refused, and what may have become of its device id.
+    """Return why a row is refused, and what may have happened to its device id.
 
     Examples
     --------

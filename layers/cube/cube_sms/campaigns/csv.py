@@ -1,7 +1,7 @@
 """CSV of any size and shape: its records, one after the other.
 
-Python's ``csv`` would do for most files, but takes a cell of 131,072 characters for an error in the middle of a row,
-and a quote that is never closed for a cell as large as the rest of the file.
+Python's ``csv`` suits most files. But in the middle of a row it raises an error for a cell of more than 131,072
+characters. And it takes a quote that is never closed for a cell as large as the rest of the file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .errors import InvalidCampaignError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# The most characters of a row, its delimiters among them: more than a spreadsheet's cell holds, and what Python's csv
+# The most characters of a row, its delimiters among them: more than a spreadsheet's cell has, and what Python's csv
 # reads of a cell. A longer row is cut, so that memory does not grow with the file.
 MAX_ROW = 131_072
 
@@ -27,7 +27,7 @@ class Record(NamedTuple):
     cells : list[str]
         Its cells.
     is_cut : bool
-        Whether it has more than `MAX_ROW` characters. What is over is not among the cells.
+        Whether it has more than `MAX_ROW` characters. The rest is left out of the cells.
     """
 
     cells: list[str]
@@ -35,7 +35,7 @@ class Record(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing but spaces is in it. A spreadsheet leaves such rows behind."""
+        """Whether it has only spaces. A spreadsheet leaves such rows behind."""
         return not self.is_cut and not any(map(str.strip, self.cells))
 
 
@@ -57,11 +57,11 @@ def read_records(chunks: Iterable[str], delimiter: str) -> Iterator[Record]:
     Raises
     ------
     InvalidCampaignError
-        Where a quote is never closed.
+        If a quote is never closed.
     """
     ends = re.compile(f"[{re.escape(delimiter)}\r\n]")
     record = _RecordBuilder()
-    # Of a cell: nothing of it read, after a quote in a quoted one, in quotes, and in the rest.
+    # The states of a cell: nothing read, after a quote in a quoted cell, in quotes, and in the rest.
     start, quote, quoted, plain = range(4)
     state, is_after_cr, number = start, False, 0
     for chunk in chunks:
@@ -101,7 +101,7 @@ def read_records(chunks: Iterable[str], delimiter: str) -> Iterator[Record]:
 
 
 class _RecordBuilder:
-    """The record that is being read, of which no more than `MAX_ROW` characters are kept."""
+    """The record that is being read. It keeps `MAX_ROW` characters at most."""
 
     def __init__(self) -> None:
         self._begin()
@@ -123,7 +123,7 @@ class _RecordBuilder:
         self._size += 1
 
     def end(self) -> Record:
-        # There is no delimiter behind the last cell.
+        # The last cell has no delimiter after it.
         record = Record(self.cells, is_cut=self._size - 1 > MAX_ROW)
         self._begin()
         return record

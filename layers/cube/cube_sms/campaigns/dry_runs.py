@@ -1,4 +1,4 @@
-"""Dry runs: what a campaign would come to."""
+"""Dry runs: what a campaign's file has, and how long its sending would take."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ class DryRunner:
         Parameters
         ----------
         campaign : Campaign
-            What would be sent.
+            The campaign.
 
         Returns
         -------
         dict[str, Any]
-            What there is to say of it, as JSON members.
+            The results of the checks and the estimate, as JSON members.
 
         Raises
         ------
         InvalidCampaignError
-            Where there is no such file, or it cannot be meant.
+            If there is no such file, or it is invalid.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         checks = self._preparer.check(campaign)
         used = used_today(self._client, self._table, clock=self._clock)

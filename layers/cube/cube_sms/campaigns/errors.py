@@ -1,4 +1,4 @@
-"""A campaign that cannot be meant."""
+"""The error of an invalid campaign."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Literal
 
 
 class InvalidCampaignError(Exception):
-    """A campaign cannot be meant as it is, and nothing of it is sent.
+    """A campaign is invalid, and none of it is sent.
 
     Parameters
     ----------
     sentence : str
-        What was found and what is wanted. It may quote the file, and so belongs into no log.
+        What was found and what is wanted. It may quote the file, so that it must stay out of logs.
     part : {"input", "encoding", "header", "quotes", "rows"}
         Which part of the campaign it is about.
     """

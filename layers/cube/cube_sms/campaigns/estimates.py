@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cube_sms.pacing import WINDOW, bulk_limit
 from cube_sms.platform import DAY, rfc3339
 
-# The last moment that can be told with a year of four digits: 31 December 9999.
+# The last moment that a year of four digits can express: 31 December 9999.
 _LAST_MOMENT = 253_402_300_799.0
 
 

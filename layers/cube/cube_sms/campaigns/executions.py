@@ -17,7 +17,7 @@ class Execution(NamedTuple):
     Parameters
     ----------
     state_machine : str
-        ARN of what is executed.
+        ARN of the state machine.
     is_running : bool
         Whether it runs.
     input : dict
@@ -42,7 +42,7 @@ class Executions:
         self._states = states
 
     def find(self, arn: str) -> Execution | None:
-        """Return an execution; None for one that Step Functions has forgotten, 90 days after its end."""
+        """Return an execution; None if Step Functions has deleted it, 90 days after its end."""
         try:
             found = self._states.describe_execution(executionArn=arn)
         except self._states.exceptions.ExecutionDoesNotExist:
@@ -51,5 +51,5 @@ class Executions:
         return Execution(found["stateMachineArn"], is_running, json.loads(found.get("input") or "{}"))
 
     def start(self, state_machine: str, data: Mapping[str, Any]) -> str:
-        """Start one, and return its ARN."""
+        """Start an execution, and return its ARN."""
         return self._states.start_execution(stateMachineArn=state_machine, input=json.dumps(data))["executionArn"]

@@ -1,4 +1,4 @@
-"""The file of a campaign: what its head says, and its rows; or why it cannot be meant."""
+"""The file of a campaign: its head and its rows, or why it is invalid."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 # A cell holds a text, and no array; and the task that waits for a row is the state machine's own.
 NO_COLUMNS = frozenset({"smsContentList", "priority", "taskToken"})
 
-# Columns that are fields of a send request, and the one that there has to be.
+# Columns that are fields of a send request, and the one that is required.
 COLUMNS = tuple(name for name in FIELDS if name not in NO_COLUMNS)
 DEVICE = "deviceId"
 CONTENT = "content"
 
-# Where the header has to end.
+# The header has to end within so many characters.
 _MAX_HEAD = 65_536
 
-# In this order, where the header proves more than one: then it has a single column.
+# In this order, if the header fits more than one: then it has a single column.
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
-# Excel's own way to say it, in a line before the header.
+# Excel's own form to name the delimiter, in a line before the header.
 _SEP_LINE = re.compile(r'sep=([^"\r\n])(?:\r\n|\r|\n)', re.IGNORECASE)
 
 _MARK = "\ufeff"
@@ -49,16 +49,16 @@ class CampaignFile(NamedTuple):
     Parameters
     ----------
     prefix : str
-        What stands before the header: a byte order mark, and a line that names the delimiter; or nothing.
+        What precedes the header: a byte order mark, and a line that names the delimiter; or nothing.
     delimiter : str
         The character between two cells.
     columns : list[str]
         Their names, as the file has them.
     fields : dict[str, int]
-        Which column a field of a send request is in.
+        The column of each field of a send request.
     records : Iterator[Record]
-        The records below the header that hold something. They raise `InvalidCampaignError` where the file is not UTF-8,
-        and where a quote is never closed.
+        The records below the header that are not empty. They raise `InvalidCampaignError` if the file is not UTF-8, or
+        if a quote is never closed.
     """
 
     prefix: str
@@ -86,7 +86,7 @@ def read_campaign_file(chunks: Iterable[bytes], *, needs_content: bool) -> Campa
     Raises
     ------
     InvalidCampaignError
-        Where the file cannot be meant: with what was found, and what is wanted.
+        If the file is invalid: with what was found, and what is wanted.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def read_campaign_file(chunks: Iterable[bytes], *, needs_content: bool) -> Campa
 
 
 def normalized(name: str) -> str:
-    """Return what tells the name of a column from another one.
+    """Return a column's name in the form in which names are compared.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def _check(columns: Sequence[str], delimiter: str, *, needs_content: bool) -> No
     missing = [f'no "{name}"' for name in wanted if name not in _fields(columns)]
     names = Counter(map(normalized, columns))
     twice = [f'"{field}" more than once' for name, field in _FIELD_OF_NAME.items() if names[name] > 1]
-    # Such as "expires_at", without which a message would be sent too late.
+    # Such as "expires_at": if the column were ignored, a message could be sent too late.
     similar_names = {re.sub(r"[\W_]", "", name) for name in names if name not in _FIELD_OF_NAME}
     similar = [f'"{field}" in another spelling' for name, field in _FIELD_OF_NAME.items() if name in similar_names]
     if faults := missing + twice + similar:

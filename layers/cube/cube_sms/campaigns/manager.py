@@ -1,4 +1,4 @@
-"""What an operator asks of a campaign: how far it is, to stop, to go on."""
+"""What an operator does with a campaign: see how far it is, stop it, resume it."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class CampaignManager:
     s3, dynamodb
         boto3's clients.
     items : CampaignItems
-        How far they are.
+        Says how far they are.
     executions : Executions
-        Which of them run.
+        Says which of them run.
     sender : BatchSender
         Looks at their batches.
     settings : Settings
@@ -80,14 +80,14 @@ class CampaignManager:
         Returns
         -------
         dict
-            As docs/workflows.md has it.
+            As docs/workflows.md describes it.
 
         Raises
         ------
         InvalidCampaignError
             If there is none of this name.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         run = self._run(name)
         execution = self._executions.find(run.execution)
@@ -115,13 +115,13 @@ class CampaignManager:
         }
 
     def stop(self, name: str) -> dict[str, Any]:
-        """Have a campaign send nothing more that is not being sent already, and return how far it is.
+        """Stop a campaign, and return how far it is. Rows that are being sent still end.
 
-        It can be called again, whatever became of the call before.
+        It can be repeated, however the last call ended.
         """
         run = self._run(name)
         if not run.ended_at and self._items.note(name, run.execution, stopped_at=run.stopped_at or self._clock()):
-            # The batches that are not out find it for themselves. These may wait for long until they look again.
+            # Other batches find the stop when they are looked at. For those on the queue, that may be much later.
             campaign = Campaign(run.bucket, run.key, name)
             out = {
                 number for number, look in self._items.looks(name, run.batches) if look.begun_at and not look.is_ended
@@ -132,7 +132,7 @@ class CampaignManager:
         return self.show(name)
 
     def resume(self, name: str) -> dict[str, Any]:
-        """Start a campaign again where it was stopped or broke off, and return how far it is."""
+        """Start a campaign again at the point where it was stopped or failed, and return how far it is."""
         run = self._run(name)
         former = self._executions.find(run.execution)
         if not former:
@@ -142,7 +142,7 @@ class CampaignManager:
             )
         if former.is_running:
             raise InvalidCampaignError(f"The campaign {name} is running, and has to end first", "input")
-        # Its name may have been that of its execution.
+        # If the input has no name, the campaign has that of its execution.
         self._executions.start(former.state_machine, {**former.input, "campaign": name})
         return self.show(name)
 

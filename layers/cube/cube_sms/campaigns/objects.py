@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-# A part at a time, in the thread that makes it: what is held in memory does not grow with the object.
+# A part at a time, in the thread that makes it, so that memory does not grow with the object.
 _ONE_BY_ONE = TransferConfig(use_threads=False)
 _CHUNK = 65_536
 _LINES_AT_ONCE = 100
 
 
 def read_chunks(s3: S3Client, bucket: str, key: str) -> Iterator[bytes]:
-    """Return the pieces of an object, which is asked for at once."""
+    """Return the pieces of an object. S3 is asked for it at once."""
     return s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK)
 
 
 def read_lines(s3: S3Client, bucket: str, key: str, *, start: int = 0, size: int | None = None) -> Iterator[bytes]:
-    """Return the lines of an object without their ends: all of them, or those of so many bytes from a place on."""
+    """Return the lines of an object without their ends: all, or those in `size` bytes from `start` on."""
     part: Any = {} if size is None else {"Range": f"bytes={start}-{start + size - 1}"}
     return s3.get_object(Bucket=bucket, Key=key, **part)["Body"].iter_lines(_CHUNK)
 
 
 def write_chunks(s3: S3Client, bucket: str, key: str, chunks: Iterable[bytes], *, content_type: str) -> None:
-    """Make an object of pieces as they come. Where one cannot be had, the object stays as it was."""
+    """Make an object of pieces as they come. If the iterator raises an error, the object stays as it was."""
     body = io.BufferedReader(_Stream(iter(chunks)))
     s3.upload_fileobj(body, bucket, key, ExtraArgs={"ContentType": content_type}, Config=_ONE_BY_ONE)
 
@@ -46,7 +46,7 @@ def write_lines(s3: S3Client, bucket: str, key: str, lines: Iterable[bytes]) -> 
 def let_go(s3: S3Client, bucket: str, *keys: str) -> None:
     """Mark objects that no run of a campaign needs any more: the bucket keeps them for as long as records.
 
-    Those that have been deleted are passed over.
+    Deleted objects are left out.
     """
     for key in keys:
         try:

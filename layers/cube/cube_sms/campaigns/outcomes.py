@@ -1,4 +1,4 @@
-"""What became of the rows of a batch, for as long as its run may last: longer than their records are kept."""
+"""The outcomes of a batch's rows, for as long as a run may last: longer than their records are kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .runs import Batch, Campaign
 
-# What a row can come to besides the states of a message.
+# The states of a row that a message does not have.
 REFUSED = "REFUSED"
 NOT_TRIED = "NOT_TRIED"
 UNREADABLE = "UNREADABLE"
@@ -31,13 +31,13 @@ STOPPED = "its campaign was stopped"
 """The reason of messages that are cancelled with their campaign, and are sent if it is run again."""
 
 type Found = Record | Refusal | SpoiledRecordError | None
-"""What there is of a message in the table of records."""
+"""What the table of records has of a message."""
 
 
 def has_ended(request: SendRequest, found: Found) -> bool:
-    """Return whether a row's outcome is known, and running its campaign again would change nothing of it."""
+    """Return whether a row's outcome is known, and stays even if its campaign runs again."""
     if not isinstance(found, Record):
-        # Whoever puts a row onto the queue once more knows whether it was refused before that.
+        # The caller that puts a row onto the queue again knows whether a refusal is older.
         return found is not None
     return not found.is_of(request) or (found.state.is_final and not is_stopped(found))
 
@@ -48,7 +48,7 @@ def is_stopped(found: Found) -> bool:
 
 
 def state_of(request: SendRequest, found: Found) -> str:
-    """Return what a row has come to: the state of its message, or one of the others."""
+    """Return a row's state: that of its message, or one of the others."""
     match found:
         case None:
             return NOT_TRIED
@@ -62,7 +62,7 @@ def state_of(request: SendRequest, found: Found) -> str:
 def find_outcomes(
     s3: S3Client, records: RecordTable, campaign: Campaign, batch: Batch, requests: Mapping[str, SendRequest]
 ) -> dict[str, Found]:
-    """Return what there is of each row of a batch: an outcome that was kept, or what the table tells at this moment.
+    """Return what is known of each row of a batch: an outcome that was kept, or what the table has at this moment.
 
     Parameters
     ----------
@@ -71,19 +71,19 @@ def find_outcomes(
     records : RecordTable
         The table.
     campaign, batch
-        Whose rows they are.
+        The campaign and the batch of the rows.
     requests : Mapping[str, SendRequest]
         What is sent for the rows, by `SendRequest.message_id`.
 
     Returns
     -------
     dict[str, Found]
-        By the same.
+        What is known, by the same.
 
     Raises
     ------
     RecordsUnavailableError
-        Where DynamoDB is away, or leaves out records again and again.
+        If DynamoDB is unavailable, or leaves out records again and again.
     """
     kept = {key: record for key, record in _read_outcomes(s3, campaign, batch).items() if key in requests}
     left = [request for key, request in requests.items() if not has_ended(request, kept.get(key))]
@@ -91,7 +91,7 @@ def find_outcomes(
 
 
 def write_outcomes(s3: S3Client, campaign: Campaign, batch: Batch, found: Mapping[str, Found]) -> None:
-    """Keep the records of a batch's rows, without what would answer a task."""
+    """Keep the records of a batch's rows, without their task tokens."""
     records = (record for record in found.values() if isinstance(record, Record) and record.state.is_final)
     lines = (msgspec.json.encode(asdict(record) | {"task_tokens": ()}) for record in records)
     write_lines(s3, campaign.bucket, campaign.outcomes_key(batch), lines)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from .runs import MAX_BATCH_ROWS
 
 # How much of the queue's sending is put onto it ahead, and how often a batch is looked at meanwhile at least. So the
-# queue does not run dry because nobody has noticed yet that a batch has ended.
+# queue does not run dry before a look has noticed that a batch has ended.
 AHEAD_SECONDS = 300.0
 LOOKS_AHEAD = 5
 
@@ -46,7 +46,7 @@ class Pace(NamedTuple):
         requests : int
             The campaign's valid requests.
         queries : int
-            The fewest queries that they take; 0 if nobody has counted: then each takes one.
+            The fewest queries that they take; 0 if they were not counted: then each takes one.
 
         Returns
         -------

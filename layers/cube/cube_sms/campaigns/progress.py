@@ -1,7 +1,7 @@
 """How far a campaign is: an item for its run, and one for each of its batches, in the table of records.
 
-Each look at a batch sets what it found, so that a look that is repeated changes nothing. Whoever wants to know how far
-the campaign is adds the batches up.
+Each look at a batch sets what it found, so that a repeated look changes nothing. The sum of all batches says how far
+the campaign is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 CAMPAIGN_KEY = "#campaign#"
-"""What keys of items begin with that tell of a campaign: no account is without a name."""
+"""The beginning of the keys of campaigns. A record's key begins with the name of its account."""
 
 # Longer than an execution of Step Functions can last.
 KEPT_SECONDS = 400 * DAY
@@ -39,7 +39,7 @@ class Run(msgspec.Struct, frozen=True, rename="camel"):
     rows, requests, queries, batches : int
         As `Prepared` has them; 0 until the file has been read.
     stopped_at, ended_at : float
-        When somebody stopped it, and when its result was written; 0 if that has not happened.
+        When an operator stopped it, and when its result was written; 0 if that has not happened.
     """
 
     execution: str
@@ -84,7 +84,7 @@ class Look(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class CampaignItem(NamedTuple):
-    """Where a campaign's items are.
+    """The keys of a campaign's items.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class CampaignItem(NamedTuple):
         return f"{CAMPAIGN_KEY}{self.name}"
 
     def batch(self, number: int) -> str:
-        """Return the key of a batch's item. A name has no such sign."""
+        """Return the key of a batch's item. A campaign's name has no ``#``."""
         return f"{CAMPAIGN_KEY}{self.name}#{number}"
 
 
@@ -138,12 +138,12 @@ class CampaignItems:
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         return self._get(CampaignItem(name).run, Run)
 
     def begin(self, name: str, run: Run, former: Run | None) -> bool:
-        """Write a run that begins, in place of a former one, and return whether nobody else has meanwhile."""
+        """Replace a former run by one that begins, and return whether that held: another may have begun meanwhile."""
         values = {**_attributes(run), ":former": {"S": former.execution if former else ""}}
         names = {field: f":{field}" for field in _fields(run)}
         item, is_written = update_item(
@@ -212,7 +212,7 @@ class CampaignItems:
 
 
 def _read[T](item: Mapping[str, Any], kind: type[T]) -> T:
-    # Numbers come as texts.
+    # DynamoDB gives numbers as texts.
     return msgspec.convert({name: next(iter(typed.values())) for name, typed in item.items()}, kind, strict=False)
 
 

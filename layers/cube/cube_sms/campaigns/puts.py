@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from cube_sms.request import SendRequest
 
-# What SQS takes at once, MAX_MESSAGE_BYTES in all; and the seconds before it is asked again for what it has left out.
+# The messages that SQS takes at once, MAX_MESSAGE_BYTES in all; and the seconds before each repetition for those that
+# it has left out.
 _PUT_SIZE = 10
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)
 
@@ -33,7 +34,7 @@ class Put(NamedTuple):
     request : SendRequest
         What is sent for it.
     claim : str or None
-        The `Record.owner` of its record, if it was cancelled and is to start over.
+        The `Record.owner` of its record, if it was cancelled and starts over.
     """
 
     request: SendRequest
@@ -60,16 +61,16 @@ class RowQueue:
         self._sleep = sleep
 
     def put(self, puts: Iterable[Put], *, campaign: str, execution: str) -> None:
-        """Put rows onto the queue, where others' messages go ahead of them.
+        """Put rows onto the queue. As bulk messages, they let others go first.
 
         Parameters
         ----------
         puts : iterable of Put
             The rows.
         campaign : str
-            The campaign's name: on a standard queue, the group that has to share with others.
+            The campaign's name. On a standard queue it is the message group, so that SQS is fair to other groups.
         execution : str
-            The run's. On a FIFO queue, SQS takes a row once in five minutes for a run, and again for the next run.
+            ARN of the run. On a FIFO queue, SQS takes a row once in five minutes for a run, and again for the next run.
 
         Raises
         ------

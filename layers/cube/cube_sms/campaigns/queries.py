@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cube_sms.platform import Settings
     from cube_sms.request import SendRequest
 
-# Kinds of rows that are told from each other: a hundred thousand take 20 MB of memory.
+# Different kinds of rows that are counted: a hundred thousand take 20 MB of memory.
 MOST_KINDS = 100_000
 
 
@@ -72,7 +72,7 @@ class FewestQueries:
 
 
 def sharing(settings: Settings, secrets_manager: SecretsManagerClient) -> Callable[[str], int]:
-    """Return what tells how many messages of an account share a query at most, in a deployment.
+    """Return the function that says how many messages of an account share a query at most, in a deployment.
 
     Parameters
     ----------

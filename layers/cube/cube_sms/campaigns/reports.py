@@ -1,4 +1,4 @@
-"""The result of a campaign: what became of each row of its file."""
+"""The result of a campaign: the outcome of each row of its file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .outcomes import Found
     from .runs import Campaign, Head, Row
 
-# Columns of the result, behind the file's own.
+# Columns of the result, after the file's own.
 OUTCOME = ("requestId", "state", "attempts", "possiblyDuplicated", "code", "message", "reason", "jobId", "updatedAt")
 
 # The states of rows that another run may send.
@@ -39,7 +39,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class CampaignReporter:
-    """Writes what became of the rows of a campaign.
+    """Writes the results of campaigns.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class CampaignReporter:
         self._clock = clock
 
     def report(self, campaign: Campaign) -> dict[str, int]:
-        """Write the result: the file's own columns, and what became of each row.
+        """Write the result: the file's own columns, and the outcome of each row.
 
         Parameters
         ----------
@@ -80,12 +80,12 @@ class CampaignReporter:
         Returns
         -------
         dict[str, int]
-            How many rows came to which state.
+            How many rows are in which state.
 
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away, or leaves out records again and again.
+            If DynamoDB is unavailable, or leaves out records again and again.
         """
         counts: Counter[str] = Counter()
         head, rows = read_rows(self._s3, campaign)
@@ -97,17 +97,17 @@ class CampaignReporter:
             content_type="text/csv; charset=utf-8",
         )
         if not counts.keys() & _OPEN:
-            # Nothing is left to be sent of them.
+            # All rows have ended: a further run would send none.
             let_go(self._s3, campaign.bucket, campaign.key, campaign.rows_key, campaign.result_key)
         return dict(counts)
 
     def end(self, campaign: Campaign) -> bool:
-        """Note that a campaign's run has its result, and return whether somebody had stopped it.
+        """Note that a campaign's run has its result, and return whether an operator had stopped it.
 
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         run = self._items.run(campaign.name)
         run = run and self._items.note(campaign.name, run.execution, ended_at=self._clock())
@@ -141,7 +141,7 @@ def _outcomes(rows: Sequence[Row], found: Mapping[str, Found]) -> list[dict[str,
 
 
 def _renamed(columns: Sequence[str]) -> list[str]:
-    """Return the names of a file's columns for its result, where none can be taken for one of ours."""
+    """Return the names of a file's columns for its result. One that equals a column of `OUTCOME` is changed."""
     ours = set(map(normalized, OUTCOME))
     taken = ours | set(map(normalized, columns))
     names = []
@@ -165,10 +165,10 @@ def _outcome(request: SendRequest, found: Found) -> dict[str, Any]:
             outside = {name: _inert(found.members[name]) for name in ("code", "message", "jobId", "reason")}
             return {**found.members, "possiblyDuplicated": str(found.possibly_duplicated).lower(), **outside}
         case Record():
-            # It tells of another request: of an earlier run's, whose file was changed since.
+            # The record is of another request: of an earlier run, after which the file was changed.
             return {"state": REFUSED, "reason": str(RequestConflictError(str(request.request_id)))}
         case error:
-            # Somebody has changed it by hand. The other rows have their outcomes.
+            # An operator has changed the record by hand. The other rows have their outcomes.
             return {"state": UNREADABLE, "reason": str(error)}
 
 

@@ -1,7 +1,7 @@
 """Campaigns: the send requests of a CSV file's rows, in batches for ``statemachine/campaign.asl.json``.
 
-The file is read once, before anything is sent. What comes after it reads the rows as they were understood here:
-`BatchSender` those of a batch, `CampaignReporter` all of them.
+The file is read once, before anything is sent. Later steps read the rows as they were understood here: `BatchSender`
+those of a batch, `CampaignReporter` all of them.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 
-# A batch is an execution of the state machine's own, of a few dozen state transitions. It has rows for half a minute at
-# the usual 10 a second. Its function holds all of them in memory, whatever their cells hold.
+# A batch has an execution of its own, of a few dozen state transitions. It has rows for half a minute at the usual 10 a
+# second. Its function has all of them in memory, so that their bytes are limited too.
 MAX_BATCH_ROWS = 300
 MAX_BATCH_BYTES = 4_194_304
 
-# JSON can hold them, SQS refuses them in whatever form.
+# JSON can have these characters. SQS refuses them in any form.
 _NOT_FOR_SQS = re.compile("[\ufffe\uffff]")
 
 
@@ -47,7 +47,7 @@ class Campaign(NamedTuple):
     bucket, key : str
         The file.
     name : str
-        What ids of requests begin with where the file gives none.
+        Its name. If the file gives no ids of requests, they begin with it.
     content : str
         The content of rows that have none of their own.
     is_dry_run : bool
@@ -67,9 +67,9 @@ class Campaign(NamedTuple):
         Parameters
         ----------
         bucket : str
-            Where the files of campaigns are.
+            The bucket of campaigns' files.
         execution : str
-            The execution's name, which is the campaign's unless it is given one.
+            The execution's name. It becomes the campaign's if the input has none.
         data : Any
             The input.
 
@@ -81,7 +81,7 @@ class Campaign(NamedTuple):
         Raises
         ------
         InvalidCampaignError
-            With every fault of it.
+            If the input has faults, with all of them.
 
         Examples
         --------
@@ -90,7 +90,7 @@ class Campaign(NamedTuple):
         """
         defaults = {"campaign": execution, "content": "", "dryRun": False}
         given = {**defaults, **data} if isinstance(data, dict) else {}
-        # Whoever writes "dry_run" wants nothing to be sent.
+        # An operator who writes "dry_run" wants to send nothing.
         own_names = {name.casefold(): name for name in defaults}
         faults = [
             f"{own_names[plain]}: is in another spelling"
@@ -114,21 +114,21 @@ class Campaign(NamedTuple):
 
     @property
     def rows_key(self) -> str:
-        """Where the rows go as they were understood: `Head`, and then a `Row` in each line."""
+        """The key of the rows as they were understood: `Head`, and then a `Row` in each line."""
         return f"runs/{self.name}.rows.jsonl"
 
     @property
     def batches_key(self) -> str:
-        """Where the batches of rows go, a `Batch` in each line."""
+        """The key of the batches of rows, a `Batch` in each line."""
         return f"runs/{self.name}.batches.jsonl"
 
     def outcomes_key(self, batch: Batch) -> str:
-        """Return where the outcomes of a batch go that has ended."""
+        """Return the key of the outcomes of a batch that has ended."""
         return f"runs/{self.name}.outcomes/{batch.first:09}.jsonl"
 
     @property
     def result_key(self) -> str:
-        """Where the result goes.
+        """The key of the result.
 
         Examples
         --------
@@ -144,7 +144,7 @@ class Head(msgspec.Struct, frozen=True):
     Parameters
     ----------
     prefix : str
-        What stands before the header.
+        What precedes the header.
     delimiter : str
         The character between two cells.
     columns : list[str]
@@ -164,11 +164,11 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     cells : list[str]
         Its cells, one for each column.
     request_id : str
-        Its own `requestId`, or the one that its number gives it.
+        Its own `requestId`, or one with its number.
     request : SendRequest or None
         What is sent for it.
     reason : str or None
-        Why nothing is.
+        Why nothing is sent for it.
     """
 
     cells: list[str]
@@ -187,7 +187,7 @@ class Batch(msgspec.Struct, frozen=True):
     first, rows : int
         The number of its first row, from 1, and how many it has.
     start, size : int
-        Where they are among the campaign's rows, in bytes.
+        Their place among the campaign's rows, in bytes.
     """
 
     number: int
@@ -198,7 +198,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Prepared(NamedTuple):
-    """What a campaign's file came to.
+    """The counts of a campaign's file.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ class Prepared(NamedTuple):
 
     @property
     def counts(self) -> dict[str, int]:
-        """What a run keeps of it."""
+        """The counts that a run keeps."""
         return {"rows": self.rows, "requests": self.requests, "queries": self.queries, "batches": self.batches}
 
 
@@ -251,7 +251,7 @@ class CampaignPreparer:
         self._most_together = most_together
 
     def prepare(self, campaign: Campaign) -> Prepared:
-        """Read the whole file, so that nothing is sent of one that breaks off.
+        """Read the whole file, so that a file with a fault in it is not sent in part.
 
         Parameters
         ----------
@@ -261,12 +261,12 @@ class CampaignPreparer:
         Returns
         -------
         Prepared
-            How many rows there are.
+            Its counts.
 
         Raises
         ------
         InvalidCampaignError
-            Where there is no such file, or it cannot be meant.
+            If there is no such file, or it is invalid.
         """
         file, rows = self._read(campaign)
         batches, checks = _Batches(), Checks(self._most_together)
@@ -293,12 +293,12 @@ class CampaignPreparer:
         Returns
         -------
         Checks
-            What there is to say of its rows.
+            What was found in its rows.
 
         Raises
         ------
         InvalidCampaignError
-            Where `prepare` would.
+            As `prepare` does.
         """
         checks = Checks(self._most_together)
         for row in self._read(campaign)[1]:
@@ -322,7 +322,7 @@ class CampaignPreparer:
 
     def _row(self, campaign: Campaign, file: CampaignFile, record: Record, number: int) -> Row:
         own = {
-            # Spaces can be meant in a text alone.
+            # Only a text may have spaces at its ends.
             name: cell if name == CONTENT else cell.strip()
             for name, index in file.fields.items()
             if (cell := record.cells[index] if index < len(record.cells) else "").strip()

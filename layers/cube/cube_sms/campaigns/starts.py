@@ -1,4 +1,4 @@
-"""The beginning of a campaign's run: one of a name at a time."""
+"""The beginning of a campaign's run: one run of a name at a time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class CampaignStarter:
     Parameters
     ----------
     items : CampaignItems
-        Where they are noted.
+        Has the runs.
     executions : Executions
-        Which of them run.
+        Says which of them run.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -35,7 +35,7 @@ class CampaignStarter:
         self._clock = clock
 
     def begin(self, campaign: Campaign, execution: str) -> None:
-        """Note that a run begins. One that has begun may begin again.
+        """Note that a run begins. One that has begun may be noted again.
 
         Parameters
         ----------
@@ -47,9 +47,9 @@ class CampaignStarter:
         Raises
         ------
         InvalidCampaignError
-            Where another run of the same name goes on.
+            If another run of the same name goes on.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         former = self._items.run(campaign.name)
         if former and former.execution != execution:
@@ -61,7 +61,7 @@ class CampaignStarter:
             raise _running(campaign, "that has begun at the same time")
 
     def prepared(self, campaign: Campaign, execution: str, prepared: Prepared) -> None:
-        """Note what the campaign's file came to."""
+        """Note the counts of the campaign's file."""
         self._items.note(campaign.name, execution, **prepared.counts)
 
 

@@ -1,4 +1,4 @@
-"""Keeping within the provider's limits, all workers together."""
+"""The provider's limits, kept by all workers together."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Closing the gate for one account that gets one and the same unknown code for everything.
+"""Close the gate for one account if Cube rejects its messages one after the other with one unknown code.
 
-Nobody knows what such a code says. It may say that the account's secret is wrong, and then a whole queue would be
-rejected for it. So after several rejections in a row with one code the account's messages wait, until one of them finds
-out that it is well again.
+The code may mean a wrong secret, and then each message on the queue would end as `REJECTED`. So after several
+rejections in a row with one code, the account's messages wait. One of them is the probe: it finds out whether Cube
+accepts them again.
 
-The rejections are counted in the gate's item, which every worker sees with each reservation: so a success anywhere ends
-a run, all know of a closed account, and neither costs a write or a read where nothing is rejected.
+The gate's item has the count of rejections, and each reservation shows the item to its worker. So a success at any
+worker ends a run, and every worker knows the closed accounts. Reads or writes are added only if there are rejections.
 """
 
 from __future__ import annotations
@@ -25,30 +25,32 @@ if TYPE_CHECKING:
     from .breaker import Result
     from .gate_item import GateItem
 
-# So many rejections in a row with one code close an account.
+# This many rejections in a row with one code close an account.
 REJECTIONS = 20
 
-# Seconds it stays closed at first, and doubled with each probe that is rejected, up to the most. Credentials that were
-# mended are known to every worker after the first of them.
+# Seconds that an account stays closed at first. Each rejected probe doubles them, up to the most. Workers remember
+# credentials for as long as the first ones, so that the first probe has corrected ones.
 CLOSED_SECONDS = 300.0
 MOST_CLOSED_SECONDS = 3600.0
 
-# Seconds after which a run that nothing was added to is over. The item would keep each account that was ever rejected.
+# Seconds after which a run is over if no rejection was added. Otherwise the item would keep every account that Cube
+# ever rejected.
 FORGOTTEN_SECONDS = 3600.0
 
-# A write that others forestall is made again on what they left. Each of theirs counts a rejection: there are not many.
+# If another worker's write comes first, this worker writes again, on the item as it is then. Each of those writes
+# counts a rejection, so that they are few.
 TRIES = 2 * REJECTIONS
 
 
 class Accounts:
-    """The accounts that are being rejected, as one worker sees them.
+    """The accounts whose messages Cube rejects, as one worker sees them.
 
     Parameters
     ----------
     item : GateItem
-        Where everybody sees them.
+        The gate's item, which all workers see.
     longest_post : float
-        The most seconds a query takes.
+        The most seconds that a query takes.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -57,40 +59,40 @@ class Accounts:
         self._item = item
         self._longest_post = longest_post
         self._clock = clock
-        # When this worker last saw a message of an account accepted.
+        # When Cube last accepted a message of an account from this worker.
         self._accepted: dict[str, float] = {}
 
     @property
     def closed(self) -> tuple[tuple[str, str], ...]:
-        """The accounts that are not known to be well, and the code that each was closed for."""
+        """The accounts that are closed or wait for a probe, with the code that closed each."""
         return tuple((account, run.code) for account, run in self._runs().items() if run.state != "counting")
 
     def is_closed(self, account: str) -> bool:
-        """Return whether an account is closed, as far as this worker knows without looking again."""
+        """Return whether an account is closed, by the item as this worker saw it lately."""
         run = self._run(account)
         is_closed = run is not None and run.state != "counting" and run.at > self._clock()
         return is_closed and self._item.age < REMEMBERED_SECONDS
 
     def check(self, account: str) -> None:
-        """Refuse a message of an account that is closed beyond doubt.
+        """Refuse a message of a closed account.
 
         Raises
         ------
         AccountClosedError
-            With until when.
+            If `is_closed`; with the time when it opens.
         """
         if self.is_closed(account):
             raise self._closed(account)
 
     def admit(self, account: str) -> None:
-        """Let a query for an account go, unless it is closed; make it the probe if that is over.
+        """Admit a query of an open account. If the time of a closed one is over, admit one query as the probe.
 
         Raises
         ------
         AccountClosedError
             If the account is closed, or another query is its probe.
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         for _ in range(TRIES):
             run = self._run(account)
@@ -104,14 +106,14 @@ class Accounts:
         raise self._closed(account)
 
     def report(self, account: str, post: Result) -> None:
-        """Count a rejection, or end a run, for what a query came to.
+        """Count a rejection, or end a run, by the result of a query.
 
         Parameters
         ----------
         account : str
-            Whose it was.
+            The query's account.
         post : Result
-            What it came to.
+            The query's result.
         """
         if post.account == "opens":
             self._accepted[account] = self._clock()
@@ -125,12 +127,12 @@ class Accounts:
                     return
 
     def tidy(self, update: ConditionalUpdate) -> None:
-        """Have a reservation remove the runs that are over.
+        """Let a reservation remove the runs that are over, so that this costs no write of its own.
 
         Parameters
         ----------
         update : ConditionalUpdate
-            The reservation, which is written anyway.
+            The reservation.
         """
         update.remove(*(ACCOUNT + account for account, run in self._runs().items() if self._is_over(account, run)))
 
@@ -139,7 +141,7 @@ class Accounts:
         if run is None or self._is_over(account, run):
             return Run("counting", 1, now, now, code)
         if run.state == "closed":
-            # It had left before.
+            # The query left before the account was closed.
             return run
         if run.code != code:
             return Run("counting", 1, now, now, code)
@@ -147,12 +149,12 @@ class Accounts:
         if length < REJECTIONS:
             return run._replace(length=length, at=now)
         seconds = min(MOST_CLOSED_SECONDS, CLOSED_SECONDS * 2.0 ** min(length - REJECTIONS, 10))
-        # What was accepted before a probe says nothing against it.
+        # After a rejected probe, only a message that is accepted later ends the run.
         since = now if run.state == "probing" else run.since
         return Run("closed", length, since, now + seconds, code)
 
     def _is_over(self, account: str, run: Run) -> bool:
-        """Return whether this worker had a message accepted after a run began, or whether it is old."""
+        """Return whether Cube has accepted a message from this worker since a run began, or the run is old."""
         return self._accepted.get(account, 0.0) > run.since or run.at + FORGOTTEN_SECONDS < self._clock()
 
     def _runs(self) -> dict[str, Run]:
@@ -174,5 +176,5 @@ class Accounts:
 
     def _closed(self, account: str) -> AccountClosedError:
         run, soon = self._run(account), self._clock() + PROBING_SECONDS
-        # A probe opens it as soon as it is answered.
+        # The answer to a probe may open the account at any moment.
         return AccountClosedError(run.at if run and run.state == "closed" else soon)

@@ -1,4 +1,4 @@
-"""Closing the gate for everybody while Cube refuses or is away, and finding out with one query when it is back."""
+"""Close the gate for all while Cube refuses or is unavailable, and find out with one query when it works again."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ if TYPE_CHECKING:
     from .errors import GateReason
     from .gate_item import GateItem
 
-# So many times in a row a worker finds Cube unavailable, or broken, before it closes the gate.
+# A worker closes the gate if it finds Cube unavailable or broken this many times in a row.
 FAILURES = 5
 
-# Seconds the gate stays closed at first where Cube does not say; doubled with each probe that fails, up to the most.
+# Seconds that the gate stays closed at first, if Cube names no time. Each failed probe doubles them, up to the most.
 THROTTLED_SECONDS = 1.0
 UNAVAILABLE_SECONDS = 5.0
 MOST_CLOSED_SECONDS = 300.0
 
-# Cube's own word is taken up to a day: the quota is its longest limit.
+# The longest wait that Cube can ask for: its longest limit is the daily quota.
 MOST_RETRY_AFTER = float(DAY)
 
-# Seconds after which others look again while one worker finds out whether Cube is back, and what that worker has beyond
-# the time of a POST.
+# While one worker sends the probe, the others look again after the first time. The probe may take as long as a POST and
+# the second one.
 PROBING_SECONDS = 1.0
 PROBE_MARGIN = 5.0
 
 
 class Result(Protocol):
-    """What a query came to, as far as the gate asks.
+    """The result of a query, as far as the gate needs it.
 
     Attributes
     ----------
     gate : {"nothing", "opens", "counts", "closes"}
-        What it does to the gate: see `platform.Obstacle`.
+        What the result does to the gate: see `platform.Obstacle`.
     account : {"nothing", "opens", "counts"}
         What it does to the gate of its account.
     code : str or None
         The provider's code.
     retry_after : float or None
-        Seconds the provider asks to wait.
+        Seconds that the provider asks to wait.
     latency : float
-        Seconds it took.
+        Seconds that the query took.
     """
 
     @property
-    def gate(self) -> Literal["nothing", "opens", "counts", "closes"]: ...  # noqa: D102 - told above
+    def gate(self) -> Literal["nothing", "opens", "counts", "closes"]: ...  # noqa: D102 - described above
     @property
     def account(self) -> Literal["nothing", "opens", "counts"]: ...  # noqa: D102
     @property
@@ -67,9 +67,9 @@ class Breaker:
     Parameters
     ----------
     item : GateItem
-        Where everybody sees that it is closed.
+        The gate's item, which all workers see.
     longest_post : float
-        The most seconds a query takes.
+        The most seconds that a query takes.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -79,53 +79,53 @@ class Breaker:
         self._longest_post = longest_post
         self._clock = clock
         self._failures = 0
-        # The item's closedUntil where this worker keeps the gate closed for a probe of its own.
+        # The item's closedUntil while the gate is closed for a probe of this worker.
         self._probe: str | None = None
 
     @property
     def closed_for(self) -> GateReason | None:
-        """Why it is closed for everybody."""
+        """Why it is closed for all accounts."""
         if self._item.number("closedUntil") > self._clock():
-            # Whoever closes it by hand may leave out why.
+            # An operator who closes it by hand may leave out the reason.
             return self._item.get("closedFor") or "unavailable"  # type: ignore[return-value]  # only reasons are legible
         return None
 
     @property
     def is_probing(self) -> bool:
-        """Whether it is closed for a probe of this worker's."""
+        """Whether it is closed for a probe of this worker."""
         return self._probe is not None and self._item.get("closedUntil") == self._probe and self.closed_for is not None
 
     @property
     def is_open(self) -> bool:
-        """Whether it is not closed, nor waits for a probe, as far as this worker knows."""
+        """Whether it is open and needs no probe, as far as this worker knows."""
         return self._item.get("closedUntil") is None
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether it was closed when this worker last looked, which is too long ago to go by."""
+        """Whether it was closed when this worker last looked, and that is too long ago to rely on."""
         reason = self.closed_for
         believed = PROBING_SECONDS if reason == "probing" else REMEMBERED_SECONDS
         return reason is not None and not self.is_probing and self._item.age >= believed
 
     def check(self) -> None:
-        """Refuse where it is closed beyond doubt.
+        """Refuse a query if the gate is closed and that is not in doubt.
 
         Raises
         ------
         GateClosedError
-            With why, and until when.
+            With the reason, and the time when to try again.
         """
         reason = self.closed_for
         if reason is None or self.is_probing or self.is_in_doubt:
             return
         until = self._item.number("closedUntil")
         if reason == "probing":
-            # It opens as soon as the probe is answered.
+            # The answer to the probe may open it at any moment.
             until = min(until, self._clock() + PROBING_SECONDS)
         raise GateClosedError(reason, until)
 
     def begin(self, update: ConditionalUpdate) -> bool:
-        """Make a reservation depend on the gate being open, and return whether it has to be one for a probe.
+        """Make a reservation depend on an open gate, and return whether it is for a probe.
 
         Parameters
         ----------
@@ -135,12 +135,12 @@ class Breaker:
         Returns
         -------
         bool
-            Whether the gate was closed until now, and one query is to find out whether Cube is back.
+            Whether the gate was closed until now, so that one query has to find out whether Cube works again.
 
         Raises
         ------
         GateClosedError
-            Where it is closed.
+            If it is closed.
         """
         self.check()
         closed_until = self._item.get("closedUntil")
@@ -157,14 +157,14 @@ class Breaker:
         self._probe = self._item.get("closedUntil") if is_probe else None
 
     def report(self, post: Result, *, is_probe: bool) -> None:
-        """Close or open the gate for what a query came to.
+        """Close or open the gate by the result of a query.
 
         Parameters
         ----------
         post : Result
-            What it came to.
+            The query's result.
         is_probe : bool
-            Whether it was the query that was to find out.
+            Whether the query was the probe.
         """
         is_probe = is_probe and self.is_probing
         if post.gate == "closes":
@@ -182,7 +182,7 @@ class Breaker:
     def _close(self, reason: GateReason, seconds: float, retry_after: float | None, *, is_probe: bool) -> None:
         strikes = int(self._item.number("strikes")) + 1 if is_probe else 1
         if retry_after is None or reason == "unavailable":
-            # Of its limits Cube knows when they allow more; one that is away does not know for how long.
+            # Cube knows when its limits allow more queries. It does not know how long it will be unavailable.
             seconds = min(MOST_CLOSED_SECONDS, seconds * 2 ** (strikes - 1))
         seconds = min(MOST_RETRY_AFTER, max(seconds, retry_after or 0.0))
         update = ConditionalUpdate()
@@ -190,7 +190,7 @@ class Breaker:
         update.set("closedUntil", until)
         update.set("closedFor", reason)
         update.set("strikes", strikes)
-        # Whoever has closed it for longer knows better; whoever is only finding out does not.
+        # A worker that has closed the gate for longer knows better. A worker that only sends the probe does not.
         update.require(
             update.absent("closedUntil"), update.less("closedUntil", until), update.equal("closedFor", "probing")
         )

@@ -1,9 +1,8 @@
-"""Callers of the API who wait for a lane, and workers with bulk messages who leave them one.
+"""Callers of the API that wait for a lane, and workers with bulk messages that leave them one.
 
-Under load every lane has an owner that uses it again as soon as a second has passed. So a caller says in the gate's
-item that it waits. Workers look for that between bulk messages, which costs a read, and the first that sees it gives up
-the lane whose turn is next. Nothing has left there for a second: whoever sees the item after that may use the lane at
-once, whatever its clock says.
+Under load every lane has an owner, which uses it again as soon as a second has passed. So a caller writes into the
+gate's item that it waits. Workers read this between bulk messages. The first one that sees it leaves the lane of its
+next slot. No query has left in that lane for a second, so that the caller may use it at once, whatever its clock says.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ if TYPE_CHECKING:
 
     from .gate_item import GateItem
 
-# A caller asks if it would wait for longer than this otherwise. It looks again after each pause, and gives up after so
-# many.
+# A caller asks if it would otherwise wait for longer than this. It looks again after each pause, this many times at
+# most.
 SOON_SECONDS = 0.1
 ASK_PAUSE = 0.06
 MOST_ASKS = 13
 
-# Seconds for which a caller that has asked is believed to wait.
+# Seconds for which a caller counts as waiting after it has asked.
 ASKED_SECONDS = 1.0
 
-# A worker looks no more often, and never more than once for a message.
+# The least seconds between two looks of a worker. It looks once for a message at most.
 LOOK_SECONDS = 0.1
 
-# A look takes less than these seconds, and ends before the slot of its message has come.
+# A worker looks this long before the slot of its message. A look takes less time, and ends before the slot.
 LOOK_AHEAD = 0.03
 
 
@@ -43,11 +42,11 @@ class Callers:
     Parameters
     ----------
     item : GateItem
-        Where they ask.
+        The gate's item, in which they ask.
     clock : Callable[[], float]
         Seconds since the epoch.
     ticks : Callable[[], float]
-        Seconds on a clock that nobody sets.
+        Seconds on a clock that is never set.
     """
 
     def __init__(self, item: GateItem, *, clock: Callable[[], float], ticks: Callable[[], float]) -> None:
@@ -60,7 +59,7 @@ class Callers:
         self._seen: str | None = None
 
     def ask(self, name: str, seconds: float) -> bool:
-        """Ask for a lane that comes sooner than in so many seconds, and return whether it is worth another look."""
+        """Ask for a lane if the caller would wait for so many seconds, and return whether to look again."""
         if seconds <= SOON_SECONDS or self._asks >= MOST_ASKS:
             return False
         if not self._asks:
@@ -68,25 +67,25 @@ class Callers:
         self._asks += 1
         asked = self._item.get(WANTED)
         update = ConditionalUpdate()
-        # Where a lane has been left, the write is refused and shows it.
+        # If a worker has left a lane, the write is refused and shows it.
         update.require(update.equal(WANTED, asked))
-        # It stays as it is while somebody waits: whoever leaves a lane for it has seen it some time before.
+        # An earlier caller's request stays as it is: the worker that leaves a lane compares it with what it has seen.
         update.set(WANTED, asked if asked and self._is_valid(asked) else self._mark)
         self._item.write(update)
         return True
 
     def thank(self, update: ConditionalUpdate) -> None:
-        """Have a reservation tell that this caller waits no longer."""
+        """Let a reservation remove this caller's request."""
         if self._asks and self._item.get(WANTED) == self._mark:
             update.remove(WANTED)
 
     def served(self) -> None:
-        """Begin anew with the next message."""
+        """Forget the requests: the next message may make its own."""
         self._asks = 0
 
     @property
     def is_unseen(self) -> bool:
-        """Whether it is worth a read to look whether one waits."""
+        """Whether the last look for a caller is old enough for another one, which is a read."""
         return self._ticks() - self._looked_at >= LOOK_SECONDS
 
     def looked(self, found: Mapping[str, str] | None, *, began_at: float) -> None:
@@ -95,7 +94,7 @@ class Callers:
         Parameters
         ----------
         found : Mapping[str, str] or None
-            What it has found; None if DynamoDB is away.
+            What the look has found; None if DynamoDB is unavailable.
         began_at : float
             The ticks at which it began. A look that took long is an old one.
         """
@@ -103,22 +102,22 @@ class Callers:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether one waits, as far as this worker knows."""
+        """Whether a caller waits, as far as this worker knows."""
         return self._seen is not None and self._is_valid(self._seen)
 
     def passed_by(self) -> None:
-        """Forget one that this worker has no lane for."""
+        """Forget a caller that this worker has no lane for."""
         self._seen = None
 
     def leave(self, index: int, text: str) -> bool:
-        """Leave a lane to whoever asks, and return whether it may have gone.
+        """Leave a lane to the caller that asks, and return whether the lane may be gone.
 
         Parameters
         ----------
         index : int
-            Which lane. No query may have left there for a second, and none may be under way.
+            Which lane. For a second no query has left in it, and none is under way.
         text : str
-            How the item says that it is this worker's.
+            The lane's text in the item, with this worker as the owner.
         """
         update = ConditionalUpdate()
         update.require(update.equal(WANTED, self._seen))
@@ -126,7 +125,7 @@ class Callers:
         update.set(lane_name(index), str(Lane(0.0, Lane.parse(text).owner)))
         update.remove(WANTED)
         self._seen = None
-        # A write that was repeated may be refused, although it was made: its lane looks otherwise then.
+        # A repeated write may be refused although the first one succeeded. The lane's text has then changed.
         return self._item.write(update) or self._item.get(lane_name(index)) != text
 
     def _is_valid(self, asked: str) -> bool:

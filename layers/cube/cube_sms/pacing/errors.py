@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 type GateReason = Literal["probing", "throttled", "unavailable", "quota", "reserve"]
 
-# Why nothing is sent, as logs tell it.
+# Why nothing is sent, as the logs show it.
 type ClosedReason = GateReason | Literal["paused"]
 
 
@@ -21,14 +21,14 @@ _AWAY = ApiAnswer(503, "Cube is unavailable", _DETAIL, is_later=True)
 
 
 class NotNowError(NotPostedError, is_abstract=True):
-    """The message cannot be sent now. Nothing is wrong with it, and no attempt is used up.
+    """The message has to wait. It has no fault, and uses up no attempt.
 
     Parameters
     ----------
     why : str
-        Why.
+        Why it has to wait.
     until : float
-        Seconds since the epoch from when on it is worth another try.
+        Seconds since the epoch: when another try makes sense.
     """
 
     state = "RETRYING"
@@ -43,12 +43,12 @@ class NotNowError(NotPostedError, is_abstract=True):
 
 
 class NoSlotError(NotNowError):
-    """The gate is open, and every slot is taken for longer than there is time to wait.
+    """The gate is open, but all slots are taken for longer than the message can wait.
 
     Parameters
     ----------
     until : float
-        Seconds since the epoch from when on a slot may be free.
+        Seconds since the epoch: when a slot may be free.
     """
 
     metric = None
@@ -58,32 +58,33 @@ class NoSlotError(NotNowError):
 
 
 _WHY_CLOSED: dict[GateReason, str] = {
-    "probing": "another message is probing whether Cube is back",
-    "throttled": "Cube has throttled us, and sending pauses",
-    "unavailable": "Cube is unavailable, and sending pauses",
+    "probing": "another message is probing whether Cube works again",
+    "throttled": "Cube has throttled queries",
+    "unavailable": "Cube is unavailable",
     "quota": "the day's quota is used up",
     "reserve": "the rest of the day's quota is reserved for messages that are not bulk",
 }
 
 
 class GateClosedError(NotNowError):
-    """The gate is closed: the day's quota, or what of it is for bulk messages, is used up, or Cube is not to be asked.
+    """The gate is closed after answers of Cube, or because the daily quota allows no further query.
 
     Parameters
     ----------
     reason : {"probing", "throttled", "unavailable", "quota", "reserve"}
-        Why: another worker is finding out whether Cube is back, Cube answered 429, Cube was unavailable several times
-        in a row, the day's quota is used up, or the rest of it is for messages that are not bulk.
+        Why. `probing`: another worker finds out whether Cube works again. `throttled`: Cube answered 429.
+        `unavailable`: Cube was unavailable several times in a row. `quota`: the daily quota is used up. `reserve`: the
+        rest of it is for messages that are not bulk.
     until : float
-        Seconds since the epoch from when on it is worth another try.
+        Seconds since the epoch: when another try makes sense.
     """
 
-    # The state of the gate has one, once for each invocation.
+    # The state of the gate has a metric, once for each invocation.
     metric = None
 
     def __init__(self, reason: GateReason, until: float) -> None:
-        # It was read from the table, where somebody may have written another.
-        super().__init__(_WHY_CLOSED.get(reason, "sending pauses"), until)
+        # The reason comes from the table, and an operator may have written another one there.
+        super().__init__(_WHY_CLOSED.get(reason, "the gate is closed"), until)
         self.reason = reason
         if reason in ("unavailable", "probing"):
             self.answer = _AWAY
@@ -101,7 +102,7 @@ class PausedError(NotNowError):
     """
 
     answer = ApiAnswer(503, "Sending is paused", _DETAIL, is_later=True)
-    # The state of the gate has one, once for each invocation.
+    # The state of the gate has a metric, once for each invocation.
     metric = None
 
     def __init__(self, pause: Pause, now: float) -> None:
@@ -110,29 +111,29 @@ class PausedError(NotNowError):
 
 
 class AccountClosedError(NotNowError):
-    """The gate is closed for the message's account, which got one and the same unknown code for everything.
+    """The gate is closed for the account: Cube rejected its messages one after the other with one unknown code.
 
     Parameters
     ----------
     until : float
-        Seconds since the epoch from when on it is worth another try.
+        Seconds since the epoch: when another try makes sense.
     """
 
     answer = ApiAnswer(503, "The account is closed", _DETAIL, is_later=True)
-    # The state of the gate has one, once for each invocation.
+    # The state of the gate has a metric, once for each invocation.
     metric = None
 
     def __init__(self, until: float) -> None:
-        super().__init__("Cube has rejected one message of the account after the other with one code", until)
+        super().__init__("Cube has rejected the account's messages one after the other with one code", until)
 
 
 class ConnectionsTakenError(NotNowError):
-    """Other calls have every connection to Cube that the API may open.
+    """Other calls use all connections to Cube that the API may open.
 
     Parameters
     ----------
     until : float
-        Seconds since the epoch from when on it is worth another try.
+        Seconds since the epoch: when another try makes sense.
     """
 
     metric = metrics.API_CALLS_TURNED_AWAY

@@ -1,8 +1,8 @@
-"""The gate in front of Cube: one item in DynamoDB that keeps all workers together within the provider's limits.
+"""The gate before Cube: one item in DynamoDB keeps all workers together within the provider's limits.
 
-The item holds the lanes (`lanes`), the day's count (`quota`), and until when the gate is closed (`breaker`), for all or
-for one account (`accounts`). A worker reserves what a whole batch needs with one conditional write, planned on the item
-as it last saw it; where that is outdated, the write is refused and brings the item with it. Nothing is read.
+The item has the lanes (`lanes`), the day's count (`quota`), and until when the gate is closed (`breaker`), for all or
+for one account (`accounts`). One conditional write reserves what a whole batch needs. The worker plans it on the item
+as it last saw it. If the item has changed since, DynamoDB refuses the write and returns the item: a read is not needed.
 """
 
 from __future__ import annotations
@@ -37,36 +37,37 @@ if TYPE_CHECKING:
     from .errors import ClosedReason
     from .lanes import Grant, Plan
 
-# Seconds for which what a write has brought is taken for the present.
+# Seconds for which the item counts as unchanged after a write has shown it.
 FRESH_SECONDS = 0.1
 
-# A reservation that others forestall is planned again on what they left.
+# If another worker's write comes first, the reservation is planned again on the item as it is then.
 TRIES = 10
 
-# The share of a slower answer in what a quick one takes, which a quicker one brings down at once. The first of all is
-# believed by half.
+# How much a slower answer raises the time of a quick one. A quicker answer lowers it at once. The first answer counts
+# by half.
 SLOWER_SHARE = 0.25
 
-# What it is expected to take to open a connection, at first; and what is less than that was open.
+# The first guess of what opening a connection takes. If it takes less than the least, the connection was open.
 FIRST_READY_SECONDS = 0.1
 LEAST_READY_SECONDS = 0.002
 
 
 class GateStatus(NamedTuple):
-    """What there is to tell of the gate after an invocation.
+    """What is reported of the gate after an invocation.
 
     Parameters
     ----------
     quota_used : float or None
-        Percent of the day's quota that is reserved; None where there is no quota, or nothing was reserved lately.
+        Percent of the daily quota that is reserved; None if there is no quota, or this worker has not seen the item
+        lately.
     closed_for : str or None
-        Why it is closed, where it is closed for everybody.
+        Why it is closed, if it is closed for all accounts.
     pause : str or None
         The operator's words for a pause, if that is why.
     repaired : tuple of str
-        The attributes of its item that could not be read, and were removed, since this was last asked.
+        The attributes of its item that were unreadable and were removed since the last report.
     closed_accounts : tuple of (str, str)
-        The accounts that it is closed for, and the code that each was closed for.
+        The accounts that it is closed for, with the code that closed each.
     """
 
     quota_used: float | None
@@ -79,8 +80,8 @@ class GateStatus(NamedTuple):
 class _Query(msgspec.Struct, eq=False):
     """A query of this worker in one of its lanes.
 
-    `at` says when it is to leave or has left, in ticks. Between the last look at the clock, when it is let go, and the
-    moment when it has left, it may leave at any time.
+    `at` is when it is to leave or has left, in ticks. It is let go at the last look at the clock. From then on it may
+    leave at any moment, until it has left.
     """
 
     at: float
@@ -90,12 +91,12 @@ class _Query(msgspec.Struct, eq=False):
 
     @classmethod
     def earlier(cls, at: float) -> Self:
-        """Return one that is over."""
+        """Return a query that is over."""
         return cls(at, is_let_go=True, has_left=True, is_settled=True)
 
 
 class _Hold(msgspec.Struct, eq=False):
-    """A lane that is this worker's: what it may still do there, until when, and how the item says so."""
+    """A lane of this worker: the queries that it may still make there, until when, and the lane's text in the item."""
 
     uses: int
     until: float
@@ -104,12 +105,12 @@ class _Hold(msgspec.Struct, eq=False):
 
 
 class Slot(msgspec.Struct, eq=False):
-    """Leave to make one query.
+    """The permission to make one query.
 
     Parameters
     ----------
     at : float
-        Seconds since the epoch from when on it may be made, by the worker's clock of the moment when it was taken.
+        Seconds since the epoch: when the query may leave, by the worker's clock at the moment when it took the slot.
     """
 
     at: float
@@ -134,17 +135,17 @@ class Gate:
     qps, quota : int
         Queries a second and a day; 0 for no limit. Without either there is no gate.
     reserve_percent : int
-        Percent of the day's queries that bulk messages leave to the others.
+        Percent of the daily quota that bulk messages leave to others.
     connections : int
         Queries that this worker can have under way at once.
     longest_post : float
-        The most seconds a query takes.
+        The most seconds that a query takes.
     is_passing : bool
-        Whether this worker makes single queries, and others need not expect it back.
+        Whether this worker makes single queries, and perhaps does not use its lane again.
     clock : Callable[[], float]
-        Seconds since the epoch, for what is agreed upon with others.
+        Seconds since the epoch, for what all workers share.
     monotonic : Callable[[], float]
-        Seconds on a clock that nobody sets, for this worker's own queries.
+        Seconds on a clock that is never set, for this worker's own queries.
     sleep : Callable[[float], None]
         Waits a number of seconds.
     """
@@ -182,22 +183,22 @@ class Gate:
         self._callers = Callers(self._item, clock=clock, ticks=self._ticks)
         self._holds: dict[int, _Hold] = {}
         self._reservations = 0
-        # Slots that were taken, and whose queries have not left.
+        # Slots that were taken, and whose queries have not been let go.
         self._out: list[Slot] = []
         self._is_probe_out = False
-        # What a query usually takes, a quick answer, and what has to be done before a query can leave, in seconds.
+        # Seconds of a usual answer, of a quick one, and of what has to be done before a query can leave.
         self._post_time = 0.0
         self._quick_time = 0.0
         self._ready_time = FIRST_READY_SECONDS
 
     @property
     def is_off(self) -> bool:
-        """Whether there is no limit to keep."""
+        """Whether there is neither a rate limit nor a daily quota."""
         return not self._layout.count and not self._quota
 
     @property
     def status(self) -> GateStatus:
-        """What there is to tell of it."""
+        """What is reported of it."""
         used, pause = self._daily.percent, self._pausing.pause
         closed_for: ClosedReason | None = "paused" if pause else self._breaker.closed_for
         if used is not None and used >= 100.0:
@@ -206,7 +207,7 @@ class Gate:
         return GateStatus(used, closed_for, words, self._item.take_repaired(), self._accounts.closed)
 
     def reserve(self, wanted: int, *, latest: float, is_bulk: bool = False) -> int:
-        """Reserve slots for the next queries of this worker, in place of those it has left: one write.
+        """Reserve slots for the next queries of this worker, and replace its unused ones: one write.
 
         Parameters
         ----------
@@ -215,7 +216,7 @@ class Gate:
         latest : float
             Seconds since the epoch until when they make sense.
         is_bulk : bool
-            Whether they are to leave the reserve of the day's quota to others.
+            Whether they have to leave the reserve to others.
 
         Returns
         -------
@@ -225,11 +226,11 @@ class Gate:
         Raises
         ------
         NoSlotError
-            Where it can make none in time.
+            If no slot is free in time.
         GateClosedError, PausedError
-            Where it may make none.
+            If the gate is closed, or an operator has paused sending.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         if self.is_off:
             self._heed_pause()
@@ -247,7 +248,7 @@ class Gate:
                 if granted:
                     self._callers.served()
                     return granted
-            raise RecordsUnavailableError(f"the gate was contended for, {TRIES} times in a row")
+            raise RecordsUnavailableError(f"other workers changed the gate's item first, {TRIES} times in a row")
 
     def is_closed_for(self, account: str) -> bool:
         """Return whether it is closed for an account, as far as this worker knows."""
@@ -255,12 +256,12 @@ class Gate:
             return self._accounts.is_closed(account)
 
     def check(self, account: str) -> None:
-        """Refuse a message while all sending is paused, or its account is closed, as far as this worker knows.
+        """Refuse a message while sending is paused or its account is closed, as far as this worker knows.
 
         Raises
         ------
         PausedError, AccountClosedError
-            With until when.
+            With the time when to try again.
         """
         if self.is_off or self._pausing.pause:
             self._heed_pause()
@@ -268,32 +269,32 @@ class Gate:
             self._accounts.check(account)
 
     def take(self, *, latest: float, account: str | None = None, is_bulk: bool = False) -> Slot | None:
-        """Take the next slot, waiting for none; reserve one more where none is left.
+        """Take the next slot, and leave the waiting to `wait`. If none is left, reserve more.
 
         Parameters
         ----------
         latest : float
             Seconds since the epoch until when it makes sense.
         account : str, optional
-            Whose query it is for, where that is to be let go or refused.
+            The query's account. If it is given, the gate also has to be open for it.
         is_bulk : bool
-            Whether it is to leave the reserve of the day's quota to others.
+            Whether it has to leave the reserve to others.
 
         Returns
         -------
         Slot or None
-            The slot; None where there is no gate.
+            The slot; None if there is no gate.
 
         Raises
         ------
         NoSlotError
-            Where there is none in time.
+            If no slot is free in time.
         GateClosedError, PausedError
-            Where the gate has been closed meanwhile.
+            If the gate was closed, or sending paused, since the reservation.
         AccountClosedError
-            If it is closed for the account.
+            If the gate is closed for the account.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         if self.is_off:
             return None
@@ -323,26 +324,26 @@ class Gate:
             return slot
 
     def wait(self, slot: Slot | None, make_ready: Callable[[], None]) -> bool:
-        """Wait until a slot's time has come, and return whether it can still be used. One that cannot is taken back.
+        """Wait for a slot's time, and return whether the slot can still be used. If not, take it back.
 
-        Whatever takes a while comes before the last look at the clock: a query that is let go leaves at once.
+        All that takes time comes before the last look at the clock. So a query leaves as soon as it is let go.
 
         Parameters
         ----------
         slot : Slot or None
-            The slot; None where there is no gate. Where it can be used, its query is let go.
+            The slot; None if there is no gate. If it can be used, its query is let go.
         make_ready : Callable[[], None]
-            Makes ready what the query needs, and does nothing where it is ready. What it raises is passed on.
+            Prepares what the query needs, if it is not ready. What it raises is passed on.
 
         Returns
         -------
         bool
-            Whether it can be used. A bulk message's slot is left to a caller of the API that waits for one.
+            Whether it can be used. A bulk message leaves its slot to a caller of the API that waits for a lane.
 
         Raises
         ------
         GateClosedError, PausedError
-            Where the gate has been closed meanwhile.
+            If the gate was closed, or sending paused, meanwhile.
         """
         if slot is None:
             make_ready()
@@ -363,7 +364,7 @@ class Gate:
                 if not self._is_good(slot, self._clock()):
                     self.give_back(slot)
                     return False
-                # A thread that comes late has pushed back those that come after it in the lane.
+                # A thread that is late delays the later ones in its lane.
                 pause = max(slot._ticks, self._allowed_at(slot, ticks)) - ticks
                 looks_for_callers = slot._is_bulk and slot._hold is not None and not slot._has_looked
                 may_look = looks_for_callers or self._pausing.is_unseen(after=max(0.0, pause))
@@ -405,22 +406,22 @@ class Gate:
                 slot._hold.queries.remove(slot._query)
 
     def report(self, slot: Slot | None, post: Result, *, account: str | None = None) -> None:
-        """Learn from a query: how long it took, and whether Cube or the account is to be left alone for a while.
+        """Learn from a query's result how long it took, and whether the gate closes for all or for the account.
 
         Parameters
         ----------
         slot : Slot or None
-            Its slot; None where there is no gate. It is taken back if the query was never let go.
+            Its slot; None if there is no gate. If the query was not let go, the slot is taken back.
         post : Result
-            What it came to.
+            The query's result.
         account : str, optional
-            Whose it was.
+            The query's account.
         """
         if slot is None:
             return
         with self._lock:
             if slot._query.is_let_go:
-                # What an answer took longer than a quick one, the query may have been held up on its way.
+                # If an answer took longer than a quick one, the query may have reached Cube later by the difference.
                 slot._query.at = max(slot._query.at, self._ticks() - min(post.latency, self._quick_time))
                 slot._query.has_left = slot._query.is_settled = True
                 if post.gate != "counts":
@@ -433,7 +434,7 @@ class Gate:
                 self._accounts.report(account, post)
 
     def _look(self) -> None:
-        """Look for what others may have written since this worker's last reservation, unless it has just looked."""
+        """Look for what others may have written since this worker's last reservation, if its last look is not new."""
         if not self._callers.is_unseen:
             return
         began_at = self._ticks()
@@ -443,14 +444,14 @@ class Gate:
             self._callers.looked(found, began_at=began_at)
 
     def _heed_pause(self) -> None:
-        """Refuse while all sending is paused, after a look if this worker has not looked lately."""
+        """Refuse while sending is paused, after a look if this worker has not looked lately."""
         if self._pausing.is_unseen():
             self._look()
         with self._lock:
             self._pausing.check()
 
     def _void(self) -> None:
-        """Take back whatever is reserved: a reservation takes the place of all."""
+        """Take back all reserved slots: the next reservation replaces them."""
         for slot in list(self._out):
             self.give_back(slot)
         for hold in self._holds.values():
@@ -466,8 +467,8 @@ class Gate:
             self._ready_time += (seconds - self._ready_time) * NEWEST_SHARE
 
     def _try_to_reserve(self, wanted: int, latest: float, *, is_bulk: bool) -> int:
-        """Return how many queries have been reserved; none where the item was not as this worker remembered it."""
-        # By how much the time of day is ahead of the ticks, now. It may be set while the write is on its way.
+        """Return how many queries are reserved; 0 if it is worth another try on the item as it is now."""
+        # How far the time of day is ahead of the ticks now. The clock may be set during the write.
         ahead = self._clock() - self._ticks()
         update = ConditionalUpdate()
         self._pausing.begin(update)
@@ -490,7 +491,7 @@ class Gate:
             update.set(lane_name(index), text)
         self._daily.count(update, wanted, is_bulk=is_bulk)
         self._accounts.tidy(update)
-        # No two reservations write the same, and so nobody takes another's for its own.
+        # Each reservation writes a mark of its own, so that a worker does not take another's write for its own.
         self._reservations += 1
         mark = f"{self._name} {self._reservations}"
         update.require(update.absent("by"), update.differ("by", mark))
@@ -510,7 +511,7 @@ class Gate:
         return wanted
 
     def _latest(self, queries: list[_Query]) -> list[_Query]:
-        """Return those that the next ones have to keep away from; one that is under way may yet turn out to be late."""
+        """Return the queries that delay the next ones: one that is under way may still turn out to be late."""
         queries = sorted(queries, key=lambda query: query.at)
         older, latest = queries[: -2 * self._layout.uses], queries[-2 * self._layout.uses :]
         return [query for query in older if not query.is_settled] + latest
@@ -527,7 +528,7 @@ class Gate:
         return plan(self._layout, lanes, worker, wanted, now=now, latest=latest, is_fresh=is_fresh)
 
     def _when(self, until: float) -> float:
-        """Return from when on a slot may be free that is free from some time on."""
+        """Return when a slot that is free from a time on can be used: perhaps only on the next day."""
         return until if until <= self._daily.latest_slot else max(until, self._daily.next_begins_at)
 
     def _leave_lane(self, slot: Slot, ticks: float) -> bool:
@@ -536,7 +537,7 @@ class Gate:
         hold = self._holds[index]
         others = [query for query in hold.queries if query is not slot._query]
         if not all(query.is_settled and query.at + WINDOW <= ticks for query in others):
-            # A lane of several queries a second is seldom idle.
+            # A lane of several queries a second is seldom idle for a second.
             self._callers.passed_by()
             return False
         try:
@@ -551,7 +552,7 @@ class Gate:
     def _next_slot(self) -> Slot | None:
         is_probe = self._breaker.is_probing
         if not (self._breaker.is_open or is_probe):
-            # What was reserved before the gate was closed is not to be used after it.
+            # The gate's closing makes earlier reservations void.
             return None
         now, ticks = self._clock(), self._ticks()
         if not self._layout.count:
@@ -561,7 +562,7 @@ class Gate:
         for index, hold in self._holds.items():
             pause = max(0.0, next_query(self._layout, [query.at for query in hold.queries]) - ticks)
             if hold.uses and now + pause <= hold.until:
-                # Of those that are ready, the one that has to be begun with the earliest.
+                # Of the lanes that are ready, the one whose queries have to begin the earliest comes first.
                 begin_by = hold.until - WINDOW * ((hold.uses - 1) // self._layout.uses)
                 candidates.append((pause, begin_by, index))
         if not candidates:
@@ -573,7 +574,7 @@ class Gate:
     def _is_good(self, slot: Slot, now: float) -> bool:
         if not (self._breaker.is_open or (slot._is_probe and self._breaker.is_probing)):
             return False
-        # A reservation that came later has taken it back, and perhaps given up its lane.
+        # A later reservation has taken the slot back, and may have given up its lane.
         if slot not in self._out:
             return False
         return now <= (slot._hold.until if slot._hold else self._daily.ends_at)
@@ -581,7 +582,7 @@ class Gate:
     def _allowed_at(self, slot: Slot, ticks: float) -> float:
         if slot._hold is None:
             return ticks
-        # One that was let go and has not left may leave right now.
+        # A query that was let go and has not left may leave right now.
         others = [
             query.at if query.has_left else ticks
             for query in slot._hold.queries

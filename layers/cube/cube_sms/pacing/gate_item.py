@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# In the table of records, whose keys are "<account>#<requestId>": no account is without a name.
+# A key of the table of records. The key of a record, "<account>#<requestId>", begins with the name of its account.
 GATE_KEY = "#gate"
 
-# Seconds after which a worker that remembers it as closed, or the quota as spent, looks again: somebody may have opened
-# it by hand, or raised the quota.
+# Seconds for which a worker remembers a closed gate or a spent quota. Then it looks again, since an operator may have
+# opened the gate or raised the quota.
 REMEMBERED_SECONDS = 10.0
 
 FIRST_WRITE_SECONDS = 0.2
 
-# The share of the newest write, or query, in what one is expected to take.
+# The share of the newest write, or query, in the average time of one.
 NEWEST_SHARE = 0.2
 
-# No worker holds a lane for longer than an invocation lasts, and no clock is a day ahead.
+# A worker has a lane for one invocation at most, and no clock is ahead by so much.
 MOST_LANE_SECONDS = 3600.0
 
-# Until when a caller of the API waits for a lane, and who: written like a lane.
+# The attribute that says until when a caller of the API waits for a lane, and which caller. Its form is that of a lane.
 WANTED = "wanted"
 
-# What others write that a worker looks for between its reservations.
+# The attributes that a worker looks at between its reservations.
 _LOOKED_FOR = (WANTED, PAUSED)
 
 _LANE = "l"
@@ -43,9 +43,9 @@ _REASONS = frozenset(get_args(GateReason.__value__))
 
 
 class GateItem:
-    """The item: written under a condition, and seen with every write, whether the condition held or not.
+    """The item. Each write has a condition, and shows the item whether the condition held or not.
 
-    What somebody has written into it by hand and cannot be read counts as absent, and is removed.
+    An attribute that an operator has written by hand may be unreadable. It counts as absent, and is removed.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class GateItem:
     clock : Callable[[], float]
         Seconds since the epoch.
     ticks : Callable[[], float]
-        Seconds on a clock that nobody sets.
+        Seconds on a clock that is never set.
     """
 
     def __init__(
@@ -72,22 +72,22 @@ class GateItem:
         self._seen_at = -math.inf
         self._looked_at = -math.inf
         self._tried_at = -math.inf
-        # Seconds that a write usually takes; the first one connects.
+        # Seconds that a write usually takes. The first one also opens the connection.
         self.write_time = FIRST_WRITE_SECONDS
 
     @property
     def age(self) -> float:
-        """Seconds since it was seen."""
+        """Seconds since this worker saw it."""
         return self._ticks() - self._seen_at
 
     @property
     def unseen_for(self) -> float:
-        """Seconds since it was seen, or looked at."""
+        """Seconds since this worker saw it, or looked at a part of it."""
         return min(self.age, self._ticks() - self._looked_at)
 
     @property
     def untried_for(self) -> float:
-        """Seconds since it was seen, or somebody tried to look at it."""
+        """Seconds since this worker saw it, or tried to look."""
         return min(self.unseen_for, self._ticks() - self._tried_at)
 
     def get(self, name: str) -> str | None:
@@ -95,22 +95,22 @@ class GateItem:
         return self._values.get(name)
 
     def starting(self, prefix: str) -> dict[str, str]:
-        """Return the attributes whose names begin so."""
+        """Return the attributes whose names have a prefix."""
         return {name: value for name, value in self._values.items() if name.startswith(prefix)}
 
     def number(self, name: str) -> float:
-        """Return a number; 0 where there is none."""
+        """Return a number; 0 if there is none."""
         return float(self._values.get(name, 0))
 
     def take_repaired(self) -> tuple[str, ...]:
-        """Return the attributes that could not be read and were removed, since this was last called."""
+        """Return the unreadable attributes that were removed since the last call."""
         repaired, self._repaired = self._repaired, []
         return tuple(repaired)
 
     def look(self) -> dict[str, str] | None:
-        """Return what others may have written between two reservations, if it can be read; None if DynamoDB is away.
+        """Read what others may have written between two reservations; None if DynamoDB is unavailable.
 
-        It is a read. The item is as it was seen until `learn` is told.
+        Unreadable attributes are left out. What this worker knows of the item changes only with `learn`.
         """
         options: Any = {
             "ProjectionExpression": ", ".join(f"#{name}" for name in _LOOKED_FOR),
@@ -126,7 +126,7 @@ class GateItem:
         return {name: str(next(iter(typed.values()))) for name, typed in item.items() if _is_legible(name, typed, now)}
 
     def learn(self, found: Mapping[str, str] | None) -> None:
-        """Take what a look has found for what there is, unless a write has told more since."""
+        """Note what a look has found, if no write has shown the item since."""
         if found is None:
             return
         self._looked_at = self._tried_at
@@ -135,12 +135,12 @@ class GateItem:
             self._values = {**kept, **found}
 
     def read(self) -> None:
-        """See it without a write, for those who send nothing.
+        """See it without a write, for code that sends nothing.
 
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         self._see(get_item(self._client, self._table, GATE_KEY))
         self._seen_at = self._ticks()
@@ -151,17 +151,17 @@ class GateItem:
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         is_written = self._write(update)
         if self._spoiled:
             self._repair()
-            # What could not be read counted as absent in the condition too.
+            # An unreadable attribute counts as absent in the condition too.
             is_written = is_written or self._write(update)
         return is_written
 
     def write_or_remember(self, update: ConditionalUpdate) -> bool:
-        """Write what others should know, and return whether it held. If DynamoDB is away, this worker knows it."""
+        """Write for all workers, and return whether it held. If DynamoDB is unavailable, only this worker knows it."""
         try:
             return self.write(update)
         except RecordsUnavailableError:
@@ -178,7 +178,7 @@ class GateItem:
         return is_written
 
     def _repair(self) -> None:
-        """Remove what cannot be read, unless somebody has done so meanwhile."""
+        """Remove unreadable attributes, if they are still the same."""
         update = ConditionalUpdate()
         for name, typed in self._spoiled.items():
             update.require(update.same(name, typed))
@@ -190,7 +190,7 @@ class GateItem:
     def _see(self, item: Mapping[str, Mapping[str, Any]]) -> None:
         now = self._clock()
         self._spoiled = {name: typed for name, typed in item.items() if not _is_legible(name, typed, now)}
-        # These two are one count, and so are spoiled together.
+        # These two are one count: if one is unreadable, both go.
         if self._spoiled.keys() & {"day", "used"}:
             self._spoiled |= {name: item[name] for name in ("day", "used") if name in item}
         self._values = {
@@ -199,7 +199,7 @@ class GateItem:
 
 
 def _is_legible(name: str, typed: Mapping[str, Any], now: float) -> bool:
-    """Return whether an attribute is what a gate writes, as far as that can be told."""
+    """Return whether an attribute can be what a gate has written."""
     if name == KEY:
         return True
     ((kind, value),) = typed.items()
@@ -224,7 +224,7 @@ def _is_legible(name: str, typed: Mapping[str, Any], now: float) -> bool:
 
 
 def lane_name(index: int) -> str:
-    """Return which attribute a lane is in."""
+    """Return the name of a lane's attribute."""
     return f"{_LANE}{index}"
 
 

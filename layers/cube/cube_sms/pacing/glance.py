@@ -1,4 +1,4 @@
-"""A look at the gate by those who send nothing themselves."""
+"""A look at the gate, for code that sends nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class GateView(NamedTuple):
-    """What the gate's item says to somebody who only looks.
+    """The state of the gate, for code that sends nothing.
 
     Parameters
     ----------
@@ -30,13 +30,13 @@ class GateView(NamedTuple):
     day_ends_at : float
         Seconds since the epoch: when the next day's queries begin to count.
     closed_for : str or None
-        Why the provider is not to be asked, if it is not.
+        Why the gate is closed, if it is.
     closed_until : float
-        Seconds since the epoch: until when that holds; 0 if it is open.
+        Seconds since the epoch: until when it is closed; 0 if it is open.
     pause : Pause or None
         The pause that an operator has ordered, if it lasts.
     closed_accounts : tuple of (str, str)
-        The accounts that the gate is closed for, and the code that each was closed for.
+        The accounts that the gate is closed for, with the code that closed each.
     """
 
     used: int
@@ -48,7 +48,7 @@ class GateView(NamedTuple):
 
 
 def view(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> GateView:
-    """Return how the gate stands: one read.
+    """Return the state of the gate: one read.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def view(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = tim
     Returns
     -------
     GateView
-        How it stands.
+        The state.
 
     Raises
     ------
     RecordsUnavailableError
-        If DynamoDB is away, or refuses.
+        If DynamoDB is unavailable, or refuses.
     """
     item = _read(client, table, clock)
     day = day_of(clock())
@@ -97,12 +97,12 @@ def used_today(client: DynamoDBClient, table: str, *, clock: Callable[[], float]
     Returns
     -------
     int
-        How many; 0 where there is no quota, since then nobody counts.
+        How many; 0 if there is no quota, since queries are then not counted.
 
     Raises
     ------
     RecordsUnavailableError
-        Where DynamoDB is away.
+        If DynamoDB is unavailable.
     """
     return _used(_read(client, table, clock), day_of(clock()))
 
@@ -121,7 +121,7 @@ def bulk_closed_until(
     quota : int
         Queries a day that the provider allows; 0 for no limit.
     reserve : int
-        Percent of them that bulk messages leave to the others.
+        Percent of them that bulk messages leave to others.
     clock : Callable[[], float]
         Seconds since the epoch.
 
@@ -133,7 +133,7 @@ def bulk_closed_until(
     Raises
     ------
     RecordsUnavailableError
-        Where DynamoDB is away.
+        If DynamoDB is unavailable.
     """
     item, now = _read(client, table, clock), clock()
     day = int(item.number("day"))
@@ -142,7 +142,7 @@ def bulk_closed_until(
     until = max(
         item.number("closedUntil"),
         beginning_of(day + 1) if is_spent else 0.0,
-        # Somebody may end it sooner.
+        # An operator may end it sooner.
         pause.worth_a_try_at(now) if pause else 0.0,
     )
     return until if until > now else 0.0

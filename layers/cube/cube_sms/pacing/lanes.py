@@ -1,11 +1,11 @@
 """Lanes: the provider's limit of queries a second, divided into shares that one worker holds at a time.
 
-A lane allows a few queries in any one second, and all lanes together as many as the provider does. The worker that
-holds a lane spaces its queries by its own clock, from when they really left: neither a clock that is wrong nor a worker
-that was held up can bring two of them closer together. Clocks matter only where a lane passes from one worker to
-another, which is therefore given extra time. Under load each worker keeps its lanes, and nothing is lost.
+A lane allows a few queries in any one second, and all lanes together allow as many as the provider does. A worker
+spaces the queries in its lane by its own clock, from the moments when they really left. So a wrong clock or a delayed
+worker cannot bring two of them closer together. Clocks matter only if a lane passes from one worker to another: the
+handover has extra time for that. Under load each worker keeps its lanes, and the whole limit is used.
 
-This module decides and knows nothing of DynamoDB; `cube_sms.pacing` holds the state and does the waiting.
+This module only decides. The other modules of the package keep the state in DynamoDB, and wait.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
 
-# The provider's second, and what requests may be delayed by differently on their way.
+# The provider's second, and 10 ms by which two requests may differ in their time on the way.
 WINDOW = 1.01
 
-# What lies between two workers' queries in one lane on top of the second: their clocks differ by up to 200 ms, and
-# 50 ms may pass between a worker's look at the clock and its request.
+# The handover between two workers' queries in one lane, in addition to the second. Their clocks differ by up to 200 ms,
+# and 50 ms may pass between a worker's look at the clock and its request.
 HANDOVER = 0.25
 
-# Seconds that a worker may be late without losing a lane, at least. They are lost where the lane then changes hands.
+# The least seconds that a worker may be late and still keep a lane. They are idle if the lane then gets another owner.
 MIN_SLACK = 0.1
 
-# So many lanes stay below 1 kB, the unit of a write; a unit test weighs them. Limits above 200 a second have more, or a
-# lane would allow more queries than a worker has to make before it passes on.
+# An item with this many lanes is smaller than 1 kB, the unit of a write: a unit test measures it. Limits above 200 a
+# second have more lanes. Otherwise a lane would allow more queries than a worker makes before it passes on.
 MAX_LANES = 40
 MAX_USES = 5
 
-# Seconds after which a lane that nobody seems to have is believed to be free, by a worker that has not looked just now.
+# A lane counts as free after these seconds without an owner, for a worker that has not looked just now.
 UNSEEN_SECONDS = 3.0
 
 
@@ -56,7 +56,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, limit: int) -> Self:
-        """Divide a limit: into as many lanes as are useful or half of them, whatever wastes least.
+        """Divide a limit into between half and all of the lanes that are useful, so that the least is wasted.
 
         Parameters
         ----------
@@ -81,16 +81,16 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 class Lane(NamedTuple):
-    """What everybody knows of a lane.
+    """A lane, as all workers see it.
 
     Parameters
     ----------
     free_at : float
-        Seconds since the epoch from when another worker may have it, on the clock of the one that holds it.
+        Seconds since the epoch: when another worker may have it, on the clock of its owner.
     owner : str
         The worker that had it last.
     is_passing : bool
-        Whether that worker took it for a single message, and may not come back.
+        Whether that worker took it for a single message, and perhaps does not use it again.
     """
 
     free_at: float = 0.0
@@ -114,20 +114,20 @@ class Lane(NamedTuple):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """A worker's hold on a lane.
+    """A lane that a worker gets.
 
     Parameters
     ----------
     index : int
         Which lane.
     uses : int
-        Queries it is to make there.
+        Queries that the worker may make there.
     until : float
-        Seconds since the epoch until which it may make them.
+        Seconds since the epoch until when it may make them.
     queries : list of float
         When the lane's last queries were made that count for this worker, in seconds since the epoch.
     is_own : bool
-        Whether it was the worker's before.
+        Whether the worker had it before.
     """
 
     index: int
@@ -150,7 +150,7 @@ class Plan(NamedTuple):
     grants : list of Grant
         Its lanes.
     starts_at : float
-        Seconds since the epoch of its first query; where it can have nothing in time, of the first it could have had.
+        Seconds since the epoch of its first query. If it can make none in time, of the first that it could have made.
     """
 
     grants: list[Grant]
@@ -163,7 +163,7 @@ class Plan(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """Who asks for lanes.
+    """The worker that asks for lanes.
 
     Parameters
     ----------
@@ -172,13 +172,13 @@ class Worker(NamedTuple):
     queries : Mapping[int, Sequence[float]]
         When it made its last queries in the lanes that it had, in seconds since the epoch.
     connections : int
-        Queries it can have under way at once.
+        Queries that it can have under way at once.
     post_time : float
         Seconds that one of them takes.
     delay : float
         Seconds until it can begin.
     is_passing : bool
-        Whether it makes a single query. It had better find out that a lane has been taken than wait for another.
+        Whether it makes a single query. Then it tries a lane that may have been taken, rather than wait for another.
     """
 
     name: str
@@ -192,7 +192,7 @@ class Worker(NamedTuple):
 def plan(
     layout: Layout, lanes: Sequence[Lane], worker: Worker, wanted: int, *, now: float, latest: float, is_fresh: bool
 ) -> Plan:
-    """Choose lanes for a worker, and how long it needs each.
+    """Choose lanes for a worker, and until when it needs each.
 
     Parameters
     ----------
@@ -201,13 +201,13 @@ def plan(
     lanes : sequence of Lane
         Every lane.
     worker : Worker
-        Who asks.
+        The worker that asks.
     wanted : int
-        Queries it wants to make, at least 1.
+        Queries that it wants to make, at least 1.
     now, latest : float
         Seconds since the epoch: on its clock, and until when a query still makes sense.
     is_fresh : bool
-        Whether the lanes are known to be like this now. They may otherwise have been taken since.
+        Whether the lanes are known to be like this now. Otherwise another worker may have taken them since.
 
     Returns
     -------
@@ -228,7 +228,7 @@ def plan(
     times: list[float] = []
     for turn in range(wanted):
         start, order, index = heap[0]
-        # A connection that is busy makes the next query wait as well.
+        # A busy connection delays the next query as well.
         time = max(start, times[turn - worker.connections] + worker.post_time) if turn >= worker.connections else start
         if time > latest:
             break
@@ -252,7 +252,7 @@ def next_query(layout: Layout, queries: Sequence[float]) -> float:
     layout : Layout
         The division of the limit.
     queries : sequence of float
-        When the last ones were made, at least as many as a lane allows in a second; in seconds since the epoch.
+        When the last ones were made, in seconds since the epoch: at least as many as a lane allows in a second.
 
     Returns
     -------
@@ -270,7 +270,7 @@ def next_query(layout: Layout, queries: Sequence[float]) -> float:
 def _queries(layout: Layout, index: int, lane: Lane, worker: Worker) -> list[float]:
     """Return when a lane's last queries were made, as far as they count for this worker."""
     own = worker.queries.get(index, ())
-    # A lane that passes on is free later than the worker's own queries ask for, unless the item was lost in between.
+    # Another worker's lane is free later than this worker's own queries there require, unless the item was lost since.
     others = -math.inf if lane.owner == worker.name else lane.free_at + HANDOVER - WINDOW
     return sorted([*[others] * layout.uses, *own])[-layout.uses :]
 
@@ -285,7 +285,7 @@ def _choose(
     idle: Set[int],
     now: float,
 ) -> list[int]:
-    """Return the lanes to use: as many as the worker's connections can, without taking more than its share."""
+    """Return the lanes to use: as many as the worker's connections can. It takes others' busy ones up to its share."""
     useful = wanted
     if worker.post_time:
         useful = min(wanted, math.ceil(worker.connections / worker.post_time * WINDOW))
@@ -293,11 +293,11 @@ def _choose(
     others = set(range(layout.count)) - own
     passing = {index for index in others - idle if lanes[index].is_passing}
     busy = others - idle - passing
-    # Its own lanes first, as far as they are ready when their turn comes.
+    # Its own lanes come first, if they are ready in time.
     mine = sorted(own, key=starts.__getitem__)
     step = worker.post_time / worker.connections
     ready = [index for turn, index in enumerate(mine) if starts[index] <= now + turn * step + MIN_SLACK]
-    # Workers that start together look at different lanes first, or they would all write to the same.
+    # Workers that start together begin with different lanes. Otherwise all would write to the same one.
     first = crc32(worker.name.encode()) % layout.count
     ready += sorted(idle - own, key=lambda index: (index - first) % layout.count)
     ready += [index for index in mine if index not in ready]
@@ -306,10 +306,10 @@ def _choose(
         if uses >= useful:
             break
         chosen.append(index)
-        # Of a lane that is in use already, what it allows at its next query.
+        # A lane that is in use counts for what it allows at its next query.
         uses += sum(query + WINDOW <= starts[index] for query in sorted(before[index])[-layout.uses :])
 
-    # Whoever has more than its share gives some up to those who have less.
+    # A worker with more than its share gives up lanes to workers with less.
     held = Counter(lanes[index].owner for index in busy)
     share = max(1, layout.count // (len(held) + 1))
     while busy and uses < useful and len(chosen) < share:

@@ -1,8 +1,7 @@
-"""The connections that the API's workers have together: leases in one item in DynamoDB.
+"""The connections of all workers of the API together: leases in one item in DynamoDB.
 
-AWS bounds how many workers a queue has. For a function that is called it offers reserved concurrency alone, and a new
-account has none to reserve. So an invocation takes one of a few places before it sends, and gives it back afterwards.
-That is two writes for a call.
+AWS limits how many workers a queue has. For a function that is called, AWS offers only reserved concurrency, and a new
+AWS account has none to reserve. So an invocation leases one of a few places while it sends: two writes for a call.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# In the table of records, beside the gate.
+# A key of the table of records, as `GATE_KEY` is.
 LEASES_KEY = "#connections"
 
-# What a lease holds on top of its time, for clocks that differ.
+# Seconds that a lease lasts longer than needed, since clocks differ.
 MARGIN = 1.0
 
 # No lease lasts longer: an invocation of the API has 29 s.
 LONGEST = 60.0
 
-# How long an invocation waits for a place, and between two looks, in seconds. It is paid while it waits.
+# Seconds that an invocation waits for a place, and seconds between two looks. AWS bills the wait.
 PATIENCE = 2.0
 PAUSE = 0.15
 
 
 class ConnectionLeases:
-    """Places for connections: each is had by one invocation at a time, and for no longer than that can run.
+    """Places for connections: an invocation leases one for as long as it can run at most.
 
     Parameters
     ----------
@@ -71,25 +70,24 @@ class ConnectionLeases:
         self._clock = clock
         self._sleep = sleep
         self._uniform = uniform
-        # The item as it was last seen, in DynamoDB's types.
+        # The item as this worker last saw it, in DynamoDB's types.
         self._seen: dict[str, Any] = {}
 
     @contextlib.contextmanager
     def hold(self, *, until: float) -> Iterator[None]:
-        """Hold a place while something has a connection.
+        """Lease a place for as long as the caller uses a connection.
 
         Parameters
         ----------
         until : float
-            Seconds since the epoch at which whoever holds it is cut off. A place that was not given back, since its
-            worker died, is free again then.
+            Seconds since the epoch: when Lambda ends the invocation. If it crashes before, its place is free then.
 
         Raises
         ------
         ConnectionsTakenError
-            Where every place is taken.
+            If every place is taken.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         if not self._places:
             yield
@@ -98,7 +96,7 @@ class ConnectionLeases:
         try:
             yield
         finally:
-            # If DynamoDB is away, it is free when the lease ends.
+            # If DynamoDB is unavailable, the place is free when the lease ends.
             with contextlib.suppress(RecordsUnavailableError):
                 self._give_back(place, lease)
 
@@ -109,7 +107,7 @@ class ConnectionLeases:
             place = next(filter(self._is_free, self._places), None)
             if place is None:
                 self._sleep(PAUSE * self._uniform(0.5, 1.5))
-                # Nothing tells when a place is given back but one more write.
+                # Only one more write shows whether a place is free.
                 self._seen = {}
                 continue
             update = ConditionalUpdate()
@@ -124,9 +122,9 @@ class ConnectionLeases:
         try:
             left = float(self._seen[place]["S"].partition(" ")[0]) - self._clock()
         except (LookupError, TypeError, ValueError):
-            # There is none, or what there is cannot be read. It is overwritten.
+            # There is no lease, or an unreadable one. The next one replaces it.
             return True
-        # A lease that no invocation could have taken was written by hand.
+        # A longer lease than an invocation takes was written by hand.
         return not 0.0 < left <= LONGEST
 
     def _give_back(self, place: str, lease: str) -> None:

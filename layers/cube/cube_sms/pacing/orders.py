@@ -1,4 +1,4 @@
-"""What an operator orders: a pause, its end, and the end of what closes the gate for all or for one account."""
+"""An operator's orders: to pause, to end a pause, and to open the gate for all or for one account."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-# What others forestall is written again on what they left.
+# If another write comes first, the order is written again on the item as it is then.
 TRIES = 5
 
 _CLOSING = ("closedUntil", "closedFor", "strikes")
 
 
 def order_pause(client: DynamoDBClient, table: str, pause: Pause) -> None:
-    """Pause all sending, in place of an earlier pause: one write.
+    """Pause all sending, and replace an earlier pause: one write.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ def order_pause(client: DynamoDBClient, table: str, pause: Pause) -> None:
     Raises
     ------
     RecordsUnavailableError
-        If DynamoDB is away, or refuses.
+        If DynamoDB is unavailable, or refuses.
     """
     update = ConditionalUpdate()
     update.set(PAUSED, str(pause))
-    # It depends on nothing: whoever orders last is obeyed.
+    # This condition always holds: the last order counts.
     update.require(update.absent(PAUSED), update.differ(PAUSED, ""))
     update.write(client, table, GATE_KEY)
 
@@ -62,12 +62,12 @@ def end_pause(client: DynamoDBClient, table: str, *, clock: Callable[[], float] 
     Returns
     -------
     Pause or None
-        The one that has been ended; None if none lasted.
+        The pause that has ended; None if there was none.
 
     Raises
     ------
     RecordsUnavailableError
-        If DynamoDB is away, or refuses.
+        If DynamoDB is unavailable, or refuses.
     """
     text = _remove(client, table, PAUSED).get(PAUSED, {}).get("S", "")
     try:
@@ -78,7 +78,7 @@ def end_pause(client: DynamoDBClient, table: str, *, clock: Callable[[], float] 
 
 
 def open_gate(client: DynamoDBClient, table: str, *, clock: Callable[[], float] = time.time) -> str | None:
-    """Remove what closes the gate for all because of what the provider answered: two reads and a write.
+    """Remove what closes the gate for all after the provider's answers: two reads and a write.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def open_gate(client: DynamoDBClient, table: str, *, clock: Callable[[], float] 
     Raises
     ------
     RecordsUnavailableError
-        If DynamoDB is away, or refuses.
+        If DynamoDB is unavailable, or refuses.
     """
     closed_for = view(client, table, clock=clock).closed_for
     _remove(client, table, *_CLOSING)
@@ -105,7 +105,7 @@ def open_gate(client: DynamoDBClient, table: str, *, clock: Callable[[], float] 
 
 
 def open_account(client: DynamoDBClient, table: str, account: str) -> bool:
-    """Remove what closes the gate for an account, and return whether there was anything: a read and a write.
+    """Remove an account's rejections, which close the gate for it, and return if there were any: a read and a write.
 
     Parameters
     ----------
@@ -114,18 +114,18 @@ def open_account(client: DynamoDBClient, table: str, account: str) -> bool:
     table : str
         Name of the table of records.
     account : str
-        Which.
+        Its name.
 
     Raises
     ------
     RecordsUnavailableError
-        If DynamoDB is away, or refuses.
+        If DynamoDB is unavailable, or refuses.
     """
     return bool(_remove(client, table, ACCOUNT + account))
 
 
 def _remove(client: DynamoDBClient, table: str, *names: str) -> dict[str, Any]:
-    """Remove attributes, and return those that there were."""
+    """Remove attributes, and return those that were there."""
     for _ in range(TRIES):
         item = get_item(client, table, GATE_KEY)
         found = {name: item[name] for name in names if name in item}
@@ -137,4 +137,4 @@ def _remove(client: DynamoDBClient, table: str, *names: str) -> dict[str, Any]:
         update.remove(*found)
         if not found.keys() & update.write(client, table, GATE_KEY)[0].keys():
             return found
-    raise RecordsUnavailableError(f"the gate was contended for, {TRIES} times in a row")
+    raise RecordsUnavailableError(f"other workers changed the gate's item first, {TRIES} times in a row")

@@ -1,4 +1,4 @@
-"""A pause that an operator has ordered, as the gate's item holds it."""
+"""A pause that an operator has ordered, and its text in the gate's item."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ PAUSED = "paused"
 
 MOST_REASON = 200
 
-# What is put back while it lasts comes again after a quarter of the time that it has lasted, within these bounds. So
-# it comes soon after the end of a short one. In 14 days that is 700 times, and SQS has enough of a message after 1,000.
+# During a pause a message returns to the queue for a quarter of the time that the pause has lasted, within these
+# bounds. So it is sent soon after the end of a short pause. In 14 days it is received 700 times. After 1,000 receives
+# SQS would move it to the dead-letter queue.
 WAIT_SHARE = 0.25
 LEAST_WAIT_SECONDS = 30.0
 MOST_WAIT_SECONDS = 1800.0
@@ -25,9 +26,9 @@ class Pause(NamedTuple):
     since : float
         Seconds since the epoch: when it began.
     until : float
-        Seconds since the epoch: when it ends by itself; infinite if somebody has to end it.
+        Seconds since the epoch: when it ends by itself; infinite if an operator has to end it.
     reason : str
-        The operator's words for it.
+        The operator's words for its reason.
 
     Examples
     --------
@@ -48,14 +49,14 @@ class Pause(NamedTuple):
         since, until, reason = text.split(" ", 2)
         pause = cls(float(since), float(until), check_reason(reason))
         if not 0.0 <= pause.since < math.inf or not pause.since <= pause.until:
-            raise ValueError("there are no such times")
+            raise ValueError("must begin after 1970, and end after that")
         return pause
 
     def __str__(self) -> str:
         return f"{_seconds(self.since)} {_seconds(self.until)} {self.reason}"
 
     def worth_a_try_at(self, now: float) -> float:
-        """Return when what is put back now is worth another try, in seconds since the epoch.
+        """Return when another try makes sense for a message that returns to the queue now, in seconds since the epoch.
 
         Examples
         --------
@@ -67,12 +68,12 @@ class Pause(NamedTuple):
 
 
 def check_reason(text: str) -> str:
-    """Return the operator's words for a pause, if they can be shown to everybody.
+    """Return the operator's words for a pause, if logs and answers can show them.
 
     Raises
     ------
     ValueError
-        With what is wrong with them.
+        With their fault.
 
     Examples
     --------

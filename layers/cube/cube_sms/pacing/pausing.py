@@ -1,8 +1,8 @@
-"""Pausing for an operator, as one worker heeds it.
+"""An operator's pause, as one worker obeys it.
 
-A pause stands in the gate's item beside what closes the gate, so that no query's end changes it. Each reservation is
-written on condition that there is none. What was reserved before is held back too: a worker that has not seen the item
-for a while looks at it before it lets a query go. That look is also all there is where no limit is kept.
+A pause is an attribute of the gate's item that only operators change. Each reservation has the condition that there is
+no pause. Queries with an earlier reservation wait too. For that, a worker that has not seen the item for a while
+looks at it before it lets a query go. If no limit is set, this look is the only check.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .gate_item import GateItem
 
-# Seconds after which a worker looks again before it goes by what it saw.
+# Seconds after which a worker looks again before it relies on what it saw.
 UNSEEN_SECONDS = 2.0
 
 
@@ -29,7 +29,7 @@ class Pausing:
     Parameters
     ----------
     item : GateItem
-        Where everybody sees it.
+        The gate's item, which all workers see.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -40,27 +40,27 @@ class Pausing:
 
     @property
     def pause(self) -> Pause | None:
-        """The one that lasts, as far as this worker knows."""
+        """The pause that lasts, as far as this worker knows."""
         text = self._item.get(PAUSED)
         pause = Pause.parse(text) if text else None
         return pause if pause and pause.until > self._clock() else None
 
     def is_unseen(self, *, after: float = 0.0) -> bool:
-        """Whether it is too long ago that this worker has looked, or will be after so many seconds."""
+        """Return whether this worker's last look is too old, or will be after some more seconds."""
         return self._item.untried_for + after >= UNSEEN_SECONDS
 
     @property
     def is_in_doubt(self) -> bool:
-        """Whether one lasted when this worker last saw the item, which is too long ago to go by."""
+        """Whether a pause lasted when this worker last saw the item, and that is too long ago to rely on."""
         return self.pause is not None and self._item.unseen_for >= UNSEEN_SECONDS
 
     def check(self) -> None:
-        """Refuse while a pause lasts beyond doubt.
+        """Refuse while a pause lasts and that is not in doubt.
 
         Raises
         ------
         PausedError
-            With the reason, and when to try again.
+            With the reason, and the time when to try again.
         """
         if not self.is_in_doubt:
             self.hold_back()
@@ -71,13 +71,13 @@ class Pausing:
         Raises
         ------
         PausedError
-            With the reason, and when to try again.
+            With the reason, and the time when to try again.
         """
         if pause := self.pause:
             raise PausedError(pause, self._clock())
 
     def begin(self, update: ConditionalUpdate) -> None:
-        """Make a reservation depend on there being no pause, and have it remove one that is over.
+        """Make a reservation depend on there being no pause, and let it remove one that is over.
 
         Parameters
         ----------
@@ -87,13 +87,13 @@ class Pausing:
         Raises
         ------
         PausedError
-            While one lasts.
+            While a pause lasts.
         """
         if self.pause and self.is_unseen():
             self._item.learn(self._item.look())
         self.check()
         if self.is_in_doubt:
-            # The write finds out.
+            # The write finds out whether it still lasts.
             update.require(update.absent(PAUSED))
             return
         text = self._item.get(PAUSED)

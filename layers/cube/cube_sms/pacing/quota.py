@@ -1,4 +1,4 @@
-"""The provider's queries a day, counted in the gate's item with the reservation they belong to."""
+"""The queries of a day, which the gate's item counts together with their reservation."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 
 
 class DailyQuota:
-    """The quota, as one worker sees it. A day is one of UTC.
+    """The daily quota, as one worker sees it. A day is one of UTC.
 
-    Nobody begins a day early or ends it late, whatever its clock says: around midnight, nothing is sent for a moment.
+    Clocks differ, and each query has to count for the day in which it leaves. So for a moment around midnight, no
+    worker sends.
 
     Parameters
     ----------
     item : GateItem
-        Where the queries are counted.
+        The gate's item, which has the count.
     limit : int
         Queries a day; 0 for no limit.
     reserve_percent : int
-        Percent of them that bulk messages leave to the others.
+        Percent of them that bulk messages leave to others.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -41,49 +42,49 @@ class DailyQuota:
         self._limit = limit
         self._bulk_limit = bulk_limit(limit, reserve_percent)
         self._clock = clock
-        # Queries that were counted and have not been made, and of which day they are.
+        # Queries that were counted and have not been made, and their day.
         self.left = 0
         self.day = 0
-        # Whether they were counted within what there is for bulk messages.
+        # Whether they were counted within the limit for bulk messages.
         self._is_for_bulk = False
-        # How many were counted when the item last told, for when it is gone.
+        # How many were counted when the item last had a count, in case an operator removes it.
         self._seen = 0
 
     @property
     def percent(self) -> float | None:
-        """Percent of today's quota that is counted; None where there is no quota, or nobody has looked lately."""
+        """Percent of today's quota that is counted; None if there is no quota, or the view of the item is old."""
         if not self._limit or self._item.age >= REMEMBERED_SECONDS:
             return None
         return 100.0 * self._used(self._today()) / self._limit
 
     @property
     def ends_at(self) -> float:
-        """Seconds since the epoch until when the queries may be made that have been counted."""
+        """Seconds since the epoch until when the counted queries may be made."""
         return (self.day + 1) * DAY - HANDOVER if self._limit else math.inf
 
     @property
     def latest_slot(self) -> float:
-        """Seconds since the epoch until when a query may be planned for."""
+        """Seconds since the epoch: the latest time that a query may be planned for."""
         return self.ends_at - HANDOVER
 
     @property
     def next_begins_at(self) -> float:
-        """Seconds since the epoch from when on those of the day after that may be."""
+        """Seconds since the epoch: when queries of the next day may be made."""
         return beginning_of(self.day + 1)
 
     def is_for(self, *, is_bulk: bool) -> bool:
-        """Return whether the queries that are left may be those of bulk messages, or of others."""
+        """Return whether the counted queries that are left may be of this kind, bulk messages or others."""
         return not (self._limit and is_bulk) or self._is_for_bulk
 
     def cut(self, wanted: int, *, is_bulk: bool) -> int:
-        """Begin to count, and return how many of the queries that are wanted there are left.
+        """Begin to count, and return how many of the wanted queries the quota allows.
 
         Raises
         ------
         GateClosedError
-            Where there are none.
+            If it allows none.
         NoSlotError
-            Where the next day is about to begin.
+            If the next day is about to begin.
         """
         if not self._limit:
             return wanted
@@ -93,14 +94,14 @@ class DailyQuota:
         if self._clock() >= self.ends_at or self._item.number("day") > today:
             raise NoSlotError(self.next_begins_at)
         left = self._most(is_bulk=is_bulk) - self._used(today) + max(0, self.left)
-        # Where it is a while ago that nothing was left, the write finds out, if it depends on what is counted.
+        # If the view is old, the write finds out whether a query is left. For that its condition has to have the count.
         is_doubtful = self._item.age >= REMEMBERED_SECONDS and self._item.number("day") == today
         if left < 1 and not is_doubtful:
             raise GateClosedError("reserve" if is_bulk else "quota", self.next_begins_at)
         return min(wanted, max(1, left))
 
     def count(self, update: ConditionalUpdate, queries: int, *, is_bulk: bool) -> None:
-        """Make a reservation count its queries, less those that were counted before and not made."""
+        """Let a reservation count its queries, less those that were counted before and not made."""
         if not self._limit:
             return
         if self._item.number("day") == self.day:
@@ -120,7 +121,7 @@ class DailyQuota:
         self._seen = self._used(self.day)
 
     def give_back(self, day: int) -> None:
-        """Take one back that was not made."""
+        """Take back a query that was not made."""
         if day == self.day:
             self.left += 1
 
@@ -132,7 +133,7 @@ class DailyQuota:
 
     def _used(self, day: int) -> int:
         if self._item.get("day") is None:
-            # Nobody has counted yet, or somebody has removed the count.
+            # There is no count yet, or an operator has removed it.
             return self._seen if day == self.day else 0
         if self._item.number("day") != day:
             return 0
@@ -143,19 +144,19 @@ class DailyQuota:
 
 
 def bulk_limit(limit: int, reserve_percent: int) -> int:
-    """Return how many queries of a day bulk messages may use up, those of others among them.
+    """Return the count of a day's queries, others among them, up to which bulk messages are sent.
 
     Parameters
     ----------
     limit : int
         Queries a day.
     reserve_percent : int
-        Percent of them that bulk messages leave to the others.
+        Percent of them that bulk messages leave to others.
 
     Returns
     -------
     int
-        How many.
+        The count.
 
     Examples
     --------
@@ -166,7 +167,7 @@ def bulk_limit(limit: int, reserve_percent: int) -> int:
 
 
 def beginning_of(day: int) -> float:
-    """Return from when on the quota of a day is in use, in seconds since the epoch."""
+    """Return when the quota of a day begins to be in use, in seconds since the epoch."""
     return day * DAY + HANDOVER
 
 

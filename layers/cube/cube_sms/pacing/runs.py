@@ -1,4 +1,4 @@
-"""What is known of an account that is being rejected, as the gate's item holds it."""
+"""The rejections of an account, and their text in the gate's item."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import secrets
 from typing import Literal, NamedTuple, Self, get_args
 
-# The attribute of an account is this and its name.
+# What the name of an account's attribute begins with. The account's name follows.
 ACCOUNT = "account-"
 
 type RunState = Literal["counting", "closed", "probing"]
@@ -20,13 +20,14 @@ class Run(NamedTuple):
     Parameters
     ----------
     state : {"counting", "closed", "probing"}
-        Whether they are only counted, or the account is closed, or one message finds out whether it is well.
+        Whether they are only counted, the account is closed, or a probe is under way.
     length : int
         How many.
     since : float
         Seconds since the epoch: the first of them, or the last probe.
     at : float
-        Seconds since the epoch: the last of them; until when it is closed; until when a probe is waited for.
+        Seconds since the epoch. While they are counted: the last of them. Otherwise: until when the account is closed,
+        or others wait for the probe.
     code : str
         The code, "-" for none.
 
@@ -44,18 +45,18 @@ class Run(NamedTuple):
     code: str
 
     def __str__(self) -> str:
-        # No two writes are the same, and so nobody takes another's for its own.
+        # Each write has a mark of its own, so that a worker does not take another's write for its own.
         mark = secrets.token_urlsafe(3)
         return f"{self.state} {self.length} {self.since:.3f} {self.at:.3f} {mark} {self.code}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read one.
+        """Read what `str` wrote.
 
         Raises
         ------
         ValueError
-            If it is none.
+            For anything else.
         """
         state, count, since, at, _, code = text.split(" ", 5)
         run = cls(state, int(count), float(since), float(at), code)  # type: ignore[arg-type]  # it is looked at below

@@ -1,4 +1,4 @@
-"""The lanes as one worker last saw them, for when somebody has removed some from the gate's item."""
+"""The lanes as one worker last saw them, in case an operator removes some from the gate's item."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
     from .gate_item import GateItem
 
-# Seconds for which a worker leaves others' lanes alone after somebody has removed them from the item: what others had
-# reserved until then they still use, and a batch is usually through by then.
+# Seconds for which a worker leaves others' lanes alone after an operator has removed them from the item. Others still
+# use what they had reserved, and usually finish a batch in this time.
 LOST_SECONDS = 30.0
 
 
 class SeenLanes:
-    """The lanes, as far as this worker can tell.
+    """The lanes, as far as this worker knows them.
 
     Parameters
     ----------
     item : GateItem
-        Where they are.
+        The gate's item, which has them.
     count : int
         How many there are.
     """
@@ -41,14 +41,14 @@ class SeenLanes:
         name : str
             This worker's name.
         own : Mapping[int, str]
-            How the item says so of each lane that is this worker's.
+            The text in the item of each lane of this worker.
         now : float
             Seconds since the epoch.
 
         Returns
         -------
         list[Lane]
-            The lanes. What cannot be told for sure is taken to be another's.
+            The lanes. A lane in doubt counts as another worker's.
         """
         self._leave_lost_ones_alone(name, now)
         return [self._lane(index, name, own.get(index)) for index in range(self._count)]
@@ -59,14 +59,14 @@ class SeenLanes:
             return self._seen.get(index, Lane())
         lane = self._seen[index] = Lane.parse(text)
         if lane.owner == name and own != text:
-            # Of a write that this worker believed to have failed.
+            # The text is from a write that this worker took for a failed one.
             return lane._replace(owner=f"{name}?")
         return lane
 
     def _leave_lost_ones_alone(self, name: str, now: float) -> None:
-        """Look for lanes that somebody has removed from the item, and leave alone what others may have of them.
+        """Look for lanes that an operator has removed from the item, and leave alone those that others may have.
 
-        Others may have had a lane since it was last seen here, and for longer; its own ones a worker knows.
+        Another worker may have taken a lane since this one last saw it. Its own lanes this worker knows.
         """
         missing = [index for index in range(self._count) if self._item.get(lane_name(index)) is None]
         if not any(index in self._seen and self._seen[index].owner for index in missing):
@@ -76,6 +76,6 @@ class SeenLanes:
             is_left_alone = index in self._seen and not lane.owner
             is_held = lane.owner == name and lane.free_at >= now
             if not is_left_alone and not is_held:
-                # Its own are less likely to have changed hands.
+                # Its own lanes are less likely to have another owner now.
                 seconds = UNSEEN_SECONDS if lane.owner == name else LOST_SECONDS
                 self._seen[index] = Lane(max(lane.free_at, now + seconds))

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# If the time of day gets ahead of the ticks by more than this between two looks, the worker was frozen: no clock that
-# the gate can be used with is set by as much.
+# If the time of day gets ahead of the ticks by more than this between two looks, the worker was frozen. The gate relies
+# on clocks that are set by less.
 STANDSTILL_SECONDS = 1.0
 
 
 class Ticks:
-    """A clock that nobody sets. It does not stand still either while Lambda has the environment frozen.
+    """A clock that is never set, and goes on while Lambda freezes the environment.
 
     Parameters
     ----------
     clock : Callable[[], float]
-        Seconds since the epoch, on a clock that may be set while it is read.
+        Seconds since the epoch, on a clock that may be set at any time.
     monotonic : Callable[[], float]
-        Seconds since some moment, on one that is never set and may stand still.
+        Seconds since some moment, on a clock that is never set and may stop meanwhile.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The way in from the queue."""
+"""Input from the send queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Consumer of the send queue: a batch in groups, each of which is one query, and what becomes of each message."""
+"""Consumer of the send queue: sends a batch in groups, one query each, and settles each message."""
 
 from __future__ import annotations
 
@@ -29,24 +29,26 @@ if TYPE_CHECKING:
 
     from .messages import Consumed
 
-# While every connection has its POST, other threads claim the next messages and write the outcomes of the last ones. A
-# worker that dies leaves as many groups behind as it has threads.
+# While every connection has its POST, other threads claim the next messages and write the outcomes of the last ones. If
+# a worker crashes, each of its threads may have left a group claimed.
 THREADS_PER_CONNECTION = 1.25
 
-# Kept free at the end of an invocation: for Secrets Manager, DynamoDB, SQS, and the metrics; and to put a message back.
+# Seconds reserved at the end of an invocation: for Secrets Manager, DynamoDB, SQS and the metrics. Each message needs
+# the second time, to return to the queue.
 RESERVED_SECONDS = 2.0
 PUT_BACK_SECONDS = 0.005
 
-# A worker reserves a second's queries at once, and at least so many: what holds lanes for longer is in others' way.
+# A worker reserves the queries of a second at once, and at least this many. More would take lanes from others for
+# longer.
 LEAST_RESERVED = 10
 
-# After so many seconds an invocation begins nothing more: messages that came meanwhile may be more urgent than the rest
-# of a large batch.
+# Seconds after which an invocation begins no further group: messages that have come meanwhile may be more urgent than
+# the rest of a large batch.
 BATCH_SECONDS = 10.0
 
 
 class _Group(NamedTuple):
-    """Messages that share a query, and the turn that they are in: groups of one turn go one after the other."""
+    """Messages that share a query. Groups with the same number in `turn` are sent one after the other."""
 
     messages: list[QueueMessage]
     turn: int
@@ -84,14 +86,14 @@ class QueueConsumer:
         return self._sender.gate.status
 
     def consume(self, records: Sequence[Mapping[str, Any]], time_left: Callable[[], float]) -> Iterator[Consumed]:
-        """Send a batch, and yield what became of each message as soon as it is known.
+        """Send a batch, and yield the result of each message as soon as it is known.
 
         Parameters
         ----------
         records : sequence of mapping
             The records of Lambda's SQS event.
         time_left : Callable[[], float]
-            Seconds until the invocation is cut off. No message is begun that might not be finished by then.
+            Seconds until Lambda ends the invocation. A message is begun only if it can be finished by then.
 
         Yields
         ------
@@ -104,7 +106,7 @@ class QueueConsumer:
         batch = [read_message(record, is_fifo=self._is_fifo, max_content_length=most) for record in records]
         groups = self._groups(_others_first(batch))
         staying: list[QueueMessage] = []
-        # The FIFO groups of which a message stays: those behind it wait for it.
+        # The FIFO groups with a message that stays: the later ones wait for it.
         held: set[str] = set()
         until = 0.0
         is_over_at = self._clock() + BATCH_SECONDS
@@ -133,7 +135,7 @@ class QueueConsumer:
     def _groups(self, batch: Sequence[QueueMessage]) -> list[_Group]:
         """Return messages in groups that share a query each, in the order of the batch.
 
-        The copies of one message go one after the other, and on a FIFO queue those of one of its groups.
+        The copies of one message are sent one after the other. On a FIFO queue, so are the messages of a FIFO group.
         """
         turns: dict[str, list[QueueMessage]] = {}
         for message in batch:
@@ -152,7 +154,7 @@ class QueueConsumer:
         return sorted(groups, key=lambda group: places[group.messages[0].record["messageId"]])
 
     def _reserve(self, groups: Sequence[_Group], latest: float) -> int:
-        """Reserve slots, and return for how many groups there are enough: those of a closed account need none.
+        """Reserve slots, and return for how many groups they are enough. Groups of a closed account need none.
 
         Bulk messages have a reservation of their own, after the others.
         """
@@ -163,7 +165,7 @@ class QueueConsumer:
         try:
             granted = self._sender.gate.reserve(wanted, latest=latest, is_bulk=not others) if wanted else 0
         except RecordsUnavailableError:
-            # Each group then tries for itself, and is retried for itself.
+            # Then each group tries to take a slot, and is retried by itself.
             granted = wanted
         taken = accumulate(needs_slot)
         return sum(slots <= granted for slots in taken)
@@ -171,9 +173,10 @@ class QueueConsumer:
     def _consume_all(
         self, begun: Sequence[_Group], deadline: float, is_in_time: Callable[[], bool]
     ) -> Iterator[tuple[QueueMessage, Consumed | None]]:
-        """Consume groups in their turns.
+        """Consume groups, those with the same number in `turn` one after the other.
 
-        None for messages that there was no time for, and for those behind one of their FIFO group that stays.
+        The result of a message is None if the time does not suffice for it, or if an earlier one of its FIFO group
+        stays.
         """
         turns: dict[int, list[list[QueueMessage]]] = {}
         for group in begun:
@@ -200,15 +203,15 @@ class QueueConsumer:
     def _consume(self, messages: Sequence[QueueMessage], deadline: float) -> list[Consumed]:
         try:
             results = self._send(messages, deadline)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong with one group, the batch goes on
+        except Exception as error:  # noqa: BLE001 - the fault of one group does not stop the batch
             return self._settling.settle(messages, [error] * len(messages))
         return self._settling.settle(messages, results)
 
     def _send(self, messages: Sequence[QueueMessage], deadline: float) -> Sequence[Outcome | Exception | None]:
-        """Send messages that share a query. None for one that has been put among those of its device."""
+        """Send messages that share a query. The result is None for one that was forwarded to its device's group."""
         sent = []
         for message in messages:
-            # Those that are not sent are in no group.
+            # A message that is not sent is alone.
             if isinstance(message.request, Exception):
                 return [message.request]
             if self._is_misplaced(message):
@@ -218,12 +221,12 @@ class QueueConsumer:
         return self._sender.send_together(sent, deadline=deadline)
 
     def _is_misplaced(self, message: QueueMessage) -> bool:
-        """Return whether a message came under another FIFO group than that of its device."""
+        """Return whether a message has another FIFO group than that of its device."""
         request = message.request
         return self._is_fifo and not isinstance(request, Exception) and message.group != request.device_id
 
     def _forward(self, message: QueueMessage) -> None:
-        """Put a message that came under another group among those of its device, with the identity it has."""
+        """Forward a message to the FIFO group of its device, with the identity that it has."""
         request: Any = message.request
         identity: dict[str, MessageAttributeValueTypeDef] = {
             REQUEST_ID: {"DataType": "String", "StringValue": str(request.request_id)}
@@ -233,7 +236,7 @@ class QueueConsumer:
 
 
 def _others_first(batch: Sequence[QueueMessage]) -> list[QueueMessage]:
-    """Return a batch with bulk messages at its end, and with them those that they precede in their FIFO groups."""
+    """Return a batch with bulk messages at its end, each followed by the later messages of its FIFO group."""
     first: list[QueueMessage] = []
     last: list[QueueMessage] = []
     held: set[str] = set()
@@ -249,6 +252,6 @@ def _messages(groups: Sequence[_Group]) -> list[QueueMessage]:
 
 
 def _without(groups: Sequence[_Group], held: set[str]) -> list[_Group]:
-    """Return the groups without messages that wait for others."""
+    """Return the groups without the messages of FIFO groups that wait."""
     left = [group._replace(messages=[each for each in group.messages if each.group not in held]) for group in groups]
     return [group for group in left if group.messages]

@@ -1,7 +1,7 @@
-"""Letters: a message that cannot be sent, or that the provider refused, goes onto a queue with attributes that say why.
+"""Dead letters and rejected messages: each goes onto a queue with attributes that say why.
 
-It goes there whole, unless the whole of it and the reason are more than SQS takes. Then its body is cut, and an
-attribute says how long it was.
+SQS limits the size of a message with its attributes. If the whole is too large, the body is cut, and an attribute says
+how long it was.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ACCOUNT = "account"
 ATTEMPTS = "attempts"
 LAST_CODE = "lastCode"
 
-# The attributes of a letter that say nothing of a later one. That its body is cut goes on to be true.
+# The attributes that are no longer true if the same message comes here again. That its body is cut stays true.
 OWN = frozenset({REQUEST_ID, FAILED_CLAIM, REASON, DETAIL, ACCOUNT, ATTEMPTS, LAST_CODE})
 
 MAX_VALUE_LENGTH = 1024
 
 
 class DeadLetterQueue:
-    """Where messages go that cannot be sent, or that the provider refused.
+    """A queue for messages that cannot be sent, or for those that the provider rejected.
 
     Parameters
     ----------
@@ -46,25 +46,25 @@ class DeadLetterQueue:
         self._queue_url = queue_url
 
     def put(self, record: Mapping[str, Any], *, request_id: str, reason: str, **why: str | int | None) -> None:
-        """Put a copy of a message there.
+        """Put a copy of a message onto the queue.
 
         Parameters
         ----------
         record : Mapping[str, Any]
-            The message as a record of Lambda's SQS event. Its own attributes are kept, as many as fit.
+            The message as a record of Lambda's SQS event. As many of its own attributes are kept as fit.
         request_id : str
             The message's identity, which a redriven message keeps.
         reason : str
             Why, in one word such as ``AttemptsUsedUp``.
         **why : str or int, optional
-            Further attributes. What there is no room for is cut: of a `detail` first, then of the body.
+            Further attributes. If all is too large, a `detail` is cut first, then the body.
         """
         attributes = {
             name: _attribute(value)
             for name, value in {REQUEST_ID: request_id, REASON: reason, **why}.items()
             if value is not None and value != ""
         }
-        # Those of an earlier letter say nothing of this one.
+        # The message was redriven: the attributes of that time are no longer true.
         old = OWN if REASON in record.get("messageAttributes", {}) else frozenset()
         body = _fit(record["body"], attributes)
         put_copy(self._sqs, self._queue_url, {**record, "body": body}, attributes, without=old)
@@ -76,7 +76,7 @@ def _attribute(value: str | int) -> MessageAttributeValueTypeDef:
 
 
 def _fit(whole: str, attributes: dict[str, MessageAttributeValueTypeDef]) -> str:
-    """Return as much of a body as SQS takes with these attributes, of which the detail is cut first."""
+    """Return as much of a body as SQS takes with these attributes. The detail is cut before it."""
     body = sendable(whole)
     too_much = message_size(body, attributes) - MAX_MESSAGE_BYTES
     if too_much > 0 and (detail := attributes.pop(DETAIL, None)):
@@ -84,7 +84,7 @@ def _fit(whole: str, attributes: dict[str, MessageAttributeValueTypeDef]) -> str
         if kept:
             attributes[DETAIL] = {**detail, "StringValue": kept}
         elif message_size(body, attributes) > MAX_MESSAGE_BYTES:
-            # Then the body is cut whatever is left of it.
+            # The body has to be cut in any case, so that the detail stays whole.
             attributes[DETAIL] = detail
     if body != whole or message_size(body, attributes) > MAX_MESSAGE_BYTES:
         attributes[CUT_FROM] = _attribute(len(whole.encode("utf-8", "surrogatepass")))

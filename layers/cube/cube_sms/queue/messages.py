@@ -1,4 +1,4 @@
-"""A message of a batch: the request in it, and what became of it."""
+"""A message of a batch: the request in it, and the result."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class QueueMessage(NamedTuple):
     record : Mapping[str, Any]
         The record of Lambda's SQS event.
     request : SendRequest or Exception
-        The request in it, or what is wrong with it.
+        The request in it, or its fault.
     group : str
-        What messages share that come in order: the group of a FIFO queue. A standard queue knows groups too, and keeps
-        no order in them: there it is the message's own.
+        The group within which a FIFO queue keeps the order. Groups of a standard queue have no order: there it is the
+        message's own id.
     """
 
     record: Mapping[str, Any]
@@ -37,12 +37,12 @@ class QueueMessage(NamedTuple):
 
     @property
     def account(self) -> str | None:
-        """Whose message it is, if it is one."""
+        """The account of the request, if there is a request."""
         return None if isinstance(self.request, Exception) else self.request.account
 
     @property
     def is_bulk(self) -> bool:
-        """Whether it leaves the reserve of the day's quota to others."""
+        """Whether it is a bulk message."""
         return not isinstance(self.request, Exception) and self.request.priority == "bulk"
 
     @property
@@ -69,7 +69,7 @@ class QueueMessage(NamedTuple):
 
 
 class Consumed(msgspec.Struct, kw_only=True):
-    """What became of one message of a batch.
+    """The result of one message of a batch.
 
     Parameters
     ----------
@@ -80,20 +80,20 @@ class Consumed(msgspec.Struct, kw_only=True):
     queue_age : float
         Seconds since it was enqueued.
     request : SendRequest, optional
-        The request, where the message was one.
+        The request, if the message was one.
     outcome : Outcome, optional
-        What sending it came to.
+        The outcome of sending it.
     fault : Exception, optional
         Why it could not be sent, or not be settled with the queue.
     dead_letter_reason : str, optional
-        Why it went to the dead-letter queue, where it did.
+        Why it went to the dead-letter queue, if it did.
     acknowledged : bool
-        Whether the message is done with and can be deleted from the queue.
+        Whether the message has ended and can be deleted from the queue.
     forwarded : bool
-        Whether it has been put among the messages of its device, and comes again.
+        Whether it was forwarded to the group of its device, and comes again.
     put_back_until : float, optional
-        Seconds since the epoch from when on it may be sent, where it was put back with the rest of its batch; zero if
-        only time had run out.
+        Seconds since the epoch: when it may be sent, if it returned to the queue untried. Zero if the only reason was
+        that the invocation ended.
     """
 
     record_id: str
@@ -123,7 +123,7 @@ def read_message(record: Mapping[str, Any], *, is_fifo: bool, max_content_length
     Returns
     -------
     QueueMessage
-        The message. What is wrong with it is dealt with when its turn comes.
+        The message. A fault in it is handled later, in the order of the batch.
     """
     own_id = record["messageId"]
     attributes = record.get("attributes", {}) if is_fifo else {}
@@ -137,7 +137,7 @@ def read_message(record: Mapping[str, Any], *, is_fifo: bool, max_content_length
     except InvalidRequestError as error:
         error.request_id = error.request_id or own_id
         return QueueMessage(record, error, group)
-    except Exception as error:  # noqa: BLE001 - dealt with when the record's turn comes
+    except Exception as error:  # noqa: BLE001 - handled in the order of the batch
         return QueueMessage(record, error, group)
     return QueueMessage(record, request, group)
 

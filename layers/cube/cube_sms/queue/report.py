@@ -1,4 +1,4 @@
-"""What logs and metrics tell of a message from the queue."""
+"""What logs and metrics show of a message from the queue."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from .messages import Consumed
 
-# What a batch may hold more is counted, and not named.
+# The most messages of a batch that a log line names. It counts all.
 NAMED = 20
 
 
 def report_consumed(telemetry: Telemetry, consumed: Consumed) -> None:
-    """Report what became of a message from the queue.
+    """Report the result of a message from the queue.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        The log and the metrics.
     consumed : Consumed
-        What became of it.
+        The result.
     """
     request, outcome, record_id = consumed.request, consumed.outcome, consumed.record_id
     details: dict[str, Any] = {"receives": consumed.receives, "dead_letter_reason": consumed.dead_letter_reason}
@@ -41,14 +41,14 @@ def report_consumed(telemetry: Telemetry, consumed: Consumed) -> None:
 
 
 def report_put_back(telemetry: Telemetry, consumed: Sequence[Consumed]) -> None:
-    """Report which messages of a batch were put back without a try: one line for all of them.
+    """Report which messages of a batch returned to the queue untried: one line for all of them.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        The log.
     consumed : sequence of Consumed
-        What became of the messages of a batch.
+        The results of the messages of a batch.
     """
     put_back = [each for each in consumed if each.put_back_until is not None]
     if not put_back:
@@ -56,7 +56,7 @@ def report_put_back(telemetry: Telemetry, consumed: Sequence[Consumed]) -> None:
     until = max(each.put_back_until or 0.0 for each in put_back)
     telemetry.log(
         "warning" if until else "info",
-        "messages put back",
+        "messages returned to the queue",
         put_back[0].record_id,
         messages=len(put_back),
         message_ids=[each.request.message_id if each.request else each.record_id for each in put_back[:NAMED]],

@@ -1,4 +1,4 @@
-"""Settling messages with the queue: acknowledged, hidden for a while, put back, or copied onto another queue."""
+"""Settle messages with the queue: acknowledge them, hide them for a while, or copy them onto another queue."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
     from .messages import QueueMessage
 
-# SQS keeps a message invisible for at most 12 hours from when it was received, of which the invocation has used some,
-# and changes at most 10 at once.
+# SQS keeps a message invisible for 12 hours after its receipt at most. The invocation has used some of that time. SQS
+# changes 10 messages at once at most.
 MAX_INVISIBLE_SECONDS = 12 * 3600 - 15 * 60
 SQS_BATCH_SIZE = 10
 
-# A message that is put back unclaimed for longer than this is one that somebody may look for.
+# If a message returns to the queue unclaimed for longer than this, it gets a record, since a caller may ask for it.
 NOTED_SECONDS = 60.0
 
-# Calls of SQS at the same time, and writes of those that wait.
+# Calls of SQS at the same time, or writes of waiting messages.
 CALLS_AT_ONCE = 8
 
 
@@ -51,7 +51,7 @@ class Settling:
     settings : Settings
         The deployment's settings.
     records : RecordStore
-        Where word is left of messages that wait, or are not accepted.
+        The records, for messages that wait or are refused.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -75,12 +75,12 @@ class Settling:
         messages : sequence of QueueMessage
             The messages.
         results : sequence of Outcome, Exception or None
-            What trying each came to; None if it has been put among the messages of its device.
+            The result of each; None if it was forwarded to the group of its device.
 
         Returns
         -------
         list of Consumed
-            What became of each. Whatever goes wrong with one message is that message's affair: it stays in the queue.
+            One for each. A message that cannot be settled stays on the queue, and the others are settled.
         """
         tried = list(zip(messages, results, strict=True))
         return self._calls.each(self._settle, tried)
@@ -88,18 +88,18 @@ class Settling:
     def put_back(
         self, messages: Sequence[QueueMessage], until: float, held: Collection[str], is_in_time: Callable[[], bool]
     ) -> list[Consumed]:
-        """Put back messages that were not tried.
+        """Return messages to the queue that were not tried.
 
         Parameters
         ----------
         messages : sequence of QueueMessage
             The messages.
         until : float
-            Seconds since the epoch from when on they may be sent; 0 if only time has run out.
+            Seconds since the epoch: when they may be sent; 0 if only the invocation has to end.
         held : collection of str
-            The groups of which a message stays that came before these.
+            The groups with an earlier message that stays.
         is_in_time : Callable[[], bool]
-            Whether there is time to leave word of them.
+            Whether there is time to write their records.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class Settling:
             One for each.
         """
         seconds = max(1.0, until - self._clock()) if until else 0.0
-        # SQS keeps those behind the first of their group until that one can be received, and so need no time of theirs.
+        # The later messages of a group need no time of their own: SQS keeps them until the first one can be received.
         waited_for = set(held)
         entries: list[ChangeMessageVisibilityBatchRequestEntryTypeDef] = []
         for index, message in enumerate(messages):
@@ -150,12 +150,12 @@ class Settling:
         return consumed
 
     def _refuse(self, message: QueueMessage, consumed: Consumed, error: Exception) -> None:
-        """Put what cannot be sent onto the dead-letter queue, if no further try would change anything."""
+        """Put a message onto the dead-letter queue if no further try can succeed."""
         consumed.fault = error
         if not isinstance(error, Obstacle) or not (reason := error.letter):
             return
         request_id = getattr(error, "request_id", None) or message.record["messageId"]
-        # A request has both, and so has what is wrong with one. A campaign waits for its rows without a token.
+        # A request has both, and so has the error of an invalid one. A campaign waits for its rows without a token.
         token = getattr(message.request, "task_token", None) or None
         if token or getattr(message.request, "priority", None) == "bulk":
             self._records.refuse(request_id, token, reason=reason, detail=str(error))
@@ -164,24 +164,25 @@ class Settling:
         consumed.acknowledged = True
 
     def _follow(self, message: QueueMessage, consumed: Consumed, outcome: Outcome) -> None:
-        """Do with a message what its outcome asks for."""
+        """Settle a message by its outcome."""
         if outcome.state is State.RETRYING and outcome.error and outcome.error.until is not None:
-            # Nothing is wrong with the message.
+            # The message has no fault.
             self._hide(message, outcome.error.until - self._clock() + put_back_spread(message.receives))
             if not outcome.record:
                 self._note_waiting([message], outcome.error.until)
             return
         if outcome.state is State.RETRYING:
-            # Without an attempt to count (AWS is in the way) receives are, or SQS would soon have had enough of them.
+            # If AWS prevents attempts, receives count instead. Otherwise SQS would soon make it a dead letter.
             self._hide(message, retry_delay(outcome.attempts or message.receives, outcome.retry_after))
             return
         if outcome.state is State.SENDING:
-            # Whoever has it may be done any moment, and is done or dead when the lease is over.
+            # Another worker has claimed it, and may finish at any moment. At the end of the lease it has finished or
+            # crashed.
             lease_left = outcome.record.lease_until - self._clock() if outcome.record else 0.0
             self._hide(message, max(1.0, min(lease_left, retry_delay(message.receives))))
             return
         if reason := outcome.state.letter:
-            # What the provider refused has its answer, and waits only for somebody who knows better.
+            # A rejected message has its answer. It waits only for an operator who redrives it.
             is_dead = outcome.state is not State.REJECTED
             why: dict[str, str | int | None] = {
                 DETAIL: outcome.record.reason if outcome.record else None,
@@ -204,14 +205,14 @@ class Settling:
         )
 
     def _hide_all(self, entries: Sequence[ChangeMessageVisibilityBatchRequestEntryTypeDef]) -> None:
-        # If it fails, they come back by themselves, when the queue's visibility timeout is over.
+        # If it fails, they are visible again when the queue's visibility timeout is over.
         with suppress(BotoCoreError, ClientError):
             self._sqs.change_message_visibility_batch(QueueUrl=self._queue_url, Entries=entries)
 
     def _note_waiting(
         self, messages: Sequence[QueueMessage], until: float, is_in_time: Callable[[], bool] = lambda: True
     ) -> None:
-        """Leave word of messages that were put back unclaimed, if that is for long: nothing depends on it."""
+        """Write a record of messages that return to the queue unclaimed for long: for information only."""
         if until - self._clock() <= NOTED_SECONDS:
             return
         is_away = Event()
@@ -222,10 +223,10 @@ class Settling:
             try:
                 self._records.note_queued(message.request, accepted_at=message.sent_at, expected_at=until)
             except RecordsUnavailableError:
-                # Each further one could wait as long in vain.
+                # Each further write could wait as long for the same result.
                 is_away.set()
             except Obstacle:
-                # Whoever takes it next tells of it.
+                # The worker that takes the message next reports it.
                 return
 
         self._calls.each(note, messages)

@@ -1,4 +1,4 @@
-"""How the answers of csss look. The provider publishes no code but that of success."""
+"""The form of the answers of csss. The provider publishes only the code of success."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SUCCESS_CODE = "0000"
 
 
 def read_envelope(body: bytes) -> Envelope | None:
-    """Return what an answer says, where it is legible.
+    """Return what an answer says, if it is legible.
 
     Only the provider's words may be garbled. All else is read strictly: one JSON object that has ``code``, a string,
     and ``success``, a boolean, once each.

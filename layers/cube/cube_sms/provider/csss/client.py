@@ -1,8 +1,7 @@
 """Client of ``sendSms``.
 
-Nothing above this module and `signing` knows the field names of sendSms's wire format, but for those of the array of
-messages, which callers may give (`content`). Facts about the provider come from docs/provider.md; an assumption among
-them stands beside a comment that says so.
+Only this module and `signing` know the field names of sendSms. The exception is the array of messages, which callers
+may give (`content`). Facts about the provider come from docs/provider.md. A comment marks each assumption.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ class CubeClient(Client[CsssCredentials, Query[CsssCredentials]]):
     base_url, connections, **options
         See `cube_sms.provider.client.Client`.
     timestamp_unit : {"s", "ms"}
-        Unit of the request's timestamp. The provider's page and its overview disagree; the page says seconds.
+        Unit of the request's timestamp. The provider's page and its overview disagree: the page says seconds.
     spelling : Spelling
-        How the text that is signed is written.
+        How the signed text is written.
     """
 
     path = "/sms/sendSms"
@@ -54,11 +53,11 @@ class CubeClient(Client[CsssCredentials, Query[CsssCredentials]]):
         self._ticks_per_second = 1000 if timestamp_unit == "ms" else 1
 
     def most_recipients(self, credentials: CsssCredentials) -> int:
-        """Return that a query is to one device."""
+        """Return 1: a query is for one device."""
         return 1
 
     def repeats_within(self, credentials: CsssCredentials) -> float:
-        """Return that a query cannot be repeated: there is nothing by which the provider would know it again."""
+        """Return 0: a query cannot be repeated, since the provider has nothing to recognize it by."""
         return 0.0
 
     def prepare(self, credentials: CsssCredentials, messages: Sequence[SendRequest]) -> Query[CsssCredentials]:

@@ -1,4 +1,4 @@
-"""What an account that speaks csss signs with."""
+"""The credentials of an account that uses csss."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ class CsssCredentials(Credentials):
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """What of it is told to nobody, should the provider quote it."""
+        """The values that are masked if the provider quotes them."""
         return self.secret, self.access_code

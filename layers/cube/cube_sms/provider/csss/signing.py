@@ -1,11 +1,11 @@
 """Signature of a csss request.
 
-``sign = Base64(HMAC-SHA1(secret, content))``, where ``content`` is the JSON text of all non-empty parameters with
-the top-level keys in byte order and everything below them untouched. The body on the wire is that same text with
-``"sign"`` added, so that what is signed and what is sent come from one serialisation. Sources: the provider's "send
-SMS" page and its overview of the CSSS API family (docs/provider.md).
+``sign = Base64(HMAC-SHA1(secret, content))``. ``content`` is the JSON text of all non-empty parameters. Its top-level
+keys are in byte order, and all below them is unchanged. The body on the wire is the same text with ``"sign"`` added, so
+that one serialisation is both signed and sent. Sources: the provider's "send SMS" page and its overview of the CSSS API
+family (docs/provider.md).
 
-This module is pure: it imports the standard library and `cube_sms.provider.canonical` alone.
+This module is pure: it imports only the standard library and `cube_sms.provider.canonical`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 class Spelling(NamedTuple):
-    """How the text that is signed is written. As it is by default, the provider's pages have been read.
+    """How the signed text is written. The default follows the provider's pages.
 
-    Anything else is for a probe, which finds out what the provider does.
+    Other values are for `cube-sms probe`, which finds out what the provider accepts.
 
     Parameters
     ----------
     sorts_keys : bool
-        Whether the keys of the top level are sorted, or stand as they were given.
+        Whether the keys of the top level are sorted, or keep the order in which they were given.
     escapes_slashes, escapes_non_ascii : bool
-        Whether ``/``, and characters that are not ASCII, are escaped as JSON allows it.
+        Whether ``/``, and characters that are not ASCII, are escaped as JSON allows.
     """
 
     sorts_keys: bool = True
@@ -77,7 +77,7 @@ def text_to_sign(parameters: Mapping[str, Any], spelling: Spelling = AS_READ) ->
         members = [canonical_json({name: value})[1:-1] for name, value in parameters.items()]
         text = b"{%s}" % b",".join(filter(None, members))
     if spelling.escapes_slashes:
-        # They stand in strings alone.
+        # They occur only in strings.
         text = text.replace(b"/", rb"\/")
     if spelling.escapes_non_ascii:
         text = re.sub(r"[^\x00-\x7f]", lambda character: json.dumps(character[0])[1:-1], text.decode()).encode()
