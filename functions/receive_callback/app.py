@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.platform import AWS_CONFIG, SERVICE, EventBus, Telemetry, direct_client, reply_to_error
+from cube_sms.delivery import ReplyRecords
+from cube_sms.platform import AWS_CONFIG, DAY, SERVICE, EventBus, Telemetry, direct_client, reply_to_error
 from cube_sms.provider import CredentialStore
 from cube_sms.replies import Callback, CallbackReceiver, report_failed, report_receipt
 
@@ -26,6 +27,19 @@ def receiver() -> CallbackReceiver:
         EventBus(boto3.client("events", config=AWS_CONFIG), os.environ["EVENT_BUS"]),
         boto3.client("sqs", config=AWS_CONFIG),
         os.environ["UNKNOWN_CALLBACKS_QUEUE_URL"],
+        history=_history(),
+    )
+
+
+def _history() -> ReplyRecords | None:
+    table = os.environ["HISTORY_TABLE"]
+    if not table:
+        return None
+    return ReplyRecords(
+        direct_client("dynamodb", os.environ),
+        table,
+        retention=float(os.environ["RECORD_RETENTION_DAYS"]) * DAY,
+        content_retention=float(os.environ["KEEP_REPLIES"]) * DAY,
     )
 
 

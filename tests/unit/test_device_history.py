@@ -8,7 +8,7 @@ import pytest
 
 from cube_sms.delivery import SpoiledRecordError, State
 from cube_sms.delivery.records import Record, RecordStore
-from cube_sms.delivery.records.history import device_messages
+from cube_sms.delivery.records.history import device_history
 from cube_sms.platform import RecordsUnavailableError
 from tests.cloudformation import resolve, written
 from tests.support import send_request
@@ -63,9 +63,9 @@ def test_newest_come_first_and_none_of_another_device(
     send(store, clock, "other", OTHER)
     # What names no device is in no device's history
     store.cancel("default#never-seen")
-    page = device_messages(dynamodb, TABLE, INDEX, DEVICE)
-    assert (ids(page.records), page.next) == (["third", "second", "first"], None)
-    assert {each.state for each in page.records} == {State.SENT}
+    page = device_history(dynamodb, TABLE, INDEX, DEVICE)
+    assert (ids(page.entries), page.next) == (["third", "second", "first"], None)
+    assert {each.state for each in page.entries} == {State.SENT}
 
 
 def test_message_that_is_tried_again_stays_in_its_place(
@@ -76,7 +76,7 @@ def test_message_that_is_tried_again_stays_in_its_place(
     send(store, clock, "second")
     store.finish(store.claim(request).record, State.RETRYING)
     store.finish(store.claim(request).record, State.SENT)
-    assert ids(device_messages(dynamodb, TABLE, INDEX, DEVICE).records) == ["second", "first"]
+    assert ids(device_history(dynamodb, TABLE, INDEX, DEVICE).entries) == ["second", "first"]
 
 
 def test_pages_hold_each_message_once(dynamodb: DynamoDBClient, store: RecordStore, clock: Clock) -> None:
@@ -87,9 +87,9 @@ def test_pages_hold_each_message_once(dynamodb: DynamoDBClient, store: RecordSto
     # When they are read three at a time
     found, after = [], None
     while True:
-        page = device_messages(dynamodb, TABLE, INDEX, DEVICE, limit=3, after=after)
-        assert len(page.records) <= 3
-        found += ids(page.records)
+        page = device_history(dynamodb, TABLE, INDEX, DEVICE, limit=3, after=after)
+        assert len(page.entries) <= 3
+        found += ids(page.entries)
         if not (after := page.next):
             break
     # Then
@@ -105,7 +105,7 @@ def test_record_that_cannot_be_read_hides_no_others(dynamodb: DynamoDBClient, st
         UpdateExpression="SET attempts = :text",
         ExpressionAttributeValues={":text": {"S": "many"}},
     )
-    spoiled, good = device_messages(dynamodb, TABLE, INDEX, DEVICE).records
+    spoiled, good = device_history(dynamodb, TABLE, INDEX, DEVICE).entries
     assert isinstance(spoiled, SpoiledRecordError)
     assert isinstance(good, Record)
 
@@ -113,13 +113,13 @@ def test_record_that_cannot_be_read_hides_no_others(dynamodb: DynamoDBClient, st
 @pytest.mark.parametrize("after", ["", "x", "é", "W10=", "WzEsIDJd", "bm8="])
 def test_place_that_was_not_given_out_is_refused(dynamodb: DynamoDBClient, store: RecordStore, after: str) -> None:
     with pytest.raises(ValueError, match="is none that was given out"):
-        device_messages(dynamodb, TABLE, INDEX, DEVICE, after=after)
+        device_history(dynamodb, TABLE, INDEX, DEVICE, after=after)
 
 
 @pytest.mark.usefixtures("store")
 def test_index_that_is_not_there_is_an_obstacle(dynamodb: DynamoDBClient) -> None:
     with pytest.raises(RecordsUnavailableError):
-        device_messages(dynamodb, TABLE, "by-nobody", DEVICE)
+        device_history(dynamodb, TABLE, "by-nobody", DEVICE)
 
 
 def test_stack_without_it_has_no_index_and_declares_no_key_of_one() -> None:

@@ -93,8 +93,7 @@ def reply_to_record(record: Record) -> Reply:
     Reply
         200 with what is known of the message; of one that waits, from when on it may be sent.
     """
-    waiting = {"expectedAt": record.expected_at} if record.state is State.QUEUED else {}
-    return Reply(200, record.members | waiting)
+    return Reply(200, record.shown)
 
 
 def reply_to_cancellation(record: Record, now: float) -> Reply:

@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Name or ARN of the secret with the accounts' credentials.
     messages_table : str
         Name of the table of records.
+    device_index : str
+        Name of its index by device; empty if there is none.
     send_queue_url, dead_letter_queue_url, rejected_queue_url : str
         URLs of the queues: what is to be sent, what could not be, and what the provider refused.
     cube_max_qps, cube_daily_quota : Limit
@@ -98,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_send_concurrency: int = 1
     secret_max_age: float = 300.0
     record_retention_days: int = 30
+    device_index: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

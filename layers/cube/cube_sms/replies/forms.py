@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from cube_sms.delivery import DeviceReply
 from cube_sms.platform import Event, rfc3339
 from cube_sms.request import DeviceId, mask_device_id
 
@@ -89,18 +90,22 @@ class Received:
         return mask_device_id(self.device_id)
 
     @property
+    def reply(self) -> DeviceReply:
+        """What is told of it, and kept."""
+        return DeviceReply(
+            event_id=self.event_id,
+            account=self.account,
+            device_id=self.device_id,
+            message_type=self.message_type,
+            content=self.content,
+            received_at=rfc3339(self.received_at / 1000),
+        )
+
+    @property
     def event(self) -> Event:
         """The event that tells of it."""
-        received_at = rfc3339(self.received_at / 1000)
-        detail: dict[str, Any] = {
-            "eventId": self.event_id,
-            "account": self.account,
-            "deviceId": self.device_id,
-            "messageType": self.message_type,
-            "content": self.content,
-            "receivedAt": received_at,
-        }
-        return Event(DETAIL_TYPE, detail, received_at)
+        reply = self.reply
+        return Event(DETAIL_TYPE, reply.members, reply.received_at)
 
 
 def read_received(account: str, body: bytes) -> Received | None:

@@ -1,4 +1,4 @@
-"""Receiver: verifies a callback, and publishes what it tells before the provider is answered."""
+"""Receiver: verifies a callback, and publishes and keeps what it tells before the provider is answered."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sqs import SQSClient
 
+    from cube_sms.delivery import ReplyRecords
     from cube_sms.platform import EventBus
     from cube_sms.provider import CredentialStore
 
@@ -109,6 +110,8 @@ class CallbackReceiver:
         boto3's client.
     unknown_queue_url : str
         URL of the queue of callbacks whose form is not known.
+    history : ReplyRecords, optional
+        Where replies are kept, if devices have a history.
     clock : Callable
         Seconds since the epoch.
     """
@@ -120,12 +123,14 @@ class CallbackReceiver:
         sqs: SQSClient,
         unknown_queue_url: str,
         *,
+        history: ReplyRecords | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._credentials = credentials
         self._bus = bus
         self._sqs = sqs
         self._unknown_queue_url = unknown_queue_url
+        self._history = history
         self._clock = clock
         self._told: tuple[str, ...] = ()
 
@@ -148,6 +153,8 @@ class CallbackReceiver:
             If the secret cannot be read.
         BotoCoreError, ClientError
             If the queue does not take a callback whose form is not known.
+        RecordsUnavailableError
+            If the table does not take a reply for the history.
         """
         accounts = self._accounts()
         receipt = self._verified(callback, accounts)
@@ -161,7 +168,10 @@ class CallbackReceiver:
         if not received:
             self._keep(receipt.account, callback.body)
             return receipt
+        # First, and whatever comes of it: not every provider's callback is repeated.
         (error,) = self._bus.put([received.event])
+        if self._history:
+            self._history.keep(received.reply)
         return receipt._replace(received=received, error=error)
 
     def _accounts(self, *, afresh: bool = False) -> CallbackAccounts:

@@ -1,4 +1,4 @@
-"""What is kept of a message, and of a request that was not accepted."""
+"""What is kept of a message, of a request that was not accepted, and of what a device has answered."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cube_sms.delivery.states import State
+
 if TYPE_CHECKING:
-    from cube_sms.delivery.states import State
     from cube_sms.request import SendRequest
 
 
@@ -94,6 +95,11 @@ class Record:
             "updatedAt": self.updated_at,
         }
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What those who look it up see of it: its members, and of a message that waits from when on it may be sent."""
+        return self.members | ({"expectedAt": self.expected_at} if self.state is State.QUEUED else {})
+
     def is_of(self, request: SendRequest) -> bool:
         """Return whether it tells of this request, and not of another one under the same id.
 
@@ -128,6 +134,46 @@ class Refusal:
     def members(self) -> dict[str, Any]:
         """What a task that waits is told, as JSON members."""
         return {"requestId": self.request_id, "reason": self.reason, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceReply:
+    """What a device has answered.
+
+    Parameters
+    ----------
+    event_id : str
+        The same however often the provider tells of it.
+    account : str
+        Whose device it is.
+    device_id : str
+        Where it came from, usually the ICCID of the SIM.
+    message_type : str
+        ``Text`` or ``Binary``.
+    content : str or None
+        What it says; None if that is not kept.
+    received_at : str
+        When the provider had it: RFC 3339, UTC.
+    """
+
+    event_id: str
+    account: str
+    device_id: str
+    message_type: str
+    content: str | None = field(repr=False)
+    received_at: str
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """What callers and consumers of events see of it, as JSON members."""
+        return {
+            "eventId": self.event_id,
+            "account": self.account,
+            "deviceId": self.device_id,
+            "messageType": self.message_type,
+            "content": self.content,
+            "receivedAt": self.received_at,
+        }
 
 
 def hash_of(request: SendRequest) -> str:
