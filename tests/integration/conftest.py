@@ -104,6 +104,14 @@ def gateway(cube: CubeSimulator, _aws: None, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
+def gateway_with_history(cube: CubeSimulator, _aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    """One with `DeviceHistory`."""
+    deployment = Deployment(monkeypatch, cube.url, has_history=True)
+    yield deployment
+    deployment.delete()
+
+
+@pytest.fixture
 def clock() -> Clock:
     """The time of `worker`."""
     return Clock()

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
+from cube_sms.delivery import device_history, entry_members
 from cube_sms.platform import EventBus
 from cube_sms.provider import CredentialStore
 from cube_sms.provider.credentials import RETRY_SECONDS
@@ -22,8 +23,8 @@ from local.cube_simulator.callbacks import signed
 from scripts.schemas import reply_event_schema
 from tests.event_services import EventServices
 from tests.integration.aws_calls import AwsCalls
-from tests.integration.deployment import SECRET_ID
-from tests.support import Clock, Context, load_event
+from tests.integration.deployment import SECRET_ID, TABLE
+from tests.support import Clock, Context, create_messages_table, load_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,17 +56,27 @@ class Callbacks:
         self.sqs = boto3.client("sqs")
         self.secrets = boto3.client("secretsmanager")
         self.events = boto3.client("events")
+        self.dynamodb = boto3.client("dynamodb")
+        create_messages_table(self.dynamodb, TABLE, has_history=True)
         self.unknown = self.sqs.create_queue(QueueName="unknown-callbacks")["QueueUrl"]
         self.secrets.create_secret(Name=SECRET_ID, SecretString=json.dumps(ACCOUNTS))
         self.aws_calls = AwsCalls()
         assert boto3.DEFAULT_SESSION
         self.bus = EventServices(boto3.DEFAULT_SESSION.events)
-        for name, value in (
-            ("CUBE_SECRET_ID", SECRET_ID),
-            ("EVENT_BUS", BUS),
-            ("UNKNOWN_CALLBACKS_QUEUE_URL", self.unknown),
-        ):
-            monkeypatch.setenv(name, value)
+        self._monkeypatch = monkeypatch
+        self.configure(
+            CUBE_SECRET_ID=SECRET_ID,
+            EVENT_BUS=BUS,
+            UNKNOWN_CALLBACKS_QUEUE_URL=self.unknown,
+            HISTORY_TABLE="",
+            RECORD_RETENTION_DAYS="30",
+            KEEP_REPLIES="0",
+        )
+
+    def configure(self, **environment: str) -> None:
+        """Change the function's environment, which gives it another execution environment."""
+        for name, value in environment.items():
+            self._monkeypatch.setenv(name, value)
         app.receiver.cache_clear()
 
     def delete(self) -> None:
@@ -73,6 +84,7 @@ class Callbacks:
         app.receiver.cache_clear()
         self.aws_calls.stop()
         self.bus.stop()
+        self.dynamodb.delete_table(TableName=TABLE)
         self.sqs.delete_queue(QueueUrl=self.unknown)
         self.secrets.delete_secret(SecretId=SECRET_ID, ForceDeleteWithoutRecovery=True)
 
@@ -110,6 +122,11 @@ class Callbacks:
         ]
         self.bus.taken.clear()
         return taken
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return what the history of the device tells, newest first."""
+        page = device_history(self.dynamodb, TABLE, "by-device", DEVICE)
+        return [entry_members(entry) for entry in page.entries]
 
     def kept(self) -> list[tuple[str, dict[str, str]]]:
         """Return the callbacks whose form is not known, each with its attributes."""
@@ -204,6 +221,63 @@ def test_what_sqs_takes_no_text_of_is_kept_too(callbacks: Callbacks, text: str) 
     assert callbacks.call(text)[0] == 200
     ((body, attributes),) = callbacks.kept()
     assert (base64.b64decode(body).decode(), attributes["encoding"]) == (text, "base64")
+
+
+# ── The history of a device ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_history_has_each_reply_once_and_without_what_it_says(
+    callbacks: Callbacks, printed: Callable[[], Printed]
+) -> None:
+    # Given a deployment whose devices have a history
+    callbacks.configure(HISTORY_TABLE=TABLE)
+    # When both accounts are called back, and then once more
+    for _ in range(2):
+        assert callbacks.call(OLDER)[0] == 200
+        assert callbacks.notify(V4)[0] == 200
+    # Then the history has what was published, but for the content
+    published = {event["detail"]["eventId"]: event["detail"] for event in callbacks.published()}
+    history = callbacks.history()
+    assert {entry["eventId"]: entry for entry in history} == {
+        event_id: {"kind": "reply", **detail, "content": None} for event_id, detail in published.items()
+    }
+    assert len(history) == 2
+    output = printed()
+    assert_hidden(output.logs, output.metrics)
+
+
+def test_history_has_what_a_reply_says_if_it_is_kept(callbacks: Callbacks) -> None:
+    callbacks.configure(HISTORY_TABLE=TABLE, KEEP_REPLIES="7")
+    assert callbacks.call(OLDER)[0] == 200
+    (event,) = callbacks.published()
+    assert callbacks.history() == [{"kind": "reply", **event["detail"]}]
+    assert event["detail"]["content"] == TEXT
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_reply_that_the_history_does_not_take_is_published_and_to_be_repeated(
+    callbacks: Callbacks, printed: Callable[[], Printed], after: int
+) -> None:
+    # Given a table that is away before or after what the reply says is kept
+    callbacks.configure(HISTORY_TABLE=TABLE, KEEP_REPLIES="7")
+    callbacks.aws_calls.fail("UpdateItem", after=after)
+    # When a callback comes, then the provider is to repeat it, and the bus has it all the same
+    assert callbacks.call(OLDER)[0] == 503
+    assert printed().values("CallbacksFailed", "all") == [1]
+    (first,) = callbacks.published()
+    assert callbacks.history() == []
+    # And when the table is back, the repeat is kept
+    callbacks.aws_calls.recover()
+    assert callbacks.call(OLDER)[0] == 200
+    assert callbacks.published() == [first]
+    assert callbacks.history() == [{"kind": "reply", **first["detail"]}]
+
+
+def test_reply_that_the_bus_does_not_take_is_in_the_history(callbacks: Callbacks) -> None:
+    callbacks.configure(HISTORY_TABLE=TABLE)
+    callbacks.aws_calls.fail("PutEvents")
+    assert callbacks.call(OLDER)[0] == 503
+    assert len(callbacks.history()) == 1
 
 
 # ── What is refused ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -253,7 +253,7 @@ def test_everything_calls_the_alias() -> None:
     assert all(permission["Properties"]["FunctionName"]["Ref"] in aliases for permission in permissions)
     called = re.findall(r"functions/\$\{([^}]+)\}/invocations", str(resources["Api"]))
     assert set(called) <= aliases.keys()
-    assert len(called) == 3
+    assert len(called) == 4
     # And neither does the state machine
     (machine,) = of_type(campaigns, "AWS::StepFunctions::StateMachine").values()
     invoked = [value for name, value in machine["Properties"]["DefinitionSubstitutions"].items() if "Function" in name]
