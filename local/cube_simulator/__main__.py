@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     option("--reply-device", type=_pair, action="append", dest="reply_devices", metavar="DEVICE=TEXT")
     option("--callback-url", help="where a device's answer goes: a URL of this machine, with its token")
+    option("--callback-v4-url", help="the same for devices of accounts that speak v4, if it is another one")
     option("--callback-key-id", help="of the key that signs v4 notifications")
     option("--callback-key", help="the key that signs v4 notifications")
     option("--callback-tries", type=int, help="how often a callback that is not answered with 2xx is sent (3)")

@@ -44,6 +44,7 @@ class Config:
     next_faults: list[Script] = field(default_factory=list)
     reply_devices: Mapping[str, str] = field(default_factory=dict)
     callback_url: str = ""
+    callback_v4_url: str = ""
     callback_key_id: str = ""
     callback_key: str = ""
     callback_ca: str = ""
@@ -81,6 +82,7 @@ class Config:
             "faults": {str(fault): rate for fault, rate in self.faults.items()},
             "device_faults": {device: str(script) for device, script in self.device_faults.items()},
             "callback_url": bool(self.callback_url),
+            "callback_v4_url": bool(self.callback_v4_url),
             "callback_key": bool(self.callback_key),
             "next_faults": [str(script) for script in self.next_faults if not script.over],
         }
@@ -204,6 +206,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "deviceFaults": lambda value: {device: Script.parse(_text(text)) for device, text in _mapping(value).items()},
     "replyDevices": lambda value: {device: _text(text) for device, text in _mapping(value).items()},
     "callbackUrl": _loopback_url,
+    "callbackV4Url": _loopback_url,
     "callbackKeyId": _text,
     "callbackKey": _text,
     "callbackCa": _text,

@@ -96,14 +96,14 @@ class Cube:
         else:
             job_id = self._jobs.open(told) if told.nonce else None
             self._books.accept(query, job_id)
-            self._answer_for(told.devices)
+            self._answer_for(told.devices, "v4" if dialect is CUBE_V4 else "csss")
         return Answer(200, dialect.success(job_id))
 
-    def _answer_for(self, devices: Sequence[str | None]) -> None:
-        """Have those devices call back that answer each message."""
+    def _answer_for(self, devices: Sequence[str | None], kind: str) -> None:
+        """Have those devices call back that answer each message, as it is done in this dialect."""
         for device in filter(None, devices):
             if (text := self.config.reply_devices.get(device)) and self.config.callback_url:
-                self._callbacks.send(MobileMessage(device, text, int(self._clock.wall() * 1000)), self.config)
+                self._callbacks.send(MobileMessage(device, text, int(self._clock.wall() * 1000), kind), self.config)
 
     def _list(self, request: Request, kind: str, sim: str) -> Answer:
         """Answer with a page of the messages to a SIM, or from it."""

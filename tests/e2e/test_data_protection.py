@@ -59,8 +59,13 @@ USES = {
         ("kms:GenerateDataKey", "sqs"),
     },
     "ShowMessageRole": {("kms:Decrypt", "dynamodb")},
-    # The tokens, and the queue of callbacks that are not understood.
-    "ReceiveCallbackRole": {("kms:Decrypt", "secretsmanager"), ("kms:Decrypt", "sqs"), ("kms:GenerateDataKey", "sqs")},
+    # The tokens, the history of devices, and the queue of callbacks that are not understood.
+    "ReceiveCallbackRole": {
+        ("kms:Decrypt", "secretsmanager"),
+        ("kms:Decrypt", "dynamodb"),
+        ("kms:Decrypt", "sqs"),
+        ("kms:GenerateDataKey", "sqs"),
+    },
     # The table's stream, and the queue that Lambda tells what it gives up.
     "PublishOutcomesRole": {("kms:Decrypt", "dynamodb"), ("kms:Decrypt", "sqs"), ("kms:GenerateDataKey", "sqs")},
 }
