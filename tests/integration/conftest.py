@@ -13,6 +13,7 @@ from cube_sms.provider.csss.client import CubeClient
 from cube_sms.provider.http import Connections
 from functions.send_from_queue import app as queue_app
 from local.cube_simulator import CubeSimulator
+from tests.integration.called_back import Callbacks
 from tests.integration.deployment import REGION, Deployment
 from tests.integration.worker import Worker
 from tests.support import ACCESS_CODE, SECRET, Clock, Printed
@@ -109,6 +110,14 @@ def gateway_with_history(cube: CubeSimulator, _aws: None, monkeypatch: pytest.Mo
     deployment = Deployment(monkeypatch, cube.url, has_history=True)
     yield deployment
     deployment.delete()
+
+
+@pytest.fixture
+def callbacks(_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callbacks]:
+    """The function that takes callbacks."""
+    callbacks = Callbacks(monkeypatch)
+    yield callbacks
+    callbacks.delete()
 
 
 @pytest.fixture
