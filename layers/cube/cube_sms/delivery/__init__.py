@@ -5,11 +5,14 @@ from __future__ import annotations
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .groups import Share, group_turns, share_of
+from .looks import content_hash, next_look
 from .outcome import Outcome
 from .records import (
     MOST_PER_PAGE,
+    RECEIPT_KEY,
     Cancellation,
     Change,
+    FollowedRecords,
     Record,
     RecordStore,
     RecordTable,
@@ -24,8 +27,10 @@ from .states import State
 
 __all__ = [
     "MOST_PER_PAGE",
+    "RECEIPT_KEY",
     "Cancellation",
     "Change",
+    "FollowedRecords",
     "Message",
     "Outcome",
     "Record",
@@ -38,9 +43,11 @@ __all__ = [
     "SpoiledRecordError",
     "State",
     "WaitingRecords",
+    "content_hash",
     "device_messages",
     "group_turns",
     "identity",
+    "next_look",
     "put_back_spread",
     "read_change",
     "report_cancelled",
