@@ -5,13 +5,16 @@ from __future__ import annotations
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .groups import Share, group_turns, share_of
+from .looks import content_hash, next_look
 from .outcome import Outcome
 from .records import (
     MOST_PER_PAGE,
+    RECEIPT_KEY,
     Cancellation,
     Change,
     DeviceReply,
     Entry,
+    FollowedRecords,
     Record,
     RecordStore,
     RecordTable,
@@ -29,10 +32,12 @@ from .states import State
 
 __all__ = [
     "MOST_PER_PAGE",
+    "RECEIPT_KEY",
     "Cancellation",
     "Change",
     "DeviceReply",
     "Entry",
+    "FollowedRecords",
     "Message",
     "Outcome",
     "Record",
@@ -46,11 +51,13 @@ __all__ = [
     "SpoiledRecordError",
     "State",
     "WaitingRecords",
+    "content_hash",
     "device_history",
     "entry_members",
     "group_turns",
     "identity",
     "is_place",
+    "next_look",
     "put_back_spread",
     "read_change",
     "report_cancelled",
