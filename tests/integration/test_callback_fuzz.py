@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support import Printed
 
 # So many of an example that there are 10,000 in all: an example has a price of its own.
-EXAMPLES, CALLS = 50, 20
+EXAMPLES, CALLS = 500, 20
 
 SIGNATURE = "x-lf-signature"
 GENUINE = [json.dumps(each).encode() for each in (OLDER, V4)]
