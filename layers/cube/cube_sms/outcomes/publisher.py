@@ -144,7 +144,7 @@ class OutcomePublisher:
         client = self._step_functions()
         detail = msgspec.json.encode(ended.detail).decode()
         try:
-            if ended.outcome == "Sent":
+            if ended.is_sent:
                 client.send_task_success(taskToken=token, output=detail)
             else:
                 client.send_task_failure(taskToken=token, error=f"CubeSms.{ended.outcome}", cause=detail)
