@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from .progress import CampaignItems, Look, Run
 
 
-# So many batches that have ended are looked at again if somebody asks how far a campaign is, and none sooner than so many
-# seconds after its last look.
+# So many batches that have ended are looked at again if somebody asks how far a campaign is, and none sooner than so
+# many seconds after its last look.
 RECEIPT_BATCHES = 10
 RECEIPT_PAUSE = 30.0
 
