@@ -11,7 +11,8 @@ import boto3
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from cube_sms.platform import EventBus
+from cube_sms.delivery import Asks, ReplyTaker
+from cube_sms.platform import EventBus, Tasks
 from cube_sms.provider import CredentialStore
 from cube_sms.provider.credentials import RETRY_SECONDS
 from cube_sms.replies import Callback, CallbackReceiver
@@ -22,8 +23,8 @@ from local.cube_simulator.callbacks import signed
 from scripts.schemas import reply_event_schema
 from tests.event_services import EventServices
 from tests.integration.aws_calls import AwsCalls
-from tests.integration.deployment import SECRET_ID
-from tests.support import Clock, Context, load_event
+from tests.integration.deployment import SECRET_ID, TABLE
+from tests.support import Clock, Context, create_messages_table, load_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,6 +56,8 @@ class Callbacks:
         self.sqs = boto3.client("sqs")
         self.secrets = boto3.client("secretsmanager")
         self.events = boto3.client("events")
+        self.dynamodb = boto3.client("dynamodb")
+        create_messages_table(self.dynamodb, TABLE)
         self.unknown = self.sqs.create_queue(QueueName="unknown-callbacks")["QueueUrl"]
         self.secrets.create_secret(Name=SECRET_ID, SecretString=json.dumps(ACCOUNTS))
         self.aws_calls = AwsCalls()
@@ -62,6 +65,7 @@ class Callbacks:
         self.bus = EventServices(boto3.DEFAULT_SESSION.events)
         for name, value in (
             ("CUBE_SECRET_ID", SECRET_ID),
+            ("MESSAGES_TABLE", TABLE),
             ("EVENT_BUS", BUS),
             ("UNKNOWN_CALLBACKS_QUEUE_URL", self.unknown),
         ):
@@ -74,6 +78,7 @@ class Callbacks:
         self.aws_calls.stop()
         self.bus.stop()
         self.sqs.delete_queue(QueueUrl=self.unknown)
+        self.dynamodb.delete_table(TableName=TABLE)
         self.secrets.delete_secret(SecretId=SECRET_ID, ForceDeleteWithoutRecovery=True)
 
     def put_accounts(self, accounts: dict[str, Any]) -> None:
@@ -313,7 +318,10 @@ def test_new_key_is_found_before_the_secret_is_old(callbacks: Callbacks) -> None
     clock = Clock()
     clock.now = time.time()
     store = CredentialStore(callbacks.secrets, SECRET_ID, patience=60.0, clock=clock)
-    receiver = CallbackReceiver(store, EventBus(callbacks.events, BUS), callbacks.sqs, callbacks.unknown, clock=clock)
+    taker = ReplyTaker(
+        Asks(callbacks.dynamodb, TABLE), EventBus(callbacks.events, BUS), Tasks(lambda: boto3.client("stepfunctions"))
+    )
+    receiver = CallbackReceiver(store, taker, callbacks.sqs, callbacks.unknown, clock=clock)
     body = json.dumps(V4).encode()
     callback = Callback(SIGNED_TOKEN, signed(body, KEY_ID, KEY).get, body)
     callbacks.put_accounts({"fleet": {**ACCOUNTS["fleet"], "callback_key": "another"}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .asks import RECEIVED, WAITING_KEY, Asks, Device, Meeting, Received, ReplyTaker, Taken, tell_tasks
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .groups import Share, group_turns, share_of
@@ -24,19 +25,27 @@ from .states import State
 
 __all__ = [
     "MOST_PER_PAGE",
+    "RECEIVED",
+    "WAITING_KEY",
+    "Asks",
     "Cancellation",
     "Change",
+    "Device",
+    "Meeting",
     "Message",
     "Outcome",
+    "Received",
     "Record",
     "RecordStore",
     "RecordTable",
     "Refusal",
+    "ReplyTaker",
     "RequestConflictError",
     "Sender",
     "Share",
     "SpoiledRecordError",
     "State",
+    "Taken",
     "WaitingRecords",
     "device_messages",
     "group_turns",
@@ -48,4 +57,5 @@ __all__ = [
     "report_sent",
     "retry_delay",
     "share_of",
+    "tell_tasks",
 ]

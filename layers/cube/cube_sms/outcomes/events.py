@@ -26,12 +26,16 @@ class Ended:
         Whether it is an event. Otherwise it is for the tasks alone.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for it.
+    await_reply : int, optional
+        Seconds for which they wait for the device's reply, if the message was sent; None if they wait for the end
+        alone.
     """
 
     outcome: str
     detail: dict[str, Any]
     is_news: bool
     task_tokens: frozenset[str] = field(repr=False)
+    await_reply: int | None = None
 
     @property
     def detail_type(self) -> str:
@@ -69,7 +73,13 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
                 or (told.owner != record.owner and record.state is not State.CANCELLED)
             )
             answered = frozenset() if is_news or not told else told.task_tokens
-            return Ended(record.state.title(), detail_of(record), is_news, record.task_tokens - answered)
+            return Ended(
+                record.state.title(),
+                detail_of(record),
+                is_news,
+                record.task_tokens - answered,
+                await_reply=record.await_reply,
+            )
     return None
 
 

@@ -24,6 +24,7 @@ from .metrics import Metric
 from .settings import Meaning, Settings
 from .side_by_side import SideBySide
 from .sqs import FAILED_CLAIM, MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
+from .tasks import Tasks, Told, report_told
 from .telemetry import SERVICE, Level, Telemetry
 from .times import DAY, rfc3339
 from .tls import default_ssl_context
@@ -57,7 +58,9 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SideBySide",
+    "Tasks",
     "Telemetry",
+    "Told",
     "UnexpectedError",
     "body_of",
     "default_ssl_context",
@@ -77,6 +80,7 @@ __all__ = [
     "problem_of",
     "put_copy",
     "reply_to_error",
+    "report_told",
     "rfc3339",
     "sendable",
     "update_item",

@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds the credentials are kept before they are fetched again.
     record_retention_days : int
         Days a record is kept after its last claim.
+    replies : {"off", "callback", "poll"}
+        How the gateway learns what devices answer.
     """
 
     cube_base_url: str
@@ -98,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_send_concurrency: int = 1
     secret_max_age: float = 300.0
     record_retention_days: int = 30
+    replies: Literal["off", "callback", "poll"] = "off"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

@@ -82,6 +82,7 @@ def read_record(item: Mapping[str, Any]) -> Record:
         reason=read("reason", "S", _text, None),
         job_id=read("jobId", "S", _text, None),
         task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
+        await_reply=read("awaitReply", "N", _count, None),
     )
     if faults:
         raise SpoiledRecordError(key_of(item), faults)

@@ -51,6 +51,8 @@ class Record:
         The provider's name for what it has accepted, if it gives one.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for the outcome.
+    await_reply : int, optional
+        Seconds after it was sent for which they wait for the device's reply; None if they wait for the outcome alone.
     was_deleted : bool
         Whether somebody had deleted it while its claim was held, as `RecordStore.finish` found. It is not kept.
     """
@@ -73,6 +75,7 @@ class Record:
     reason: str | None = None
     job_id: str | None = None
     task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    await_reply: int | None = None
     was_deleted: bool = field(default=False, compare=False)
 
     @property
