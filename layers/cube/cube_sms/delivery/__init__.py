@@ -6,11 +6,14 @@ from .asks import RECEIVED, WAITING_KEY, Asks, Device, Meeting, Received, ReplyT
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .groups import Share, group_turns, share_of
+from .looks import content_hash, next_look
 from .outcome import Outcome
 from .records import (
     MOST_PER_PAGE,
+    RECEIPT_KEY,
     Cancellation,
     Change,
+    FollowedRecords,
     Record,
     RecordStore,
     RecordTable,
@@ -25,12 +28,14 @@ from .states import State
 
 __all__ = [
     "MOST_PER_PAGE",
+    "RECEIPT_KEY",
     "RECEIVED",
     "WAITING_KEY",
     "Asks",
     "Cancellation",
     "Change",
     "Device",
+    "FollowedRecords",
     "Meeting",
     "Message",
     "Outcome",
@@ -47,9 +52,11 @@ __all__ = [
     "State",
     "Taken",
     "WaitingRecords",
+    "content_hash",
     "device_messages",
     "group_turns",
     "identity",
+    "next_look",
     "put_back_spread",
     "read_change",
     "report_cancelled",

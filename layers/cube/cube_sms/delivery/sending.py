@@ -23,6 +23,7 @@ from .asks import Asks
 from .claiming import Claiming
 from .errors import SpoiledRecordError
 from .held import Held
+from .looks import content_hash
 from .outcome import Outcome
 from .posting import Posting
 from .querying import Querying
@@ -99,6 +100,8 @@ class Sender:
         Seconds a message may wait for its slot.
     keeps_alive : bool
         Whether connections stay open after `rest`.
+    has_receipts : bool
+        Whether the receipts of messages are to be asked for, where the provider has any.
     clock : Callable[[], float]
         Seconds since the epoch.
     monotonic : Callable[[], float]
@@ -119,6 +122,7 @@ class Sender:
         connections: int = 1,
         patience: float = math.inf,
         keeps_alive: bool = True,
+        has_receipts: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -130,6 +134,7 @@ class Sender:
         self._max_attempts = max_attempts
         self._line = Semaphore(connections)
         self._keeps_alive = keeps_alive
+        self._has_receipts = has_receipts
         self._clock = clock
         self._sleep = sleep
         self._calls = SideBySide(WRITES_AT_ONCE)
@@ -198,6 +203,7 @@ class Sender:
             connections=connections,
             patience=patience,
             keeps_alive=not settings.cube_max_connections,
+            has_receipts=settings.receipts,
         )
 
     def rest(self) -> None:
@@ -356,25 +362,27 @@ class Sender:
         # The last moment for a POST: after its lease another worker may post it.
         lease_until = min(each.record.lease_until for each in held.values())
         latest = min(lease_until, deadline - sum(FINISH_PAUSES)) - self._provider.longest_post
+        is_followed = self._has_receipts and self._provider.lists(credentials) is not None
+        finish = partial(self._finish_or_fail, deadline=deadline, is_followed=is_followed)
         recorded: dict[Held, Outcome | Exception] = {}
         try:
             for settled in self._posting.post([*held.values()], credentials, over=line, latest=latest):
                 if len(recorded) + len(settled) == len(held):
                     release()
-                finished = self._calls.each(partial(self._finish_or_fail, deadline=deadline), settled)
+                finished = self._calls.each(finish, settled)
                 recorded |= zip(settled, finished, strict=True)
         except Exception as error:  # noqa: BLE001 - the affair of these messages, whose claims lapse
             return {number: recorded.get(each, error) for number, each in held.items()}
         return {number: recorded[each] for number, each in held.items()}
 
-    def _finish_or_fail(self, held: Held, deadline: float) -> Outcome | Exception:
+    def _finish_or_fail(self, held: Held, deadline: float, *, is_followed: bool) -> Outcome | Exception:
         """Record what came of a message, whatever becomes of the others of its group."""
         try:
-            return self._finish(held, deadline)
+            return self._finish(held, deadline, is_followed=is_followed)
         except Exception as error:  # noqa: BLE001
             return error
 
-    def _finish(self, held: Held, deadline: float) -> Outcome:
+    def _finish(self, held: Held, deadline: float, *, is_followed: bool = False) -> Outcome:
         outcome, claimed = held.outcome, held.record
         # The claim counted one POST.
         attempts = claimed.attempts - 1 + len(outcome.posts)
@@ -393,6 +401,9 @@ class Sender:
                     code=outcome.code,
                     message=outcome.message,
                     job_id=outcome.job_id,
+                    content_hash=content_hash(held.request.message_type, held.request.texts[0])
+                    if is_followed
+                    else None,
                     reason=str(outcome.error) if outcome.error else None,
                     unsettled=unsettled,
                 )

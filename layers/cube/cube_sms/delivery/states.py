@@ -77,6 +77,16 @@ class State(StrEnum):
     """It was not sent, or may not have been, and is to be tried again."""
     SENT = "SENT", metrics.MESSAGES_SENT, "info", ApiAnswer(200, "Sent", "Cube accepted it")
     """Cube accepted it."""
+    # Whoever asks to send it once more is told that nothing is left to do: a repetition is another message.
+    DELIVERED = "DELIVERED", metrics.MESSAGES_DELIVERED, "info", ApiAnswer(200, "Delivered", "the device has it")
+    """The device has it, as its receipt says."""
+    UNDELIVERED = (
+        "UNDELIVERED",
+        metrics.MESSAGES_UNDELIVERED,
+        "warning",
+        ApiAnswer(200, "Undelivered", "Cube accepted it, and could not deliver it"),
+    )
+    """Cube accepted it and could not deliver it, as its receipt says."""
     REJECTED = "REJECTED", metrics.MESSAGES_REJECTED, "warning", CubeRejected.answer, True, "Rejected"
     """Cube said no."""
     EXPIRED = "EXPIRED", metrics.MESSAGES_EXPIRED, "warning", ApiAnswer(400, "Expired", "expiresAt: is in the past")

@@ -27,8 +27,10 @@ Percent = NewType("Percent", int)
 """A share of a limit."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment can set. Each field is the environment variable of the same name in capitals.
+class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What everything that talks to the provider is set to.
+
+    Each field is the environment variable of the same name in capitals.
 
     Parameters
     ----------
@@ -38,8 +40,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Name or ARN of the secret with the accounts' credentials.
     messages_table : str
         Name of the table of records.
-    send_queue_url, dead_letter_queue_url, rejected_queue_url : str
-        URLs of the queues: what is to be sent, what could not be, and what the provider refused.
     cube_max_qps, cube_daily_quota : Limit
         Queries a second and a day (UTC) that the provider allows, all workers together.
     cube_quota_reserve_percent : Percent
@@ -48,8 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Connections that the provider allows, all workers together. The functions leave none open behind them where
         there is a limit.
     api_connections : Limit
-        Connections of them that the workers of the API have, all together. Those of the queue have the rest, and AWS
-        bounds how many they are.
+        Connections of them that the workers of the API have, all together, and those that follow up. Those of the queue
+        have the rest, and AWS bounds how many they are.
     cube_connect_timeout, cube_read_timeout : float
         Seconds to connect, and for the whole answer after that.
     cube_language : {"zh-CN", "en-US"}
@@ -62,12 +62,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         What the provider's codes mean, as far as the deployment knows.
     keep_provider_messages : bool
         Whether the provider's words are logged and recorded.
-    max_content_length : int
-        The most characters of a text.
-    max_attempts : int
-        POSTs before a message is given up.
-    queue_send_concurrency : int
-        Messages of one invocation sent at the same time.
     secret_max_age : float
         Seconds the credentials are kept before they are fetched again.
     record_retention_days : int
@@ -79,9 +73,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cube_base_url: str
     cube_secret_id: str
     messages_table: str
-    send_queue_url: str
-    dead_letter_queue_url: str
-    rejected_queue_url: str
     cube_v4_base_url: str = "https://api-uat.io.linksfield.net/cube/v4"
     cube_max_qps: Limit = Limit(10)
     cube_daily_quota: Limit = Limit(5000)
@@ -95,9 +86,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cube_v4_signed_spaces: Literal["keep", "remove"] = "keep"
     cube_answer_codes: AnswerCodes = AnswerCodes({})
     keep_provider_messages: bool = False
-    max_content_length: int = 140
-    max_attempts: int = 8
-    queue_send_concurrency: int = 1
     secret_max_age: float = 300.0
     record_retention_days: int = 30
     replies: Literal["off", "callback", "poll"] = "off"
@@ -138,6 +126,51 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if faults:
             raise SettingsError(faults)
         return cls(**values)
+
+
+class Settings(ProviderSettings, frozen=True, kw_only=True):
+    """What a deployment can set for the functions that take and send messages.
+
+    Parameters
+    ----------
+    send_queue_url, dead_letter_queue_url, rejected_queue_url : str
+        URLs of the queues: what is to be sent, what could not be, and what the provider refused.
+    max_content_length : int
+        The most characters of a text.
+    max_attempts : int
+        POSTs before a message is given up.
+    queue_send_concurrency : int
+        Messages of one invocation sent at the same time.
+    receipts : bool
+        Whether the receipts of messages are asked for later, where the provider has any.
+    **options
+        See `ProviderSettings`.
+    """
+
+    send_queue_url: str
+    dead_letter_queue_url: str
+    rejected_queue_url: str
+    max_content_length: int = 140
+    max_attempts: int = 8
+    queue_send_concurrency: int = 1
+    receipts: bool = False
+
+
+class FollowUpSettings(ProviderSettings, frozen=True, kw_only=True):
+    """What a deployment can set for the function that asks later.
+
+    Parameters
+    ----------
+    receipt_window_hours : int
+        Hours after a message was sent for which its receipt is asked for.
+    receipt_quota_percent : Percent
+        Percent of the day's queries for receipts, at most.
+    **options
+        See `ProviderSettings`.
+    """
+
+    receipt_window_hours: int = 72
+    receipt_quota_percent: Percent = Percent(20)
 
 
 def parse_answer_codes(text: str) -> AnswerCodes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .changes import Change, change_to, read_change
+from .followed import RECEIPT_KEY, FollowedRecords
 from .history import MOST_PER_PAGE, Page, device_messages
 from .items import REFUSED_KEY, read_item, read_record
 from .record import Record, Refusal, hash_of
@@ -12,10 +13,12 @@ from .waiting import Cancellation, WaitingRecords
 
 __all__ = [
     "MOST_PER_PAGE",
+    "RECEIPT_KEY",
     "REFUSED_KEY",
     "Cancellation",
     "Change",
     "Claim",
+    "FollowedRecords",
     "Page",
     "Record",
     "RecordStore",

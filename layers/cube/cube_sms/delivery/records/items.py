@@ -81,6 +81,8 @@ def read_record(item: Mapping[str, Any]) -> Record:
         message=read("message", "S", _text, None),
         reason=read("reason", "S", _text, None),
         job_id=read("jobId", "S", _text, None),
+        content_hash=read("contentHash", "S", _text, None),
+        due_at=read("dueAt", "N", float, None),
         task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
         await_reply=read("awaitReply", "N", _count, None),
     )

@@ -49,6 +49,10 @@ class Record:
         The provider's code in its last answer, its words where they are kept, and ours for what went wrong.
     job_id : str, optional
         The provider's name for what it has accepted, if it gives one.
+    content_hash : str, optional
+        What tells its content from another one, while its receipt is asked for.
+    due_at : float, optional
+        Seconds since the epoch at which that is next.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for the outcome.
     await_reply : int, optional
@@ -74,6 +78,8 @@ class Record:
     message: str | None = None
     reason: str | None = None
     job_id: str | None = None
+    content_hash: str | None = None
+    due_at: float | None = None
     task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
     await_reply: int | None = None
     was_deleted: bool = field(default=False, compare=False)

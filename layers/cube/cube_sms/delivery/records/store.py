@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cube_sms.delivery.errors import RecordDeletedError, RequestConflictError
+from cube_sms.delivery.looks import next_look
 from cube_sms.delivery.states import State
-from cube_sms.platform import DAY, KEY, rfc3339
+from cube_sms.platform import DAY, KEY, rfc3339, shard_of
 
 from .items import REFUSED_KEY, TEXT_LENGTH
 from .record import Record, hash_of
@@ -206,6 +207,7 @@ class RecordStore(WaitingRecords):
         message: str | None = None,
         reason: str | None = None,
         job_id: str | None = None,
+        content_hash: str | None = None,
         unsettled: bool = False,
     ) -> Record:
         """Write what a claim came to: one write.
@@ -227,6 +229,8 @@ class RecordStore(WaitingRecords):
             The provider's words, and ours.
         job_id : str, optional
             The provider's name for what it has accepted.
+        content_hash : str, optional
+            What its receipt is known by, if that is to be asked for.
         unsettled : bool
             Whether the outcome of a POST is unknown, now or from earlier.
 
@@ -246,11 +250,12 @@ class RecordStore(WaitingRecords):
             raise ValueError("a claim ends in another state")
         by = by or record.owner
         unsettled = unsettled or record.unsettled
-        values = {
+        now = self._clock()
+        values: dict[str, object] = {
             ":state": state,
             ":by": by,
             ":attempts": record.attempts if attempts is None else attempts,
-            ":now": rfc3339(self._clock()),
+            ":now": rfc3339(now),
             ":code": code and code[:TEXT_LENGTH],
             ":message": message and message[:TEXT_LENGTH],
             ":reason": reason and reason[:TEXT_LENGTH],
@@ -263,6 +268,9 @@ class RecordStore(WaitingRecords):
             # Where there is none the item stays as small as it is.
             update += ", jobId = :job"
             values[":job"] = job_id[:TEXT_LENGTH]
+        if content_hash and state is State.SENT:
+            update += ", contentHash = :content, due = :due, dueAt = :dueAt"
+            values |= {":content": content_hash, ":due": shard_of(record.message_id), ":dueAt": next_look(now, now)}
         try:
             # What is unsettled stays so: another worker may have found that out meanwhile.
             found, _ = self._table.update(

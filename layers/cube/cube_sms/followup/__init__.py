@@ -1,0 +1,11 @@
+"""What is looked at again: the provider is asked later what became of messages."""
+
+from __future__ import annotations
+
+from .asking import Asker
+from .receipts import ReceiptFollower
+from .report import Told, report_told
+from .runs import Follower, FollowUp
+from .shift import Shift
+
+__all__ = ["Asker", "FollowUp", "Follower", "ReceiptFollower", "Shift", "Told", "report_told"]

@@ -1,0 +1,125 @@
+"""One run at a time, and how much of the day's quota it may ask with: one item in DynamoDB."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from cube_sms.platform import DAY, ConditionalUpdate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# In the table of records, beside the gate.
+SHIFT_KEY = "#followup"
+
+# What is asked is spread over the day, since what is sent in the evening has receipts too: by each moment no more than
+# the day's part until then, and until so many seconds later.
+AHEAD = 3600.0
+
+
+class Shift:
+    """A run that follows up, as one worker sees it.
+
+    Parameters
+    ----------
+    client : DynamoDBClient
+        boto3's client.
+    table : str
+        Name of the table of records.
+    share : int
+        Queries that all runs of a day may make together; 0 for no limit.
+    clock : Callable[[], float]
+        Seconds since the epoch.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, share: int, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._share = share
+        self._clock = clock
+        self._worker = ""
+        # The item as it was last seen, in DynamoDB's types.
+        self._seen: dict[str, Any] = {}
+
+    def begin(self, until: float) -> bool:
+        """Begin a run, unless another one is under way: one write.
+
+        Parameters
+        ----------
+        until : float
+            Seconds since the epoch at which it is over, however it ends.
+
+        Returns
+        -------
+        bool
+            Whether it has begun.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            If DynamoDB is away.
+        """
+        self._worker = secrets.token_urlsafe(6)
+        update = ConditionalUpdate()
+        update.require(update.absent("until"), update.less("until", self._clock()))
+        update.set("until", until)
+        update.set("worker", self._worker)
+        return self._write(update)
+
+    def end(self) -> None:
+        """End the run, so that the next one can begin before its time is over: one write.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            If DynamoDB is away.
+        """
+        update = ConditionalUpdate()
+        update.require(update.equal("worker", self._worker))
+        update.remove("until", "worker")
+        self._write(update)
+
+    def count(self) -> bool:
+        """Count a query before it is made, and return whether it may be made: one write.
+
+        Raises
+        ------
+        RecordsUnavailableError
+            If DynamoDB is away.
+        """
+        if not self._share:
+            return True
+        now = self._clock()
+        today = int(now // DAY)
+        # Two runs may count at once, though they should not. Each tries on what it has seen.
+        for _ in range(3):
+            is_today = float(self._seen.get("day", {}).get("N", 0)) == today
+            asked = float(self._seen.get("asked", {}).get("N", 0)) if is_today else 0.0
+            if asked >= self._most(now):
+                return False
+            update = ConditionalUpdate()
+            if is_today:
+                update.require(update.equal("day", str(today), is_number=True))
+                update.require(update.equal("asked", self._seen.get("asked", {}).get("N"), is_number=True))
+            else:
+                update.require(update.absent("day"), update.less("day", today))
+            update.set("day", today)
+            update.set("asked", asked + 1)
+            if self._write(update):
+                return True
+        return False
+
+    def _most(self, now: float) -> float:
+        """Return how many queries may have been made by now on its day."""
+        return min(self._share, self._share * (now % DAY + AHEAD) / DAY) if self._share else inf
+
+    def _write(self, update: ConditionalUpdate) -> bool:
+        self._seen, is_written = update.write(self._client, self._table, SHIFT_KEY)
+        return is_written
