@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .asks import RECEIVED, WAITING_KEY, Asks, Device, Meeting, Received, ReplyTaker, Taken, tell_tasks
+from .asks import CLOCK_TOLERANCE, RECEIVED, WAITING_KEY, Asks, Device, Meeting, Received, ReplyTaker, Taken, tell_tasks
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .groups import Share, group_turns, share_of
@@ -27,6 +27,7 @@ from .sending import Message, Sender
 from .states import State
 
 __all__ = [
+    "CLOCK_TOLERANCE",
     "MOST_PER_PAGE",
     "RECEIPT_KEY",
     "RECEIVED",

@@ -138,7 +138,7 @@ class Sender:
         self._clock = clock
         self._sleep = sleep
         self._calls = SideBySide(WRITES_AT_ONCE)
-        self._claiming = Claiming(records, asks)
+        self._claiming = Claiming(records, asks, provider)
         querying = Querying(provider, gate, patience=patience, clock=clock, monotonic=monotonic, sleep=sleep)
         self._posting = Posting(querying, credentials, gate)
         self.longest_send = 2 * provider.longest_post + sum(FINISH_PAUSES)
@@ -293,7 +293,8 @@ class Sender:
                     return [InvalidRequestError(error.faults, each.request.request_id or None) for each in messages]
                 except Obstacle as error:
                     return [_stopped_by(error)] * len(messages)
-                claims = self._calls.begin(self._claiming.claim, messages, seconds=self.records.lease * CLAIMING_SHARE)
+                for_account = partial(self._claiming.claim, credentials=credentials)
+                claims = self._calls.begin(for_account, messages, seconds=self.records.lease * CLAIMING_SHARE)
                 held: dict[int, Held] = {}
                 for number, (message, claim) in enumerate(zip(messages, claims, strict=True)):
                     if not (claim.done() or claim.cancel()):

@@ -72,7 +72,8 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
                 or told.state is not record.state
                 or (told.owner != record.owner and record.state is not State.CANCELLED)
             )
-            answered = frozenset() if is_news or not told else told.task_tokens
+            # A task is told once: what becomes of a message after it was sent is an event alone.
+            answered = told.task_tokens if told and (not is_news or told.state is State.SENT) else frozenset()
             return Ended(
                 record.state.title(),
                 detail_of(record),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cube_sms.delivery import Device, Meeting, SpoiledRecordError, tell_tasks
-from cube_sms.platform import PUT_EVENTS_SIZE, Event, RecordsUnavailableError, Told, error_name, key_of
+from cube_sms.platform import PUT_EVENTS_SIZE, Event, RecordsUnavailableError, TaskAnswers, error_name, key_of
 
 from .events import read_end
 
@@ -37,7 +37,7 @@ class Published:
         What it tells; None where nothing has ended.
     published_at : float, optional
         Seconds since the epoch at which EventBridge had taken the event, where there was one.
-    told : Told
+    told : TaskAnswers
         What came of answering the tasks that wait.
     error : str, optional
         Why it was not published.
@@ -51,7 +51,7 @@ class Published:
     message_id: str
     ended: Ended | None = None
     published_at: float | None = None
-    told: Told = field(default_factory=Told)
+    told: TaskAnswers = field(default_factory=TaskAnswers)
     error: str | None = None
     spoiled: SpoiledRecordError | None = None
     comes_again: bool = False
@@ -120,15 +120,15 @@ class OutcomePublisher:
             published.spoiled = error
             return published
         try:
-            published.told = self._tell(ended) if ended else Told()
+            published.told = self._tell(ended) if ended else TaskAnswers()
         except (BotoCoreError, ClientError, RecordsUnavailableError) as error:
             published.error, published.comes_again = error_name(error), True
         except SpoiledRecordError as error:
             published.spoiled = error
         return published
 
-    def _tell(self, ended: Ended) -> Told:
-        is_sent = ended.outcome == "Sent"
+    def _tell(self, ended: Ended) -> TaskAnswers:
+        is_sent = ended.outcome in ("Sent", "Delivered")
         if ended.await_reply and ended.task_tokens:
             device = Device(ended.detail["account"], ended.detail["deviceId"])
             request_id, at = ended.detail["requestId"], datetime.fromisoformat(ended.detail["updatedAt"]).timestamp()

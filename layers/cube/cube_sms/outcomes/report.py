@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cube_sms.platform import metrics, report_told
+from cube_sms.platform import metrics, report_task_answers
 
 if TYPE_CHECKING:
     from cube_sms.platform import Telemetry
@@ -34,4 +34,4 @@ def report_published(telemetry: Telemetry, published: Published) -> None:
         lag = max(0.0, published.published_at - datetime.fromisoformat(ended.detail["updatedAt"]).timestamp())
         telemetry.count(metrics.EVENTS_PUBLISHED, account=account)
         telemetry.count(metrics.EVENT_LAG, round(lag * 1000), account=account)
-    report_told(telemetry, published.told, number)
+    report_task_answers(telemetry, published.told, number)

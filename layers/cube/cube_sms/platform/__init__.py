@@ -25,7 +25,7 @@ from .metrics import Metric
 from .settings import FollowUpSettings, Meaning, ProviderSettings, Settings
 from .side_by_side import SideBySide
 from .sqs import FAILED_CLAIM, MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
-from .tasks import Tasks, Told, report_told
+from .tasks import TaskAnswers, Tasks, report_task_answers
 from .telemetry import SERVICE, Level, Telemetry
 from .times import DAY, rfc3339
 from .tls import default_ssl_context
@@ -61,9 +61,9 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SideBySide",
+    "TaskAnswers",
     "Tasks",
     "Telemetry",
-    "Told",
     "UnexpectedError",
     "body_of",
     "default_ssl_context",
@@ -84,7 +84,7 @@ __all__ = [
     "problem_of",
     "put_copy",
     "reply_to_error",
-    "report_told",
+    "report_task_answers",
     "rfc3339",
     "sendable",
     "shard_of",

@@ -164,11 +164,14 @@ class FollowUpSettings(ProviderSettings, frozen=True, kw_only=True):
     receipt_window_hours : int
         Hours after a message was sent for which its receipt is asked for.
     receipt_quota_percent : Percent
-        Percent of the day's queries for receipts, at most.
+        Percent of the day's queries for receipts and replies, at most.
+    event_bus : str
+        Name of the event bus.
     **options
         See `ProviderSettings`.
     """
 
+    event_bus: str
     receipt_window_hours: int = 72
     receipt_quota_percent: Percent = Percent(20)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_stepfunctions import SFNClient
 
+    from .metrics import Metric
     from .telemetry import Level, Telemetry
 
 # What Step Functions says of a token, and not of the call: the task is over, the token is none or another account's,
@@ -28,7 +29,7 @@ _REFUSED = frozenset({"AccessDeniedException", "KmsAccessDeniedException", "KmsI
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TaskAnswers:
     """What came of answering tasks.
 
     Parameters
@@ -42,9 +43,24 @@ class Told:
     answered: int = 0
     unanswered: tuple[str, ...] = ()
 
-    def __add__(self, other: Told) -> Told:
+    def __add__(self, other: TaskAnswers) -> TaskAnswers:
         """Return what came of both."""
-        return Told(self.answered + other.answered, self.unanswered + other.unanswered)
+        return TaskAnswers(self.answered + other.answered, self.unanswered + other.unanswered)
+
+    @property
+    def level(self) -> Level:
+        """How bad the worst of it is."""
+        return "error" if self.refused else "warning" if self.unanswered else "info"
+
+    @property
+    def counts(self) -> dict[Metric, float]:
+        """The metrics that count it."""
+        counts: dict[Metric, float] = {
+            metrics.TASKS_ANSWERED: self.answered,
+            metrics.TASKS_UNANSWERED: len(self.unanswered),
+            metrics.TASK_ANSWERS_REFUSED: self.refused,
+        }
+        return {metric: count for metric, count in counts.items() if count}
 
     @property
     def refused(self) -> int:
@@ -64,7 +80,7 @@ class Tasks:
     def __init__(self, client: Callable[[], SFNClient]) -> None:
         self._client = client
 
-    def succeed(self, tokens: Iterable[str], output: Mapping[str, Any]) -> Told:
+    def succeed(self, tokens: Iterable[str], output: Mapping[str, Any]) -> TaskAnswers:
         """End tasks with an output.
 
         Parameters
@@ -76,7 +92,7 @@ class Tasks:
 
         Returns
         -------
-        Told
+        TaskAnswers
             What came of it. A task that is over, or that takes no answer of ours, is none that waits.
 
         Raises
@@ -87,7 +103,7 @@ class Tasks:
         text = msgspec.json.encode(output).decode()
         return _told(lambda token: self._client().send_task_success(taskToken=token, output=text), tokens)
 
-    def fail(self, tokens: Iterable[str], error: str, cause: Mapping[str, Any]) -> Told:
+    def fail(self, tokens: Iterable[str], error: str, cause: Mapping[str, Any]) -> TaskAnswers:
         """End tasks with an error.
 
         Parameters
@@ -101,7 +117,7 @@ class Tasks:
 
         Returns
         -------
-        Told
+        TaskAnswers
             As for `succeed`.
 
         Raises
@@ -113,29 +129,25 @@ class Tasks:
         return _told(lambda token: self._client().send_task_failure(taskToken=token, error=name, cause=text), tokens)
 
 
-def report_told(telemetry: Telemetry, told: Told, correlation_id: str) -> None:
+def report_task_answers(telemetry: Telemetry, answers: TaskAnswers, correlation_id: str) -> None:
     """Report what came of answering tasks.
 
     Parameters
     ----------
     telemetry : Telemetry
         Where to.
-    told : Told
+    answers : TaskAnswers
         What came of it.
     correlation_id : str
         What they were answered for.
     """
-    if told.answered:
-        telemetry.count(metrics.TASKS_ANSWERED, told.answered)
-    if told.unanswered:
-        level: Level = "error" if told.refused else "warning"
-        telemetry.log(level, "task not answered", correlation_id, errors=told.unanswered)
-        telemetry.count(metrics.TASKS_UNANSWERED, len(told.unanswered))
-    if told.refused:
-        telemetry.count(metrics.TASK_ANSWERS_REFUSED, told.refused)
+    for metric, count in answers.counts.items():
+        telemetry.count(metric, count)
+    if answers.unanswered:
+        telemetry.log(answers.level, "task not answered", correlation_id, errors=answers.unanswered)
 
 
-def _told(tell: Callable[[str], object], tokens: Iterable[str]) -> Told:
+def _told(tell: Callable[[str], object], tokens: Iterable[str]) -> TaskAnswers:
     answered, unanswered = 0, []
     for token in sorted(tokens):
         try:
@@ -146,4 +158,4 @@ def _told(tell: Callable[[str], object], tokens: Iterable[str]) -> Told:
             unanswered.append(error_name(error))
         else:
             answered += 1
-    return Told(answered, tuple(unanswered))
+    return TaskAnswers(answered, tuple(unanswered))

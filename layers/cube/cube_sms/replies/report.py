@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cube_sms.platform import metrics, report_told
+from cube_sms.platform import metrics, report_task_answers
 
 if TYPE_CHECKING:
     from cube_sms.platform import Telemetry
@@ -41,7 +41,7 @@ def report_receipt(telemetry: Telemetry, receipt: Receipt, correlation_id: str) 
         else:
             telemetry.log("info", "reply published", correlation_id, **told)
             telemetry.count(metrics.REPLIES_PUBLISHED, account=account)
-        report_told(telemetry, taken.told, correlation_id)
+        report_task_answers(telemetry, taken.told, correlation_id)
         if taken.untold:
             telemetry.log("warning", "tasks are told later", correlation_id, **told, error=taken.untold)
     else:

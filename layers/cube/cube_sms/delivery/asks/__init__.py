@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .ask import DeviceReply
+from .ask import CLOCK_TOLERANCE, DeviceReply
 from .meeting import Meeting
 from .received import RECEIVED, Received
 from .store import WAITING_KEY, Asks, Device
@@ -10,6 +10,7 @@ from .taking import ReplyTaker, Taken
 from .telling import tell_tasks
 
 __all__ = [
+    "CLOCK_TOLERANCE",
     "RECEIVED",
     "WAITING_KEY",
     "Asks",

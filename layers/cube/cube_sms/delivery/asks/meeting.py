@@ -89,20 +89,16 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
         tokens : frozenset of str
             Theirs.
         """
-        ask = self.ask(request_id)
-        is_new = not ask or not ask.until
-        ask = replace(
-            ask or Ask(request_id=request_id, begun_at=at),
-            sent_at=at,
-            until=at + seconds,
-            tokens=tuple(sorted({*(ask.tokens if ask else ()), *tokens})),
-        )
-        found = self._with(ask)
-        return (replace(found, polls=0, polled_at=at) if is_new else found)._matched()
+        ask, found = self.ask(request_id), self
+        if not ask or not ask.until:
+            ask = replace(ask or Ask(request_id=request_id, begun_at=at), sent_at=at, until=at + seconds)
+            found = replace(found, polls=0, polled_at=at)
+        ask = replace(ask, tokens=tuple(sorted({*ask.tokens, *tokens})))
+        return found._with(ask)._matched()
 
     def withdraw(self, request_id: str) -> Meeting:
-        """Note that a request has ended in another way, and waits for nothing."""
-        return replace(self, asks=tuple(ask for ask in self.asks if ask.request_id != request_id))
+        """Note that a request was not sent, and waits for nothing."""
+        return replace(self, asks=tuple(ask for ask in self.asks if ask.request_id != request_id or ask.until))
 
     def hear(self, *replies: DeviceReply) -> Meeting:
         """Note replies, each of which may have been noted before."""
@@ -165,6 +161,11 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
         """What tasks are still to be told."""
         found = [Verdict(ask, self.reply_to(ask.request_id)) for ask in self.asks if ask.tokens]
         return [verdict for verdict in found if verdict.reply or verdict.ask.is_over]
+
+    def is_poll_due(self, now: float) -> bool:
+        """Return whether the provider is to be asked for replies: after a pause, and at the end of a request's time."""
+        times = [self.next_poll, *(ask.until for ask in self.open_asks)]
+        return bool(self.open_asks) and min(times) <= now
 
     @property
     def next_poll(self) -> float:

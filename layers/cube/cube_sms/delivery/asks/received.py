@@ -41,6 +41,11 @@ class Received:
     content: str = field(repr=False)
     received_at: int
 
+    @classmethod
+    def of(cls, device: Device, reply: DeviceReply) -> Received:
+        """Return what was kept of a message for those who wait for its device."""
+        return cls(*device, reply.message_type, reply.content, round(reply.received_at * 1000))
+
     @property
     def event_id(self) -> str:
         """The same however often the provider tells of the message: a repeat is told by what it holds."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 import uuid
-import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from cube_sms.delivery.errors import DeviceBusyError, SpoiledRecordError
-from cube_sms.platform import DAY, KEY, ConditionalUpdate, Fault, RecordsUnavailableError, get_item
+from cube_sms.platform import DAY, KEY, ConditionalUpdate, Fault, RecordsUnavailableError, get_item, shard_of
 
 from .meeting import MOST_ASKS, Meeting
 
@@ -32,9 +31,6 @@ _TRIES = 5
 
 # What is decided and not told after so long is told by whoever follows what is due.
 _REPEAT_SECONDS = 60.0
-
-# What is due is found by one of so many keys: one key of an index takes a thousand writes a second.
-_SHARDS = 10
 
 # The day that the stream is kept: what it tells once more finds what was decided.
 _KEPT_SECONDS = DAY
@@ -192,7 +188,7 @@ class Asks:
         update.set("meeting", msgspec.json.encode(meeting).decode())
         update.set("ttl", float(int(max(now, meeting.kept_until) + _KEPT_SECONDS)))
         if due_at := self._due_at(meeting, now):
-            update.set("due", str(zlib.crc32(key.encode()) % _SHARDS))
+            update.set("due", shard_of(key))
             update.set("dueAt", due_at)
         else:
             update.remove("due", "dueAt")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cube_sms.platform import PUT_EVENTS_SIZE, RecordsUnavailableError, Told, error_name
+from cube_sms.platform import PUT_EVENTS_SIZE, RecordsUnavailableError, TaskAnswers, error_name
 
 from .telling import tell_tasks
 
@@ -28,14 +28,14 @@ class Taken(NamedTuple):
     ----------
     error : str, optional
         Why not all of their events were published.
-    told : Told
+    told : TaskAnswers
         What came of telling the tasks that waited.
     untold : str, optional
         Why some tasks are to be told later. Whoever follows what is due does that.
     """
 
     error: str | None = None
-    told: Told = Told()
+    told: TaskAnswers = TaskAnswers()
     untold: str | None = None
 
 

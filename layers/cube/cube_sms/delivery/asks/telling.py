@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.platform import Told, rfc3339
+from cube_sms.platform import TaskAnswers, rfc3339
 
 if TYPE_CHECKING:
     from cube_sms.platform import Tasks
@@ -20,7 +20,7 @@ NO_REPLY = "NoReply"
 """The error of a task whose device did not reply in time."""
 
 
-def tell_tasks(asks: Asks, tasks: Tasks, device: Device, meeting: Meeting) -> Told:
+def tell_tasks(asks: Asks, tasks: Tasks, device: Device, meeting: Meeting) -> TaskAnswers:
     """Tell the tasks that wait for a device what was decided.
 
     Parameters
@@ -36,7 +36,7 @@ def tell_tasks(asks: Asks, tasks: Tasks, device: Device, meeting: Meeting) -> To
 
     Returns
     -------
-    Told
+    TaskAnswers
         What came of it.
 
     Raises
@@ -46,14 +46,14 @@ def tell_tasks(asks: Asks, tasks: Tasks, device: Device, meeting: Meeting) -> To
     RecordsUnavailableError
         If DynamoDB is away. Tasks that were told are told once more then.
     """
-    told = Told()
+    told = TaskAnswers()
     for verdict in meeting.verdicts:
         told += _tell(tasks, device, verdict)
         asks.change(device, lambda known, verdict=verdict: known.told(verdict))  # type: ignore[misc]
     return told
 
 
-def _tell(tasks: Tasks, device: Device, verdict: Verdict) -> Told:
+def _tell(tasks: Tasks, device: Device, verdict: Verdict) -> TaskAnswers:
     ask, reply = verdict
     detail: dict[str, Any] = {"requestId": ask.request_id, "account": device.account, "deviceId": device.device_id}
     if reply:
