@@ -125,6 +125,8 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     def pruned(self, now: float) -> Meeting:
         """Leave out what nobody waits for any more."""
         asks = tuple(ask for ask in self.asks if ask.tokens or now < (ask.until or ask.begun_at + _ABANDONED_SECONDS))
+        if not asks:
+            return Meeting()
         left = replace(self, asks=asks)
         waiting = left._waiting
         ids = {ask.request_id for ask in asks}
