@@ -66,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     option(
         "--foreign-device", action="append", dest="foreign_devices", metavar="DEVICE", help="of another organisation"
     )
+    option("--receipt-delay", type=float, metavar="SECONDS", help="until a message that was accepted has ended (0)")
+    option(
+        "--undelivered-device",
+        action="append",
+        dest="undelivered_devices",
+        metavar="DEVICE",
+        help="that gets no message, though each is accepted",
+    )
     option("--fault", type=_rate, action="append", dest="faults", metavar="KIND[:ARGUMENT]=RATE")
     option(
         "--fault-device", type=_pair, action="append", dest="device_faults", metavar="DEVICE=KIND[:ARGUMENT][*TIMES]"
@@ -88,6 +96,8 @@ def _changes(options: argparse.Namespace) -> dict[str, object]:
     for name in ("faults", "device_faults", "reply_devices"):
         if name in given:
             given[name] = dict(given[name])
+    if options.undelivered_devices:
+        given["sent_statuses"] = dict.fromkeys(options.undelivered_devices, 2)
     for name in {"accounts", "keys"} & given.keys():
         accounts: dict[str, list[str]] = {}
         for code, secret in given[name]:

@@ -117,8 +117,9 @@ class Cube:
             now = self._clock.wall()
             v4.check_signature(request, parameters, self.config, now)
             refuse_devices([sim], self.config)
-            statuses = self.config.sent_statuses
-            sent = [lists.sent_item(entry, statuses.get(sim, 1)) for entry in self._books.accepted(sim)]
+            statuses = self.config.sent_statuses.get(sim, (1,))
+            delay = self.config.receipt_delays.get(sim, self.config.receipt_delay)
+            sent = lists.sent_items(self._books.accepted(sim), statuses, delay, now)
             data = lists.page(sent if kind == "mt" else self._replies.of(sim), parameters, now)
         except RefusedError as error:
             return self._delayed(self._refused(request, CUBE_V4, None, error))

@@ -49,6 +49,8 @@ def cube(_simulator: CubeSimulator) -> CubeSimulator:
         unknown_devices=[],
         foreign_devices=[],
         sent_statuses={},
+        receipt_delay=0,
+        receipt_delays={},
         faults={},
         device_faults={},
         next_faults=[],

@@ -700,6 +700,8 @@ class TestAdministration:
             "unknownDevices": ["1"],
             "foreignDevices": [],
             "sentStatuses": {},
+            "receiptDelay": 0.0,
+            "receiptDelays": {},
             "faults": {"delay:2": 0.5},
             "deviceFaults": {},
             "nextFaults": [],

@@ -20,7 +20,7 @@ from cube_sms.delivery.asks.telling import NO_REPLY
 from cube_sms.delivery.records import REFUSED_KEY, RecordStore
 from cube_sms.pacing.gate_item import GATE_KEY
 from cube_sms.pacing.leases import LEASES_KEY
-from cube_sms.platform import KEY, Settings
+from cube_sms.platform import KEY, FollowUpSettings, ProviderSettings, Settings
 from cube_sms.platform.metrics import METRICS
 from cube_sms.platform.telemetry import NAMESPACE
 from cube_sms.queue.dead_letters import CUT_FROM, OWN
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = [*ROOT.glob("*.yaml"), *(ROOT / "monitoring").glob("*.yaml")]
 FINAL = {state for state in State if state.is_final}
-NOT_SENT = FINAL - {State.SENT}
+NOT_SENT = {state for state in FINAL if not state.is_sent}
 
 # Who cancels a message wants it not to be sent: that is no failure.
 FAILURES = NOT_SENT - {State.CANCELLED}
@@ -221,8 +221,17 @@ class TestParameter:
         defaults = {field.name: getattr(bare, field.name) for field in fields}
         assert {name: getattr(settings, name) for name in defaults} == defaults
 
-    def test_is_told_where_it_is_read(self) -> None:
-        assert differences(documented(Settings), Settings.__struct_fields__) == {}
+    @pytest.mark.parametrize("kind", [Settings, FollowUpSettings])
+    def test_is_told_where_it_is_read(self, kind: type[ProviderSettings]) -> None:
+        told = [name for each in (ProviderSettings, kind) for name in documented(each)]
+        assert differences(told, kind.__struct_fields__) == {}
+
+    def test_reaches_the_function_that_asks_later(self) -> None:
+        # What it needs, but for what no query of its own hangs on
+        fields = {field.upper() for field in FollowUpSettings.__struct_fields__}
+        assert differences(variables("FollowUpFunction", "followup.yaml"), fields) == {
+            "missing": ["CUBE_LANGUAGE", "CUBE_TIMESTAMP_UNIT", "SECRET_MAX_AGE"]
+        }
 
 
 class TestVersion:
@@ -290,9 +299,9 @@ def shown() -> Iterator[tuple[str, str | None]]:
                 yield line.metric.name, values.get("Account")
 
 
-def variables(function: str) -> dict[str, Any]:
+def variables(function: str, path: str = "template.yaml") -> dict[str, Any]:
     """Return the environment that a function has of its own, with no parameter set."""
-    template = {**written("template.yaml"), "Outputs": {}}
+    template = {**written(path), "Outputs": {}}
     resource = {"Type": "", "Properties": template["Resources"][function]["Properties"]["Environment"]["Variables"]}
     found: dict[str, Any] = resolve({**template, "Resources": {"Own": resource}}, {})["Resources"]["Own"]["Properties"]
     return found

@@ -128,20 +128,28 @@ class OutcomePublisher:
         return published
 
     def _tell(self, ended: Ended) -> TaskAnswers:
-        is_sent = ended.outcome in ("Sent", "Delivered")
         if ended.await_reply and ended.task_tokens:
             device = Device(ended.detail["account"], ended.detail["deviceId"])
-            request_id, at = ended.detail["requestId"], datetime.fromisoformat(ended.detail["updatedAt"]).timestamp()
-            if is_sent:
-                # Its device has the last word, and may have had it before this was known.
-                wait = partial(
-                    Meeting.sent, request_id=request_id, at=at, seconds=ended.await_reply, tokens=ended.task_tokens
-                )
-                return tell_tasks(self._asks, self._tasks, device, self._asks.change(device, wait))
-            self._asks.change(device, partial(Meeting.withdraw, request_id=request_id))
-        if is_sent:
+            if ended.is_sent:
+                return self._await_reply(device, ended, ended.await_reply)
+            self._asks.change(device, partial(Meeting.withdraw, request_id=ended.detail["requestId"]))
+        if ended.is_sent:
             return self._tasks.succeed(ended.task_tokens, ended.detail)
         return self._tasks.fail(ended.task_tokens, ended.outcome, ended.detail)
+
+    def _await_reply(self, device: Device, ended: Ended, seconds: int) -> TaskAnswers:
+        # Of what has ended by its receipt, the record does not say any more when it was sent. Who asks for it only then
+        # waits no longer than who has asked before.
+        at = datetime.fromisoformat(ended.detail["updatedAt" if ended.outcome == "Sent" else "createdAt"])
+        sent = partial(
+            Meeting.sent,
+            request_id=ended.detail["requestId"],
+            at=at.timestamp(),
+            seconds=seconds,
+            tokens=ended.task_tokens,
+        )
+        # The device may have answered before this was known.
+        return tell_tasks(self._asks, self._tasks, device, self._asks.change(device, sent))
 
     def _put(self, published: Sequence[Published]) -> None:
         events = [_event(one.ended) for one in published if one.ended]
