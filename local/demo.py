@@ -22,7 +22,7 @@ from local.workflows import (
     EventConsumer,
     Execution,
     campaign_result,
-    create_send_and_wait,
+    create_state_machine,
     put_request_event,
     schedule,
     start_campaign,
@@ -188,7 +188,7 @@ def _send(stack: LocalStack, event: str) -> Iterator[Row]:
             schedule(stack, content, datetime.now(UTC))
             yield Row(event, content["requestId"], Message.of(content))
         case "send-and-wait-input":
-            execution = Execution.start(stack, create_send_and_wait(stack), content)
+            execution = Execution.start(stack, create_state_machine(stack), content)
             yield Row(event, content["requestId"], Message.of(content), execution=execution)
         case "campaign-input":
             file = (EVENTS / "campaign.csv").read_text("utf-8")

@@ -7,12 +7,24 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cube_sms.delivery import FollowedRecords, report_paced
-from cube_sms.followup import Asker, FollowUp, ReceiptFollower, Shift, report_told
-from cube_sms.platform import DAY, SERVICE, FollowUpSettings, Telemetry, direct_client
+import boto3
+
+from cube_sms.delivery import WAITING_KEY, Asks, FollowedRecords, ReplyRecords, ReplyTaker, report_paced
+from cube_sms.followup import Asker, FollowUp, ReceiptFollower, ReplyFollower, Shift, report_told
+from cube_sms.platform import (
+    AWS_CONFIG,
+    DAY,
+    SERVICE,
+    EventBus,
+    FollowUpSettings,
+    Tasks,
+    Telemetry,
+    direct_client,
+)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_stepfunctions import SFNClient
 
 telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 
@@ -37,7 +49,24 @@ def work() -> Work:
     asker = Asker.from_settings(settings, direct_client("secretsmanager", os.environ), dynamodb, shift)
     records = FollowedRecords(dynamodb, table, retention=settings.record_retention_days * DAY)
     receipts = ReceiptFollower(records, asker, window=settings.receipt_window_hours * 3600.0)
-    return Work(FollowUp(dynamodb, table, shift, {"": receipts}), asker)
+    asks = Asks(dynamodb, table, is_polled=settings.replies == "poll")
+    bus = EventBus(boto3.client("events", config=AWS_CONFIG), settings.event_bus)
+    history = ReplyRecords(
+        dynamodb,
+        table,
+        retention=settings.record_retention_days * DAY,
+        content_retention=settings.keep_replies * DAY,
+    )
+    taker = ReplyTaker(asks, bus, Tasks(step_functions), history if settings.device_history else None)
+    replies = ReplyFollower(asks, taker, asker)
+    # Somebody waits for a reply, and for a receipt nobody does.
+    return Work(FollowUp(dynamodb, table, shift, {WAITING_KEY: replies, "": receipts}), asker)
+
+
+@cache
+def step_functions() -> SFNClient:
+    """Make the client that is needed when a task waits."""
+    return boto3.client("stepfunctions", config=AWS_CONFIG)
 
 
 @telemetry.logger.inject_lambda_context

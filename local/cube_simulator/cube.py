@@ -100,10 +100,13 @@ class Cube:
         return Answer(200, dialect.success(job_id))
 
     def _answer_for(self, devices: Sequence[str | None], kind: str) -> None:
-        """Have those devices call back that answer each message, as it is done in this dialect."""
+        """Have those devices answer that answer each message: it is listed, and called back if there is an address."""
         for device in filter(None, devices):
-            if (text := self.config.reply_devices.get(device)) and self.config.callback_url:
-                self._callbacks.send(MobileMessage(device, text, int(self._clock.wall() * 1000), kind), self.config)
+            if text := self.config.reply_devices.get(device):
+                at = int(self._clock.wall() * 1000)
+                self._replies.add({"simId": device, "content": text, "receivedAt": at})
+                if self.config.callback_url:
+                    self._callbacks.send(MobileMessage(device, text, at, kind), self.config)
 
     def _list(self, request: Request, kind: str, sim: str) -> Answer:
         """Answer with a page of the messages to a SIM, or from it."""

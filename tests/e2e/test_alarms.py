@@ -15,7 +15,7 @@ from cube_sms.pacing.leases import LEASES_KEY
 from cube_sms.platform.metrics import METRICS
 from local.cloudwatch import Metric, Query, emitted, lines
 from local.stack import ACCESS_CODE, DEFAULT_ACCOUNT, SECRET, STACK_NAME, LocalStack, wait_until
-from local.workflows import Execution, create_send_and_wait
+from local.workflows import Execution, create_state_machine
 from tests.e2e.aws_proxy import ACCESS_DENIED, INTERNAL_ERROR, AwsProxy, Rule, always, route
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def run() -> Iterator[Run]:
         )
         wait_until("a damaged record", lambda: "RecordsDamaged" in _names(stack))
         # Answered and not answered any more, of the workflows that wait, and events while EventBridge is away
-        Execution.start(stack, create_send_and_wait(stack), json.loads(request()))
+        Execution.start(stack, create_state_machine(stack), json.loads(request()))
         stack.enqueue(request(taskToken="of a task that is over"))
         wait_until("tasks", lambda: _names(stack) >= {"TasksAnswered", "TasksUnanswered", "EventsPublished"})
         with proxy.applying(Rule("SendTaskSuccess", always(ACCESS_DENIED))):

@@ -59,10 +59,10 @@ USES = {
         ("kms:GenerateDataKey", "sqs"),
     },
     "ShowMessageRole": {("kms:Decrypt", "dynamodb")},
-    # The tokens, the history of devices, and the queue of callbacks that are not understood.
+    # The tokens, and the queue of callbacks that are not understood.
     "ReceiveCallbackRole": {
-        ("kms:Decrypt", "secretsmanager"),
         ("kms:Decrypt", "dynamodb"),
+        ("kms:Decrypt", "secretsmanager"),
         ("kms:Decrypt", "sqs"),
         ("kms:GenerateDataKey", "sqs"),
     },

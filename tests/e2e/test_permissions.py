@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from cube_sms.pacing import Pause, end_pause, order_pause
 from cube_sms.pacing.gate_item import GATE_KEY
 from local.stack import ACCESS_CODE, SECRET, wait_until
-from local.workflows import EventConsumer, Execution, create_send_and_wait
+from local.workflows import EventConsumer, Execution, create_state_machine
 from tests.e2e.aws_proxy import change_environment
 from tests.e2e.outcomes import wait_until_not_published
 from tests.e2e.test_send import a_device, dead_letter, send_request, states
@@ -328,7 +328,7 @@ def a_task_is_not_answered(expected: str, **fields: Any) -> Probe:
     """Return the probe of a workflow that waits on although its message has ended, and should end so."""
 
     def probe(stack: LocalStack, withdrawn: Withdrawn) -> None:
-        step_functions, workflow = stack.aws.client("stepfunctions"), create_send_and_wait(stack)
+        step_functions, workflow = stack.aws.client("stepfunctions"), create_state_machine(stack)
         consumer = EventConsumer(stack, {"source": ["cube-sms"]})
         request = json.loads(send_request(a_device(), **fields))
         with for_all_resources(stack, "PublishOutcomesRole", "AnswerTasks"):

@@ -55,7 +55,8 @@ class Callbacks:
             CUBE_SECRET_ID=SECRET_ID,
             EVENT_BUS=BUS,
             UNKNOWN_CALLBACKS_QUEUE_URL=self.unknown,
-            HISTORY_TABLE="",
+            MESSAGES_TABLE=TABLE,
+            DEVICE_HISTORY="false",
             RECORD_RETENTION_DAYS="30",
             KEEP_REPLIES="0",
         )

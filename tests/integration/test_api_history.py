@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cube_sms.delivery import DeviceReply, ReplyRecords
+from cube_sms.delivery import KeptReply, ReplyRecords
 from tests.integration.deployment import TABLE
 from tests.support import DEVICE
 
@@ -33,7 +33,7 @@ def test_what_was_sent_and_answered_comes_newest_first(gateway: Deployment) -> N
     # Given a message to a device, one to another, and what the first has answered since
     send(gateway, "question")
     send(gateway, "other", OTHER)
-    reply = DeviceReply(
+    reply = KeptReply(
         event_id="an-answer",
         account="default",
         device_id=DEVICE,

@@ -7,10 +7,12 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from cube_sms.platform import EventBus
+from cube_sms.delivery import Asks, ReplyTaker
+from cube_sms.platform import EventBus, Tasks
 from cube_sms.provider import CredentialStore
 from cube_sms.provider.credentials import RETRY_SECONDS
 from cube_sms.replies import Callback, CallbackReceiver
@@ -131,7 +133,7 @@ def test_history_has_each_reply_once_and_without_what_it_says(
     callbacks: Callbacks, printed: Callable[[], Printed]
 ) -> None:
     # Given a deployment whose devices have a history
-    callbacks.configure(HISTORY_TABLE=TABLE)
+    callbacks.configure(DEVICE_HISTORY="true")
     # When both accounts are called back, and then once more
     for _ in range(2):
         assert callbacks.call(OLDER)[0] == 200
@@ -148,7 +150,7 @@ def test_history_has_each_reply_once_and_without_what_it_says(
 
 
 def test_history_has_what_a_reply_says_if_it_is_kept(callbacks: Callbacks) -> None:
-    callbacks.configure(HISTORY_TABLE=TABLE, KEEP_REPLIES="7")
+    callbacks.configure(DEVICE_HISTORY="true", KEEP_REPLIES="7")
     assert callbacks.call(OLDER)[0] == 200
     (event,) = callbacks.published()
     assert callbacks.history() == [{"kind": "reply", **event["detail"]}]
@@ -160,7 +162,7 @@ def test_reply_that_the_history_does_not_take_is_published_and_to_be_repeated(
     callbacks: Callbacks, printed: Callable[[], Printed], after: int
 ) -> None:
     # Given a table that is away before or after what the reply says is kept
-    callbacks.configure(HISTORY_TABLE=TABLE, KEEP_REPLIES="7")
+    callbacks.configure(DEVICE_HISTORY="true", KEEP_REPLIES="7")
     callbacks.aws_calls.fail("UpdateItem", after=after)
     # When a callback comes, then the provider is to repeat it, and the bus has it all the same
     assert callbacks.call(OLDER)[0] == 503
@@ -175,7 +177,7 @@ def test_reply_that_the_history_does_not_take_is_published_and_to_be_repeated(
 
 
 def test_reply_that_the_bus_does_not_take_is_in_the_history(callbacks: Callbacks) -> None:
-    callbacks.configure(HISTORY_TABLE=TABLE)
+    callbacks.configure(DEVICE_HISTORY="true")
     callbacks.aws_calls.fail("PutEvents")
     assert callbacks.call(OLDER)[0] == 503
     assert len(callbacks.history()) == 1
@@ -288,7 +290,10 @@ def test_new_key_is_found_before_the_secret_is_old(callbacks: Callbacks) -> None
     clock = Clock()
     clock.now = time.time()
     store = CredentialStore(callbacks.secrets, SECRET_ID, patience=60.0, clock=clock)
-    receiver = CallbackReceiver(store, EventBus(callbacks.events, BUS), callbacks.sqs, callbacks.unknown, clock=clock)
+    taker = ReplyTaker(
+        Asks(callbacks.dynamodb, TABLE), EventBus(callbacks.events, BUS), Tasks(lambda: boto3.client("stepfunctions"))
+    )
+    receiver = CallbackReceiver(store, taker, callbacks.sqs, callbacks.unknown, clock=clock)
     body = json.dumps(V4).encode()
     callback = Callback(SIGNED_TOKEN, signed(body, KEY_ID, KEY).get, body)
     callbacks.put_accounts({"fleet": {**ACCOUNTS["fleet"], "callback_key": "another"}})

@@ -64,6 +64,7 @@ class Publisher:
 def publisher(gateway: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     """The function, cold, with EventBridge and Step Functions in place of the network."""
     monkeypatch.setenv("EVENT_BUS", "cube-sms")
+    monkeypatch.setenv("REPLIES", "callback")
     session = boto3.DEFAULT_SESSION
     assert session
     services = EventServices(session.events)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cube_sms.delivery import SpoiledRecordError, State
-from cube_sms.delivery.records import DeviceReply, Record, RecordStore, ReplyRecords, read_item
+from cube_sms.delivery.records import KeptReply, Record, RecordStore, ReplyRecords, read_item
 from cube_sms.delivery.records.history import device_history, entry_members
 from cube_sms.delivery.records.items import REPLY_KEY, TEXT_LENGTH
 from cube_sms.platform import RecordsUnavailableError, key_of, rfc3339
@@ -56,9 +56,9 @@ def place(*parts: str) -> str:
     return urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
 
-def answer(clock: Clock, event_id: str, content: str = CONTENT) -> DeviceReply:
+def answer(clock: Clock, event_id: str, content: str = CONTENT) -> KeptReply:
     clock.now += 1.0
-    return DeviceReply(
+    return KeptReply(
         event_id=event_id,
         account="default",
         device_id=DEVICE,
@@ -79,7 +79,7 @@ def send(store: RecordStore, clock: Clock, request_id: str, device: str = DEVICE
 
 
 def ids(found: list[Entry]) -> list[str]:
-    return [each.event_id if isinstance(each, DeviceReply) else each.message_id.partition("#")[2] for each in found]
+    return [each.event_id if isinstance(each, KeptReply) else each.message_id.partition("#")[2] for each in found]
 
 
 def test_newest_come_first_and_none_of_another_device(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .asks import CLOCK_TOLERANCE, RECEIVED, WAITING_KEY, Asks, Device, Meeting, Received, ReplyTaker, Taken, tell_tasks
 from .backoff import put_back_spread, retry_delay
 from .errors import RequestConflictError, SpoiledRecordError
 from .groups import Share, group_turns, share_of
@@ -12,9 +13,9 @@ from .records import (
     RECEIPT_KEY,
     Cancellation,
     Change,
-    DeviceReply,
     Entry,
     FollowedRecords,
+    KeptReply,
     Record,
     RecordStore,
     RecordTable,
@@ -31,25 +32,34 @@ from .sending import Message, Sender
 from .states import State
 
 __all__ = [
+    "CLOCK_TOLERANCE",
     "MOST_PER_PAGE",
     "RECEIPT_KEY",
+    "RECEIVED",
+    "WAITING_KEY",
+    "Asks",
     "Cancellation",
     "Change",
-    "DeviceReply",
+    "Device",
     "Entry",
     "FollowedRecords",
+    "KeptReply",
+    "Meeting",
     "Message",
     "Outcome",
+    "Received",
     "Record",
     "RecordStore",
     "RecordTable",
     "Refusal",
     "ReplyRecords",
+    "ReplyTaker",
     "RequestConflictError",
     "Sender",
     "Share",
     "SpoiledRecordError",
     "State",
+    "Taken",
     "WaitingRecords",
     "content_hash",
     "device_history",
@@ -65,4 +75,5 @@ __all__ = [
     "report_sent",
     "retry_delay",
     "share_of",
+    "tell_tasks",
 ]

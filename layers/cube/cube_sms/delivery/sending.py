@@ -19,6 +19,8 @@ from cube_sms.platform import DAY, Fault, Obstacle, RecordsUnavailableError, Sid
 from cube_sms.provider import CredentialStore, UnknownAccountError, make_provider
 from cube_sms.request import InvalidRequestError
 
+from .asks import Asks
+from .claiming import Claiming
 from .errors import SpoiledRecordError
 from .held import Held
 from .looks import content_hash
@@ -90,6 +92,8 @@ class Sender:
         Keeps all workers within the provider's limits.
     max_attempts : int
         POSTs before a message is given up.
+    asks : Asks, optional
+        Where it is noted who waits for a device's reply; None if the gateway does not learn of replies.
     connections : int
         POSTs at the same time.
     patience : float
@@ -114,6 +118,7 @@ class Sender:
         gate: Gate,
         *,
         max_attempts: int,
+        asks: Asks | None = None,
         connections: int = 1,
         patience: float = math.inf,
         keeps_alive: bool = True,
@@ -133,6 +138,7 @@ class Sender:
         self._clock = clock
         self._sleep = sleep
         self._calls = SideBySide(WRITES_AT_ONCE)
+        self._claiming = Claiming(records, asks, provider)
         querying = Querying(provider, gate, patience=patience, clock=clock, monotonic=monotonic, sleep=sleep)
         self._posting = Posting(querying, credentials, gate)
         self.longest_send = 2 * provider.longest_post + sum(FINISH_PAUSES)
@@ -174,6 +180,9 @@ class Sender:
             lease=2 * provider.longest_post + LEASE_MARGIN,
             retention=settings.record_retention_days * DAY,
         )
+        asks = None
+        if settings.replies != "off":
+            asks = Asks(dynamodb, settings.messages_table, is_polled=settings.replies == "poll")
         gate = Gate(
             dynamodb,
             settings.messages_table,
@@ -190,6 +199,7 @@ class Sender:
             records,
             gate,
             max_attempts=settings.max_attempts,
+            asks=asks,
             connections=connections,
             patience=patience,
             keeps_alive=not settings.cube_max_connections,
@@ -283,7 +293,8 @@ class Sender:
                     return [InvalidRequestError(error.faults, each.request.request_id or None) for each in messages]
                 except Obstacle as error:
                     return [_stopped_by(error)] * len(messages)
-                claims = self._calls.begin(self._claim, messages, seconds=self.records.lease * CLAIMING_SHARE)
+                for_account = partial(self._claiming.claim, credentials=credentials)
+                claims = self._calls.begin(for_account, messages, seconds=self.records.lease * CLAIMING_SHARE)
                 held: dict[int, Held] = {}
                 for number, (message, claim) in enumerate(zip(messages, claims, strict=True)):
                     if not (claim.done() or claim.cancel()):
@@ -318,9 +329,6 @@ class Sender:
         # If the account's dialect has no form for it, that is said before anybody claims it.
         self._provider.prepare(credentials, [request])
         return credentials
-
-    def _claim(self, message: Message) -> Claim:
-        return self.records.claim(message.request, restart=message.restart, accepted_at=message.accepted_at)
 
     def _found(self, message: Message, claiming: Future[Claim], deadline: float) -> Held | Outcome | Exception:
         """Return a message that is ours to post, or what is in its way."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cube_sms.pacing import ConnectionLeases, Gate
-from cube_sms.provider import CredentialStore, CubeError, make_provider
+from cube_sms.provider import CredentialStore, CubeError, CubeOutcomeUnknown, make_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from cube_sms.pacing import GateStatus, Slot
     from cube_sms.platform import FollowUpSettings
-    from cube_sms.provider import AnyCredentials, AnyProvider, CubeAnswer, Line, Lists
+    from cube_sms.provider import AnyCredentials, AnyProvider, Line, ListPage, Lists
 
     from .shift import Shift
 
-    type Question[P: Page] = Callable[[Lists[Any, Any], AnyCredentials, Line, Callable[[], None]], P]
+    type Question[Item] = Callable[[Lists[Any, Any], AnyCredentials, Line, Callable[[], None]], ListPage[Item]]
 
 # How long a query waits for its slot, in seconds. A caller of the API may wait for its connection meanwhile.
 PATIENCE = 2.0
@@ -36,14 +36,6 @@ class ShareSpentError(Exception):
 
 class NoListsError(Exception):
     """The account's dialect tells nothing of its messages."""
-
-
-class Page(Protocol):
-    """What a question is answered with."""
-
-    @property
-    def answer(self) -> CubeAnswer:
-        """The answer that it came with."""
 
 
 class Asker:
@@ -129,7 +121,42 @@ class Asker:
         """What there is to tell of the gate."""
         return self._gate.status
 
-    def ask[P: Page](self, account: str, question: Question[P]) -> P:
+    def ask_all[Item](self, account: str, question: Callable[[int], Question[Item]]) -> list[Item]:
+        """Ask for a whole list, page by page.
+
+        Parameters
+        ----------
+        account : str
+            Whose messages it is about.
+        question : Callable[[int], Question]
+            Returns the question for a page, counted from 1.
+
+        Returns
+        -------
+        list of Receipt or Heard
+            All items that can be read.
+
+        Raises
+        ------
+        CubeOutcomeUnknown
+            If the list has changed while it was read.
+        ShareSpentError, NoListsError, NotNowError, CubeError, CredentialsError, RecordsUnavailableError
+            As for `ask`.
+        """
+        found: list[Item] = []
+        count, total, number = 0, 1, 0
+        while count < total:
+            number += 1
+            page = self.ask(account, question(number))
+            if (number > 1 and page.total != total) or (page.total > count and not page.listed):
+                # A message that has moved to another page would be taken for two.
+                raise CubeOutcomeUnknown("the list has changed while it was read")
+            total = page.total
+            count += page.listed
+            found += page.items
+        return found
+
+    def ask[Item](self, account: str, question: Question[Item]) -> ListPage[Item]:
         """Ask one question.
 
         Parameters
@@ -141,7 +168,7 @@ class Asker:
 
         Returns
         -------
-        Page
+        ListPage
             The answer.
 
         Raises
@@ -190,7 +217,7 @@ class Asker:
             raise
         return slot
 
-    def _ask[P: Page](self, question: Callable[[Callable[[], None]], P], slot: Slot | None) -> P:
+    def _ask[Item](self, question: Callable[[Callable[[], None]], ListPage[Item]], slot: Slot | None) -> ListPage[Item]:
         left = partial(self._gate.left, slot)
         try:
             page = question(left)

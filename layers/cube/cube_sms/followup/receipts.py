@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cube_sms.delivery import SpoiledRecordError, State, next_look
 from cube_sms.pacing import NotNowError
 from cube_sms.platform import RecordsUnavailableError, metrics
-from cube_sms.provider import CubeOutcomeUnknown, Listing
+from cube_sms.provider import Listing
 from cube_sms.request import mask_device_id
 
 from .asking import NoListsError, ShareSpentError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cube_sms.delivery import FollowedRecords, Record
-    from cube_sms.provider import AnyCredentials, Line, Lists, Receipt, ReceiptPage
+    from cube_sms.provider import AnyCredentials, Line, ListPage, Lists, Receipt
 
     from .asking import Asker
     from .matching import Match
@@ -106,18 +106,7 @@ class ReceiptFollower:
         """Return all receipts of the time in which messages can have been sent."""
         windows = [window(record) for record in records]
         since, until = min(begin for begin, _ in windows), min(self._clock(), max(end for _, end in windows))
-        found: list[Receipt] = []
-        count, total, page = 0, 1, 0
-        while count < total:
-            page += 1
-            answer = self._asker.ask(account, partial(_receipts, device_id, since, until, page))
-            if (page > 1 and answer.total != total) or (answer.total > count and not answer.listed):
-                # A message that has moved to another page would be taken for two.
-                raise CubeOutcomeUnknown("the list has changed while it was read")
-            total = answer.total
-            count += answer.listed
-            found += answer.receipts
-        return found
+        return self._asker.ask_all(account, lambda page: partial(_receipts, device_id, since, until, page))
 
 
 def _receipts(
@@ -129,7 +118,7 @@ def _receipts(
     credentials: AnyCredentials,
     line: Line,
     left: Callable[[], None],
-) -> ReceiptPage:
+) -> ListPage[Receipt]:
     return lists.receipts(Listing(credentials, device_id, since, until, page), over=line, left=left)
 
 

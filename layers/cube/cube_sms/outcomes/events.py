@@ -31,6 +31,9 @@ class Ended:
         Whether it is an event. Otherwise it is for the tasks alone.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for it.
+    await_reply : int, optional
+        Seconds for which they wait for the device's reply, if the message was sent; None if they wait for the end
+        alone.
     """
 
     outcome: str
@@ -38,6 +41,7 @@ class Ended:
     is_sent: bool
     is_news: bool
     task_tokens: frozenset[str] = field(repr=False)
+    await_reply: int | None = None
 
     @property
     def detail_type(self) -> str:
@@ -77,7 +81,9 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
             # A receipt tells tasks nothing: they were told that the message was sent.
             answered = told.task_tokens if told and (told.state.is_sent or not is_news) else frozenset()
             tokens = record.task_tokens - answered
-            return Ended(record.state.title(), detail_of(record), record.state.is_sent, is_news, tokens)
+            return Ended(
+                record.state.title(), detail_of(record), record.state.is_sent, is_news, tokens, record.await_reply
+            )
     return None
 
 

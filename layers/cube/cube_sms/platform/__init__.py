@@ -25,6 +25,7 @@ from .metrics import Metric
 from .settings import FollowUpSettings, Meaning, ProviderSettings, Settings
 from .side_by_side import SideBySide
 from .sqs import FAILED_CLAIM, MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
+from .tasks import TaskAnswers, Tasks, report_task_answers
 from .telemetry import SERVICE, Level, Telemetry
 from .times import DAY, rfc3339
 from .tls import default_ssl_context
@@ -60,6 +61,8 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SideBySide",
+    "TaskAnswers",
+    "Tasks",
     "Telemetry",
     "UnexpectedError",
     "body_of",
@@ -81,6 +84,7 @@ __all__ = [
     "problem_of",
     "put_copy",
     "reply_to_error",
+    "report_task_answers",
     "rfc3339",
     "sendable",
     "shard_of",

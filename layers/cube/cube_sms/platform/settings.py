@@ -26,6 +26,9 @@ Limit = NewType("Limit", int)
 Percent = NewType("Percent", int)
 """A share of a limit."""
 
+Days = NewType("Days", int)
+"""How long something is kept; 0 if it is not."""
+
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What everything that talks to the provider is set to.
@@ -66,6 +69,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds the credentials are kept before they are fetched again.
     record_retention_days : int
         Days a record is kept after its last claim.
+    replies : {"off", "callback", "poll"}
+        How the gateway learns what devices answer.
     """
 
     cube_base_url: str
@@ -86,6 +91,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     keep_provider_messages: bool = False
     secret_max_age: float = 300.0
     record_retention_days: int = 30
+    replies: Literal["off", "callback", "poll"] = "off"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -164,13 +170,22 @@ class FollowUpSettings(ProviderSettings, frozen=True, kw_only=True):
     receipt_window_hours : int
         Hours after a message was sent for which its receipt is asked for.
     receipt_quota_percent : Percent
-        Percent of the day's queries for receipts, at most.
+        Percent of the day's queries for receipts and replies, at most.
+    event_bus : str
+        Name of the event bus.
+    device_history : bool
+        Whether devices have a history.
+    keep_replies : Days
+        Days for which it says what a device has answered.
     **options
         See `ProviderSettings`.
     """
 
+    event_bus: str
     receipt_window_hours: int = 72
     receipt_quota_percent: Percent = Percent(20)
+    device_history: bool = False
+    keep_replies: Days = Days(0)
 
 
 def parse_answer_codes(text: str) -> AnswerCodes:
@@ -241,6 +256,7 @@ _READERS: dict[Any, Callable[[str], object]] = {
     bool: _flag,
     AnswerCodes: parse_answer_codes,
     Limit: _number(int, r"0|[1-9][0-9]{0,8}", "a whole number, or 0 for no limit"),
+    Days: _number(int, r"0|[1-9][0-9]{0,3}", "a whole number of days, or 0"),
     Percent: _number(int, r"[0-9]|[1-8][0-9]|90", "a whole number from 0 to 90"),
     int: _number(int, r"[1-9][0-9]{0,8}", "a whole number of at least 1"),
     float: _number(float, r"(?!0+(\.0+)?$)[0-9]{1,9}(\.[0-9]{1,9})?", "a number of seconds greater than 0"),

@@ -147,20 +147,38 @@ class Receipt(NamedTuple):
     message: str | None = None
 
 
-class ReceiptPage(NamedTuple):
-    """A page of receipts.
+class Heard(NamedTuple):
+    """A message from a device.
 
     Parameters
     ----------
-    receipts : tuple of Receipt
+    received_at : int
+        When the provider had it, in milliseconds since the epoch.
+    message_type : {"Text", "Binary"}
+        Its type.
+    text : str
+        What it says.
+    """
+
+    received_at: int
+    message_type: MessageType
+    text: str
+
+
+class ListPage[Item](NamedTuple):
+    """A page of a list.
+
+    Parameters
+    ----------
+    items : tuple of Receipt or Heard
         Those of the page.
     listed, total : int
-        How many messages the page has, and all pages together. One that cannot be read has no receipt.
+        How many messages the page has, and all pages together. One that cannot be read is none of the items.
     answer : CubeAnswer
         The answer that it came with.
     """
 
-    receipts: tuple[Receipt, ...]
+    items: tuple[Item, ...]
     listed: int
     total: int
     answer: CubeAnswer
@@ -182,7 +200,7 @@ class Line(Protocol):
 class Lists[C: Credentials, L: Line](Protocol):
     """What a dialect tells of the messages of a device. To ask is a query like any other, which sends nothing."""
 
-    def receipts(self, listing: Listing[C], *, over: L, left: Callable[[], None]) -> ReceiptPage:
+    def receipts(self, listing: Listing[C], *, over: L, left: Callable[[], None]) -> ListPage[Receipt]:
         """Ask what became of messages to a device, once.
 
         Parameters
@@ -196,7 +214,7 @@ class Lists[C: Credentials, L: Line](Protocol):
 
         Returns
         -------
-        ReceiptPage
+        ListPage
             What the provider says, in its order.
 
         Raises
@@ -204,6 +222,9 @@ class Lists[C: Credentials, L: Line](Protocol):
         CubeError
             One of its subclasses if it says something else, or nothing.
         """
+
+    def heard(self, listing: Listing[C], *, over: L, left: Callable[[], None]) -> ListPage[Heard]:
+        """Ask what a device has sent, once: as `receipts`."""
 
 
 class Provider[C: Credentials, Q: Query[Any], L: Line](Protocol):

@@ -86,6 +86,19 @@ TaskToken = Annotated[
     ),
 ]
 
+MAX_AWAIT_REPLY = 86_400
+"""The most seconds that a task waits for a reply: what a device sends within a day of a message is passed on."""
+
+AwaitReply = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=MAX_AWAIT_REPLY,
+        description=f"a whole number of seconds from 1 to {MAX_AWAIT_REPLY}: for how long after the message was sent "
+        "the task of taskToken waits for the device's reply",
+    ),
+]
+
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """A request to send one SMS to one device.
@@ -126,6 +139,7 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     delivery: Delivery = "at-least-once"
     priority: Priority = "normal"
     task_token: TaskToken | UnsetType = UNSET
+    await_reply: AwaitReply | UnsetType = UNSET
 
     def __repr__(self) -> str:
         # Content and token stay out of whatever shows a request.

@@ -6,7 +6,7 @@ from .changes import Change, change_to, read_change
 from .followed import RECEIPT_KEY, FollowedRecords
 from .history import MOST_PER_PAGE, Entry, Page, device_history, entry_members, is_place
 from .items import REFUSED_KEY, read_item, read_record
-from .record import DeviceReply, Record, Refusal, hash_of
+from .record import KeptReply, Record, Refusal, hash_of
 from .replies import ReplyRecords
 from .store import Claim, RecordStore
 from .table import RecordTable
@@ -19,9 +19,9 @@ __all__ = [
     "Cancellation",
     "Change",
     "Claim",
-    "DeviceReply",
     "Entry",
     "FollowedRecords",
+    "KeptReply",
     "Page",
     "Record",
     "RecordStore",

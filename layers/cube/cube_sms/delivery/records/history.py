@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cube_sms.platform import KEY, RecordsUnavailableError, get_items, key_of
 
 from .items import REPLY_KEY, is_time, or_fault, read_record, read_reply
-from .record import DeviceReply, Record
+from .record import KeptReply, Record
 from .replies import find_contents
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MOST_PER_PAGE = 100
 # Bytes that DynamoDB's keys have at the most.
 _LONGEST_KEY = 2048
 
-type Entry = Record | DeviceReply | SpoiledRecordError
+type Entry = Record | KeptReply | SpoiledRecordError
 """A message, a reply, or why one of them cannot be read."""
 
 
@@ -64,7 +64,7 @@ def entry_members(entry: Entry) -> dict[str, Any]:
     match entry:
         case Record():
             return {"kind": "message", **entry.shown}
-        case DeviceReply():
+        case KeptReply():
             return {"kind": "reply", **entry.members}
     return {"kind": "unreadable", "key": entry.message_id, "reason": str(entry)}
 
@@ -142,7 +142,7 @@ def device_history(
     replies = [item for key, item in found.items() if key.startswith(REPLY_KEY)]
     contents = find_contents(client, table, replies, clock())
 
-    def read(item: Mapping[str, Any]) -> Record | DeviceReply:
+    def read(item: Mapping[str, Any]) -> Record | KeptReply:
         key = key_of(item)
         return read_reply(item, contents.get(key)) if key.startswith(REPLY_KEY) else read_record(item)
 

@@ -11,7 +11,7 @@ from cube_sms.delivery.errors import SpoiledRecordError
 from cube_sms.delivery.states import State
 from cube_sms.platform import KEY, Fault, key_of
 
-from .record import DeviceReply, Record, Refusal
+from .record import KeptReply, Record, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,6 +87,7 @@ def read_record(item: Mapping[str, Any]) -> Record:
         content_hash=read("contentHash", "S", _text, None),
         due_at=read("dueAt", "N", float, None),
         task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
+        await_reply=read("awaitReply", "N", _count, None),
     )
     if faults:
         raise SpoiledRecordError(key_of(item), faults)
@@ -125,7 +126,7 @@ def read_refusal(item: Mapping[str, Any]) -> Refusal:
     return refusal
 
 
-def read_reply(item: Mapping[str, Any], content: str | None) -> DeviceReply:
+def read_reply(item: Mapping[str, Any], content: str | None) -> KeptReply:
     """Return the reply that an item of the table tells of.
 
     Parameters
@@ -137,7 +138,7 @@ def read_reply(item: Mapping[str, Any], content: str | None) -> DeviceReply:
 
     Returns
     -------
-    DeviceReply
+    KeptReply
         The reply.
 
     Raises
@@ -147,12 +148,13 @@ def read_reply(item: Mapping[str, Any], content: str | None) -> DeviceReply:
     """
     faults: list[Fault] = []
     read: Any = partial(_read, item, faults)
-    reply = DeviceReply(
+    reply = KeptReply(
         event_id=key_of(item).removeprefix(REPLY_KEY),
         account=read("account", "S", _text),
         device_id=read("deviceId", "S", _text),
         message_type=read("messageType", "S", _text),
         received_at=read("createdAt", "S", _time),
+        in_reply_to=read("inReplyTo", "S", _text, None),
         content=content,
     )
     if faults:

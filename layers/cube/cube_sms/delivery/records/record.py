@@ -56,6 +56,8 @@ class Record:
         Seconds since the epoch at which that is next.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for the outcome.
+    await_reply : int, optional
+        Seconds after it was sent for which they wait for the device's reply; None if they wait for the outcome alone.
     was_deleted : bool
         Whether somebody had deleted it while its claim was held, as `RecordStore.finish` found. It is not kept.
     """
@@ -80,6 +82,7 @@ class Record:
     content_hash: str | None = None
     due_at: float | None = None
     task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    await_reply: int | None = None
     was_deleted: bool = field(default=False, compare=False)
 
     @property
@@ -143,7 +146,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceReply:
+class KeptReply:
     """What a device has answered.
 
     Parameters
@@ -160,6 +163,8 @@ class DeviceReply:
         What it says; None if that is not kept.
     received_at : str
         When the provider had it: RFC 3339, UTC.
+    in_reply_to : str or None
+        The id of the request that it answers, if one waited.
     """
 
     event_id: str
@@ -168,6 +173,7 @@ class DeviceReply:
     message_type: str
     content: str | None = field(repr=False)
     received_at: str
+    in_reply_to: str | None = None
 
     @property
     def members(self) -> dict[str, Any]:
@@ -179,6 +185,7 @@ class DeviceReply:
             "messageType": self.message_type,
             "content": self.content,
             "receivedAt": self.received_at,
+            "inReplyTo": self.in_reply_to,
         }
 
 

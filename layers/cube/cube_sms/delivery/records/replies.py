@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from .record import DeviceReply
+    from .record import KeptReply
 
 CONTENT_KEY = "#content#"
 """What keys of items begin with that hold what a reply says. They name no device, and so no index has them."""
@@ -56,12 +56,12 @@ class ReplyRecords:
         self._content_retention = min(content_retention, retention)
         self._clock = clock
 
-    def keep(self, reply: DeviceReply) -> None:
+    def keep(self, reply: KeptReply) -> None:
         """Keep a reply: one write, or two if what it says is kept. A repeat changes nothing, nor how long it is kept.
 
         Parameters
         ----------
-        reply : DeviceReply
+        reply : KeptReply
             The reply. Of what it says, the first `TEXT_LENGTH` characters are kept: no SMS has more.
 
         Raises
@@ -75,9 +75,13 @@ class ReplyRecords:
             ":device": reply.device_id,
             ":created": reply.received_at,
             ":type": reply.message_type,
+            ":request": reply.in_reply_to,
             ":ttl": int(now + self._retention),
         }
-        update = "SET account = :account, deviceId = :device, createdAt = :created, messageType = :type, #ttl = :ttl"
+        update = (
+            "SET account = :account, deviceId = :device, createdAt = :created, messageType = :type,"
+            " inReplyTo = :request, #ttl = :ttl"
+        )
         if self._content_retention and reply.content is not None:
             until = int(now + self._content_retention)
             # Before its entry, which says that it is there.

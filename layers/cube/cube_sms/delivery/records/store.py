@@ -320,6 +320,7 @@ class RecordStore(WaitingRecords):
             record.message_id,
             f"{update}, unsettled = :unsettled, requestHash = :hash, deviceId = :device, createdAt = :created,"
             " begunAt = :begun, possiblyDuplicated = :duplicated, #ttl = :ttl"
+            + (", awaitReply = :await" if record.await_reply else "")
             + (" ADD taskTokens :tokens" if record.task_tokens else ""),
             f"attribute_not_exists({KEY})",
             {
@@ -331,6 +332,7 @@ class RecordStore(WaitingRecords):
                 ":duplicated": record.possibly_duplicated,
                 ":ttl": int(self._clock() + self._retention),
                 **({":tokens": record.task_tokens} if record.task_tokens else {}),
+                **({":await": record.await_reply} if record.await_reply else {}),
             },
         )
 
@@ -349,7 +351,9 @@ class RecordStore(WaitingRecords):
             f"SET #state = :sending, attempts = {into.attempts}, requestHash = :hash, deviceId = :device,"
             " createdAt = if_not_exists(createdAt, :accepted), begunAt = if_not_exists(begunAt, :now),"
             " updatedAt = :now, leaseUntil = :lease, #owner = :owner, #ttl = :ttl,"
-            f" unsettled = {into.unsettled}, possiblyDuplicated = {into.unsettled} REMOVE expectedAt"
+            f" unsettled = {into.unsettled}, possiblyDuplicated = {into.unsettled}"
+            + (", awaitReply = :await" if request.await_reply else "")
+            + " REMOVE expectedAt"
             + (" ADD taskTokens :tokens" if request.task_token else ""),
             into.condition,
             {
@@ -364,6 +368,7 @@ class RecordStore(WaitingRecords):
                 ":ttl": int(now + self._retention),
                 **into.values,
                 **({":tokens": frozenset({request.task_token})} if request.task_token else {}),
+                **({":await": request.await_reply} if request.await_reply else {}),
                 **({":seen_owner": seen.owner, ":seen_state": seen.state} if seen else {}),
             },
         )

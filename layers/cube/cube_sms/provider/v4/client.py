@@ -1,4 +1,4 @@
-"""Client of ``POST /sms``, one query to up to a hundred SIMs, and of the list of messages to a SIM.
+"""Client of ``POST /sms``, one query to up to a hundred SIMs, and of the lists of messages to and from a SIM.
 
 Nothing above this module and `signing` knows the field names of v4's wire format. Facts about the provider come from
 docs/provider.md.
@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
 from cube_sms.platform import Fault
-from cube_sms.provider.base import CubeAnswer, CubeOutcomeUnknown, Query, ReceiptPage
+from cube_sms.provider.base import CubeAnswer, CubeOutcomeUnknown, ListPage, Query
 from cube_sms.provider.client import Client, timed
 from cube_sms.request import InvalidRequestError
 
 from .answers import FORM
 from .credentials import V4Credentials
-from .receipts import PAGE_SIZE, read_items
+from .lists import PAGE_SIZE, read_heard, read_items, read_receipt
 from .signing import body, members_of, sign, text_to_sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cube_sms.provider.base import Listing
+    from cube_sms.provider.base import Heard, Listing, Receipt
     from cube_sms.provider.http import Connection, Connections
     from cube_sms.request import SendRequest
 
@@ -106,10 +106,31 @@ class CubeV4Client(Client[V4Credentials, V4Query]):
         """Return the body of a query, and the headers that date and sign it now."""
         return body(query.members), self._signed(query.credentials, query.members, query.nonce, self._path)
 
-    def receipts(self, listing: Listing[V4Credentials], *, over: Connection, left: Callable[[], None]) -> ReceiptPage:
+    def receipts(
+        self, listing: Listing[V4Credentials], *, over: Connection, left: Callable[[], None]
+    ) -> ListPage[Receipt]:
         """Ask what became of messages to a SIM, once: see `cube_sms.provider.base.Lists`."""
+        page = self._list("mt", read_receipt, listing, over, left)
+        receipts = []
+        for receipt, error in page.items:
+            code, message = self._interpreter.kept(error, replace(listing, texts=(receipt.text,)))
+            receipts.append(receipt._replace(code=code, message=message) if error.code else receipt)
+        return ListPage(tuple(receipts), page.listed, page.total, page.answer)
+
+    def heard(self, listing: Listing[V4Credentials], *, over: Connection, left: Callable[[], None]) -> ListPage[Heard]:
+        """Ask what a SIM has sent, once: see `cube_sms.provider.base.Lists`."""
+        return self._list("mo", read_heard, listing, over, left)
+
+    def _list[Item](
+        self,
+        kind: str,
+        read: Callable[[Any], Item | None],
+        listing: Listing[V4Credentials],
+        over: Connection,
+        left: Callable[[], None],
+    ) -> ListPage[Item]:
         self.check_line(over)
-        path = f"{self._path}/mt/{quote(listing.device_id, safe='')}"
+        path = f"{self._path}/{kind}/{quote(listing.device_id, safe='')}"
         parameters = {
             "begin_from": _milliseconds(listing.since),
             "end_by": _milliseconds(listing.until),
@@ -120,14 +141,10 @@ class CubeV4Client(Client[V4Credentials, V4Query]):
             headers = self._signed(listing.credentials, members_of(parameters), uuid.uuid4().hex, path)
             answer = over.get(f"{path}?{urlencode(parameters)}", {**self._headers, **headers}, left)
             said = self._interpreter.read(answer, listing, self._clock())
-            page = read_items(answer.body)
+            page = read_items(answer.body, read)
             if page is None:
                 raise CubeOutcomeUnknown("the list of messages cannot be read", status=answer.status)
-            receipts = []
-            for receipt, error in page.read:
-                code, message = self._interpreter.kept(error, replace(listing, texts=(receipt.text,)))
-                receipts.append(receipt._replace(code=code, message=message) if error.code else receipt)
-            return ReceiptPage(tuple(receipts), page.listed, page.total, CubeAnswer(said.code, said.message, elapsed()))
+            return ListPage(page.read, page.listed, page.total, CubeAnswer(said.code, said.message, elapsed()))
 
     def _signed(self, credentials: V4Credentials, members: Members, nonce: str, path: str) -> dict[str, str]:
         """Return the headers that date and sign a request now."""
