@@ -99,11 +99,12 @@ def table_of(has_history: bool = False) -> dict[str, Any]:
 
 def create_messages_table(dynamodb: DynamoDBClient, name: str, *, has_history: bool = False) -> None:
     """Make a table of records, as the template has it."""
-    properties = table_of(has_history)
+    properties: Any = table_of(has_history)
+    stream: Any = {"StreamEnabled": True, **properties["StreamSpecification"]}
     names = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     dynamodb.create_table(
         TableName=name,
-        StreamSpecification={"StreamEnabled": True, **properties["StreamSpecification"]},
+        StreamSpecification=stream,
         **{name: properties[name] for name in names if name in properties},
     )
 
