@@ -33,11 +33,17 @@ if TYPE_CHECKING:
 
 EVENTS = Path(__file__).parents[1] / "events"
 # What is off by default.
-PARAMETERS = {"Campaigns": "true", "Replies": "callback", "DeviceHistory": "true", "KeepReplies": "1"}
+PARAMETERS = {
+    "Campaigns": "true",
+    "Receipts": "true",
+    "Replies": "callback",
+    "DeviceHistory": "true",
+    "KeepReplies": "1",
+}
 # A device of an account that speaks v4. It answers what it is sent, as that of the sample callback does.
 V4_DEVICE = "89314404000939952254"
-# Far above what it takes on a busy machine, in seconds.
-TIMEOUT = 180.0
+# Far above what it takes on a busy machine, in seconds. Receipts are asked for once a minute.
+TIMEOUT = 300.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ EXPECTED = {
     "sqs-text": Expected("a text", "SENT"),
     "sqs-binary": Expected("binary, in hexadecimal", "SENT"),
     "sqs-chinese-text": Expected("a Chinese text", "SENT"),
-    "sqs-v4": Expected("a text of an account that speaks v4", "SENT"),
+    "sqs-v4": Expected("a text of an account that speaks v4", "SENT", told="SMS Sent, SMS Delivered"),
     "sqs-provider-array": Expected("the provider's own array", "SENT"),
     "sqs-batch": Expected("one of several", "SENT"),
     "sqs-fifo": Expected("one of two for its device", "SENT"),
@@ -93,8 +99,8 @@ EXCEPTIONS = {
     "spring-2026-3": Expected("a row that is not valid", "", accepted=0, told=""),
     "spring-2026-4": Expected("a device Cube does not know", "REJECTED", 0, 1, "SMS Rejected"),
     "order-7822-wakeup": Expected("a record of the stream", "published", accepted=0, told="SMS Rejected"),
-    "answered": Expected("a question to a device", "SENT"),
-    "answered-v4": Expected("one of an account that speaks v4", "SENT"),
+    "asked": Expected("a state machine asks a device", "SUCCEEDED, SENT"),
+    "asked-v4": Expected("one of an account that speaks v4", "SUCCEEDED, SENT", told="SMS Sent, SMS Delivered"),
     "order-7823-wakeup": Expected("one for a task alone", "published", accepted=0, told=""),
 }
 
@@ -159,7 +165,7 @@ def main() -> int:
             print(error)
         _print_outcomes(rows)
         _print_not_sent(not_sent)
-        _print_histories(stack, [row.message.device_id for row in rows if row.request_id.startswith("answered")])
+        _print_histories(stack, [row.message.device_id for row in rows if row.request_id.startswith("asked")])
         is_reported = _print_campaign(stack, campaign["key"], rows)
         _print_metrics(stack.metrics())
         print(f"\n{time.monotonic() - started:.0f} s in all. To look further: `make local` keeps the stack up.")
@@ -211,15 +217,16 @@ def _send(stack: LocalStack, event: str) -> Iterator[Row]:
 
 def _ask(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
     # The provider calls back when a device has answered: as in the sample, and as a v4 notification.
-    question = {"content": "Is the door closed?"}
+    question, workflow = "Is the door closed?", create_state_machine(stack, "ask-and-wait")
     requests = [
-        {"requestId": "answered", "deviceId": json.loads(content["body"])["sim_id"], **question},
-        {"requestId": "answered-v4", "deviceId": V4_DEVICE, "account": V4_ACCOUNT, **question},
+        {"requestId": "asked", "deviceId": json.loads(content["body"])["sim_id"], "content": question},
+        {"requestId": "asked-v4", "deviceId": V4_DEVICE, "content": question, "account": V4_ACCOUNT},
     ]
-    for request in requests:
-        stack.enqueue(json.dumps(request))
-    asked = [Row(event, request["requestId"], Message.of(request)) for request in requests]
-    return asked + [Row(event, request["deviceId"], Message.of({})) for request in requests]
+    asked = [
+        Row(event, each["requestId"], Message.of(each), execution=Execution.start(stack, workflow, each))
+        for each in requests
+    ]
+    return asked + [Row(event, each["deviceId"], Message.of({})) for each in requests]
 
 
 def _enqueue(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
@@ -295,11 +302,11 @@ def _print_not_sent(consumer: EventConsumer) -> None:
 
 def _print_histories(stack: LocalStack, devices: list[str]) -> None:
     print("\nThe histories of devices that have answered, after GET /devices/{deviceId}/messages:")
-    table: list[tuple[str, ...]] = [("device", "account", "at", "what", "state", "content")]
+    table: list[tuple[str, ...]] = [("device", "account", "at", "what", "state", "content", "in reply to")]
     for device in devices:
         for entry in reversed(stack.call_api("GET", f"/devices/{device}/messages").body["entries"]):
             at = entry.get("createdAt") or entry["receivedAt"]
-            told = (entry["kind"], entry.get("state", "-"), entry.get("content", "-"))
+            told = (entry["kind"], entry.get("state", "-"), entry.get("content", "-"), entry.get("inReplyTo") or "-")
             table.append((device, entry["account"], at, *told))
     _print_table(table)
 
