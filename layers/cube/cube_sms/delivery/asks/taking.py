@@ -112,8 +112,9 @@ class ReplyTaker:
         events = [each.event(meeting.answered_by(each.event_id)) for each in received]
         errors = [error for some in batched(events, PUT_EVENTS_SIZE, strict=False) for error in self._bus.put(some)]
         # Whatever came of that: not every callback of the provider's is repeated.
-        for each in received if self._history else ():
-            self._history.keep(each.kept(meeting.answered_by(each.event_id)))
+        if self._history:
+            for each in received:
+                self._history.keep(each.kept(meeting.answered_by(each.event_id)))
         return next(filter(None, errors), None)
 
     def tell(self, device: Device, meeting: Meeting) -> Taken:
