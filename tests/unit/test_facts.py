@@ -185,6 +185,7 @@ class TestAttributeOfAnItem:
         assert named == {
             # DynamoDB's own, for every item that is to go by itself
             ("layers/cube/cube_sms/campaigns/progress.py", "ttl"),
+            ("layers/cube/cube_sms/delivery/asks/store.py", "ttl"),
             ("layers/cube/cube_sms/pacing/gate_item.py", GATE_KEY),
             ("layers/cube/cube_sms/pacing/leases.py", LEASES_KEY),
         }
