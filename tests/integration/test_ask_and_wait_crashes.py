@@ -18,7 +18,7 @@ from cube_sms.delivery.records import RecordStore
 from cube_sms.followup import Asker, FollowUp, ReplyFollower, Shift
 from cube_sms.followup.replies import LAST_LOOK_PATIENCE
 from cube_sms.outcomes import OutcomePublisher
-from cube_sms.pacing import ConnectionLeases, Gate
+from cube_sms.pacing import ConnectionLeases, Gate, Pause, order_pause
 from cube_sms.platform import DAY, EventBus, Tasks, due_keys
 from cube_sms.provider import CredentialStore, CubeAnswer, Heard, ListPage
 from tests.event_services import EventServices
@@ -28,9 +28,9 @@ from tests.streams import TableStream, passes, template_filters
 from tests.support import ACCESS_CODE, SECRET, Clock, create_messages_table, send_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from cube_sms.provider import AnyCredentials, Line, Listing
+    from cube_sms.provider import Credentials, Line, Listing
 
 LEASE, WAIT = 30.0, 600
 TEXT = "Door closed"
@@ -61,7 +61,7 @@ class PolledProvider(FakeProvider):
         super().__init__(ANSWER)
         self._heard = heard
 
-    def lists(self, credentials: AnyCredentials) -> Any:
+    def lists(self, credentials: Credentials) -> Any:
         return self
 
     def heard(self, listing: Listing[Any], *, over: Line, left: Callable[[], None]) -> ListPage[Heard]:
@@ -226,11 +226,13 @@ def silent(world: World) -> None:
     world.do(world.tell)
 
 
-STORIES = {answered: False, answered_at_once: False, polled: True, silent: False}
+type Story = Callable[[World], None]
+
+STORIES: dict[Story, bool] = {answered: False, answered_at_once: False, polled: True, silent: False}
 each_story = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 
 
-def run(story: Callable[[World], None], crash: Crash | None) -> int:
+def run(story: Story, crash: Crash | None) -> int:
     """Let a story come to its end, look at what has come of it, and return how many calls of AWS there were."""
     world = World(crash, is_polled=STORIES[story])
     try:
@@ -263,7 +265,7 @@ def look(world: World, *, is_answered: bool) -> None:
 
 @each_story
 @pytest.mark.usefixtures("_aws")
-def test_a_task_is_told_one_thing_whoever_dies(story: Callable[[World], None]) -> None:
+def test_a_task_is_told_one_thing_whoever_dies(story: Story) -> None:
     # Given all calls that change something without a crash
     count = run(story, None)
     assert count > 8
@@ -272,3 +274,60 @@ def test_a_task_is_told_one_thing_whoever_dies(story: Callable[[World], None]) -
         for is_made in (False, True):
             # Then all is as if it had not
             run(story, Crash(call, is_made))
+
+
+@pytest.fixture
+def asked(_aws: None) -> Iterator[World]:
+    """Return a world in which the provider is asked for the reply to a message that was sent."""
+    world = World(None, is_polled=True)
+    world.send()
+    world.tell()
+    world.services.reset()
+    yield world
+    world.delete()
+
+
+def test_task_is_told_after_the_event_is_out(asked: World) -> None:
+    # Given a bus that is away when the reply is found
+    asked.clock.now += 5
+    asked.answer()
+    asked.clock.now += 60
+    asked.services.fail("PutEvents", *["InternalFailure"] * 50)
+    asked.follow()
+    # Then nobody has been told
+    assert (asked.services.told, asked.services.taken) == ([], [])
+    # And when it is back, both are
+    asked.services.reset()
+    asked.clock.now += 60
+    asked.follow()
+    ((token, outcome, detail),) = asked.services.told
+    (event,) = asked.services.details
+    assert (token, outcome, detail["eventId"]) == ("token", "Sent", event["eventId"])
+    assert event["inReplyTo"] == REQUEST.request_id
+
+
+def test_end_of_the_time_waits_for_the_last_look(asked: World) -> None:
+    # Given a reply that the provider has, and a gate that an operator has closed
+    asked.clock.now += 5
+    asked.answer()
+    until = asked.clock.now + WAIT + 2 * LAST_LOOK_PATIENCE
+    pause = Pause(since=asked.clock.now, until=until, reason="maintenance")
+    order_pause(asked.dynamodb, TABLE, pause)
+    asked.clock.now += WAIT + 60
+    asked.follow()
+    # Then the task is not told that there was none
+    assert asked.services.told == []
+    # When the gate stays closed, then it is told so in the end
+    asked.clock.now += LAST_LOOK_PATIENCE
+    asked.follow()
+    assert [outcome for _, outcome, _ in asked.services.told] == [f"CubeSms.{NO_REPLY}"]
+
+
+def test_last_look_finds_what_came_in_time(asked: World) -> None:
+    asked.clock.now += WAIT - 1
+    asked.answer()
+    # When its time is over for a minute
+    asked.clock.now += 60
+    asked.follow()
+    # Then the reply counts
+    assert [outcome for _, outcome, _ in asked.services.told] == ["Sent"]

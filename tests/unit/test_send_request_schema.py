@@ -164,7 +164,7 @@ CANDIDATES: dict[str, list[Any]] = {
         *("2027-01-31", "soon", "", None, 1),
     ],
     "taskToken": ["AQ", "a" * 2048, "a" * 2049, "", None, 1],
-    "awaitReply": [1, 86_400, 0, 86_401, -1, 1.5, "60", "", None, True],
+    "awaitReply": [1, 86_400, 60.0, 0, 86_401, -1, 1.5, "60", "", None, True],
     "unknown": [None, ""],
 }
 PAIRS = [(name, value) for name, values in CANDIDATES.items() for value in values]
