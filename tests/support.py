@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 import cube_sms
+from cube_sms.platform.due import DUE_INDEX
 from cube_sms.platform.errors import Obstacle
 from cube_sms.provider.csss.credentials import CsssCredentials
 from cube_sms.request.parsing import parse_send_request
@@ -86,11 +87,25 @@ def post(
 
 
 def create_messages_table(dynamodb: DynamoDBClient, name: str) -> None:
-    """Make a table of records, as the template has it."""
+    """Make a table of records, as the template has it where something is followed up."""
     dynamodb.create_table(
         TableName=name,
-        AttributeDefinitions=[{"AttributeName": "messageId", "AttributeType": "S"}],
+        AttributeDefinitions=[
+            {"AttributeName": "messageId", "AttributeType": "S"},
+            {"AttributeName": "due", "AttributeType": "S"},
+            {"AttributeName": "dueAt", "AttributeType": "N"},
+        ],
         KeySchema=[{"AttributeName": "messageId", "KeyType": "HASH"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": DUE_INDEX,
+                "KeySchema": [
+                    {"AttributeName": "due", "KeyType": "HASH"},
+                    {"AttributeName": "dueAt", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
         BillingMode="PAY_PER_REQUEST",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
     )

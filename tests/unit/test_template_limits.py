@@ -203,7 +203,7 @@ def policies_of_all(resources: dict[str, dict[str, Any]]) -> list[dict[str, Any]
 def test_network_permissions_are_given_in_a_vpc_alone() -> None:
     # Given the roles of all functions
     attached = []
-    for path in ("template.yaml", "campaigns.yaml", "replies.yaml"):
+    for path in ("template.yaml", "campaigns.yaml", "replies.yaml", "followup.yaml"):
         resources = written(path)["Resources"]
         functions = [function for function in resources.values() if function["Type"] == "AWS::Serverless::Function"]
         roles = [resources[function["Properties"]["Role"]["Fn::GetAtt"][0]] for function in functions]

@@ -260,7 +260,7 @@ def test_no_role_has_a_policy_of_awss(deployed: dict[str, dict[str, Any]]) -> No
 
     assert attached == [{"Ref": "FunctionPolicy"}] * len(FUNCTIONS)
     assert of_type(deployed, "AWS::IAM::ManagedPolicy").keys() == {"FunctionPolicy"}
-    for stack in ("CampaignStack", "ReplyStack"):
+    for stack in ("CampaignStack", "ReplyStack", "FollowUpStack"):
         assert SOURCE["Resources"][stack]["Properties"]["Parameters"]["FunctionPolicy"] == attached[0]
 
 
