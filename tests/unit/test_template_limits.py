@@ -211,7 +211,7 @@ def test_network_permissions_are_given_in_a_vpc_alone() -> None:
         attached += [role["Properties"]["ManagedPolicyArns"] for role in roles]
 
     # Then each has the one policy that says what all may in a VPC, which says nothing of it elsewhere
-    assert len(attached) == 9
+    assert len(attached) == 10
     assert all(policies == [{"Ref": "FunctionPolicy"}] for policies in attached)
     (policy,) = policies_of_all(TEMPLATE["Resources"])
     assert "ec2:CreateNetworkInterface" in str(policy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.platform import DAY, ConditionalUpdate
@@ -23,6 +22,24 @@ AHEAD = 3600.0
 
 # A write that others forestall is tried again on what they left.
 TRIES = 3
+
+
+def allowed(share: int, now: float) -> float:
+    """Return how many queries of a day's share may have been made by now.
+
+    Parameters
+    ----------
+    share : int
+        Queries a day.
+    now : float
+        Seconds since the epoch.
+
+    Examples
+    --------
+    >>> allowed(1200, 0.0), allowed(1200, 43_200.0), allowed(1200, 86_399.0)
+    (50.0, 650.0, 1200)
+    """
+    return min(share, share * (now % DAY + AHEAD) / DAY)
 
 
 class Shift:
@@ -112,7 +129,7 @@ class Shift:
         # Two runs may count at once, though they should not. Each tries on what it has seen.
         for _ in range(TRIES):
             asked = self._number("asked") if self._number("day") == today else 0.0
-            if asked >= self._most(now):
+            if asked >= allowed(self._share, now):
                 return False
             update = ConditionalUpdate()
             for name in ("day", "asked"):
@@ -122,10 +139,6 @@ class Shift:
             if self._write(update):
                 return True
         return False
-
-    def _most(self, now: float) -> float:
-        """Return how many queries may have been made by now on its day."""
-        return min(self._share, self._share * (now % DAY + AHEAD) / DAY) if self._share else inf
 
     def _number(self, name: str) -> float:
         """Return a number as it was seen; 0 if there is none, or somebody has written something else."""
