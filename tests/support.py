@@ -87,7 +87,7 @@ def post(
 
 
 def create_messages_table(dynamodb: DynamoDBClient, name: str) -> None:
-    """Make a table of records, as the template has it."""
+    """Make a table of records, as the template has it where something is followed up."""
     dynamodb.create_table(
         TableName=name,
         AttributeDefinitions=[
