@@ -88,18 +88,15 @@ def post(
 
 
 @cache
-def table_of(has_history: bool = False) -> dict[str, Any]:
-    """Return what the template has of the table of records, with the index by device or without it."""
-    parameters = {"DeviceHistory": "true"} if has_history else {}
-    properties: dict[str, Any] = resolve(written("template.yaml"), parameters)["Resources"]["MessagesTable"][
-        "Properties"
-    ]
-    return properties
+def table_of(**parameters: str) -> dict[str, Any]:
+    """Return what the template has of the table of records with these parameters."""
+    table: dict[str, Any] = resolve(written("template.yaml"), parameters)["Resources"]["MessagesTable"]
+    return dict(table["Properties"])
 
 
 def create_messages_table(dynamodb: DynamoDBClient, name: str, *, has_history: bool = False) -> None:
-    """Make a table of records, as the template has it."""
-    properties: Any = table_of(has_history)
+    """Make a table of records, as the template has it where something is followed up."""
+    properties: Any = table_of(Receipts="true", DeviceHistory=str(has_history).lower())
     stream: Any = {"StreamEnabled": True, **properties["StreamSpecification"]}
     names = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     dynamodb.create_table(

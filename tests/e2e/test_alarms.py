@@ -43,7 +43,7 @@ class Run(NamedTuple):
     stack: LocalStack
 
 
-def request(**fields: str) -> str:
+def request(**fields: Any) -> str:
     return json.dumps({"deviceId": f"8931{uuid4().int % 10**16:016d}", "content": "text", **fields})
 
 
@@ -97,6 +97,9 @@ def run() -> Iterator[Run]:
             ExpressionAttributeValues={":text": {"S": "yesterday"}},
         )
         wait_until("a damaged record", lambda: "RecordsDamaged" in _names(stack))
+        # Asked for a reply that does not come
+        stack.enqueue(request(taskToken="of a task that waits for a reply", awaitReply=1))
+        wait_until("silence", lambda: _follow_up(stack) and "RepliesMissed" in _names(stack))
         # Answered and not answered any more, of the workflows that wait, and events while EventBridge is away
         Execution.start(stack, create_state_machine(stack), json.loads(request()))
         stack.enqueue(request(taskToken="of a task that is over"))
@@ -124,6 +127,12 @@ def run() -> Iterator[Run]:
 
 def _call(stack: LocalStack, **fields: str) -> int:
     return stack.call_api("POST", "/messages", request(**fields)).status
+
+
+def _follow_up(stack: LocalStack) -> bool:
+    """Do what is done once a minute."""
+    name = stack.outputs["FollowUpFunctionName"]
+    return bool(stack.aws.client("lambda").invoke(FunctionName=name, Payload="{}")["StatusCode"] == 200)
 
 
 def _names(stack: LocalStack) -> set[str]:

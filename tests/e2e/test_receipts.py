@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -16,12 +17,15 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from cube_sms.delivery import FollowedRecords, Record, State
 from cube_sms.delivery.records import RecordTable
 from cube_sms.followup.matching import final_receipts
+from cube_sms.pacing import Pause, end_pause, order_pause
 from cube_sms.provider import Receipt
 from local.ministack import REGION
 from local.stack import V4_ACCOUNT, LocalStack, wait_until
 from scripts.schemas import outcome_event_schema
+from tests.e2e.aws_proxy import change_environment
 from tests.e2e.outcomes import OutcomeConsumer
 from tests.e2e.processes import CONTEXT
+from tests.e2e.test_permissions import Permission, without
 from tests.e2e.test_send import a_device
 
 if TYPE_CHECKING:
@@ -64,10 +68,15 @@ class Receipts(NamedTuple):
                 ExpressionAttributeValues={":past": {"N": str(time.time() - 1)}},
             )
 
+    def invoke(self) -> dict[str, Any]:
+        """Invoke the function, as the schedule does each minute, and return Lambda's answer."""
+        name = f"{self.stack.outputs['FollowUpFunctionName']}:live"
+        answer: dict[str, Any] = self.stack.aws.client("lambda").invoke(FunctionName=name, Payload=b"{}")
+        return answer
+
     def is_asked(self, *request_ids: str) -> bool:
         """Let what is due be looked at, and return whether none of some messages is due any more."""
-        function = self.stack.outputs["FollowUpFunctionName"]
-        answer = self.stack.aws.client("lambda").invoke(FunctionName=function, Payload=b"{}")
+        answer = self.invoke()
         assert "FunctionError" not in answer, answer["Payload"].read()
         now = time.time()
         return all((self.record(each).due_at or now + 1) > now for each in request_ids)
@@ -202,6 +211,56 @@ def test_logs_and_table_show_no_content(receipts: Receipts) -> None:
     # Then nothing of it is in a log or an item
     assert [line for line in lines if "Kx4711q" in line or "请勿" in line] == []
     assert "Kx4711q" not in json.dumps(items, ensure_ascii=False)
+
+
+# ── Permissions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Receipts]:
+    """Return a stack whose functions may do what their roles allow and nothing else."""
+    with LocalStack({"Receipts": "true"}, is_limited=False, authenticate=True) as stack:
+        yield Receipts(stack, OutcomeConsumer(stack))
+
+
+@pytest.mark.parametrize(
+    "permission",
+    [
+        Permission("FollowUpRole", "FindDue", "dynamodb:Query"),
+        Permission("FollowUpRole", "ReadItems", "dynamodb:BatchGetItem"),
+        Permission("FollowUpRole", "WriteItems", "dynamodb:UpdateItem"),
+        Permission("FollowUpRole", "ReadCredentials", "secretsmanager:GetSecretValue"),
+    ],
+    ids=lambda permission: permission.action,
+)
+def test_a_receipt_needs_each_permission(guarded: Receipts, permission: Permission) -> None:
+    # Given a message that is due, and a function that has not fetched the secret yet
+    request_id = guarded.send(a_device())
+    change_environment(guarded.stack, RESTARTED_FOR=permission.sid)
+    guarded.make_due(request_id)
+    # When a permission is missing, then its end is not known
+    with without(guarded.stack, permission):
+        guarded.invoke()
+        assert guarded.record(request_id).state is State.SENT
+    # And with it, it is
+    wait_until("a receipt", lambda: guarded.ask(request_id) == [State.DELIVERED])
+
+
+def test_a_pause_is_heeded_by_whoever_may_look_for_it(guarded: Receipts) -> None:
+    # Given a message that is due, and an operator's pause
+    request_id = guarded.send(a_device())
+    dynamodb, table = guarded.stack.aws.client("dynamodb"), guarded.stack.outputs["MessagesTableName"]
+    guarded.make_due(request_id)
+    order_pause(dynamodb, table, Pause(time.time(), math.inf, "drill"))
+    # When it is looked at, then nobody is asked
+    asked = guarded.stack.cube.stats()["read"]
+    wait_until("a run", lambda: "FunctionError" not in guarded.invoke())
+    assert (guarded.record(request_id).state, guarded.stack.cube.stats()["read"]) == (State.SENT, asked)
+    # But without the permission the pause is not seen
+    with without(guarded.stack, Permission("FollowUpRole", "ReadItems", "dynamodb:GetItem")):
+        change_environment(guarded.stack, RESTARTED_FOR="GetItem")
+        assert guarded.ask(request_id) == [State.DELIVERED]
+    end_pause(dynamodb, table)
 
 
 # ── Two followers at the same moment ────────────────────────────────────────────────────────────────────────────────

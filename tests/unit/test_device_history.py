@@ -30,7 +30,7 @@ OTHER = "89314404000939952202"
 CONTENT, NOON = "Door closed", "2027-01-15T12:00:00.000Z"
 
 
-INDEX: str = table_of(has_history=True)["GlobalSecondaryIndexes"][0]["IndexName"]
+INDEX: str = table_of(DeviceHistory="true")["GlobalSecondaryIndexes"][0]["IndexName"]
 DAY = 86_400
 
 
@@ -238,7 +238,7 @@ def test_stack_without_it_has_no_index_and_declares_no_key_of_one() -> None:
 
 
 def test_index_is_written_once_for_a_message() -> None:
-    (index,) = table_of(has_history=True)["GlobalSecondaryIndexes"]
+    (index,) = table_of(DeviceHistory="true")["GlobalSecondaryIndexes"]
     # Neither of its keys changes, and it holds nothing else
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
     assert [key["AttributeName"] for key in index["KeySchema"]] == ["deviceId", "createdAt"]

@@ -108,7 +108,9 @@ class ReplyFollower:
         taken = self._taker.tell(device, meeting)
         for verdict in meeting.verdicts:
             if not verdict.reply:
-                yield _told(device, "no reply in time", "info", {}, request_id=verdict.ask.request_id)
+                yield _told(
+                    device, "no reply in time", "info", {metrics.REPLIES_MISSED: 1}, request_id=verdict.ask.request_id
+                )
         if taken.untold:
             yield _told(device, "tasks are told later", "warning", {}, error=taken.untold)
         answers = taken.told

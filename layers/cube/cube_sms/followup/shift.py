@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.platform import DAY, ConditionalUpdate
@@ -20,6 +19,27 @@ SHIFT_KEY = "#followup"
 # What is asked is spread over the day, since what is sent in the evening has receipts too: by each moment no more than
 # the day's part until then, and until so many seconds later.
 AHEAD = 3600.0
+
+# A write that others forestall is tried again on what they left.
+TRIES = 3
+
+
+def allowed(share: int, now: float) -> float:
+    """Return how many queries of a day's share may have been made by now.
+
+    Parameters
+    ----------
+    share : int
+        Queries a day.
+    now : float
+        Seconds since the epoch.
+
+    Examples
+    --------
+    >>> allowed(1200, 0.0), allowed(1200, 43_200.0), allowed(1200, 86_399.0)
+    (50.0, 650.0, 1200)
+    """
+    return min(share, share * (now % DAY + AHEAD) / DAY)
 
 
 class Shift:
@@ -67,11 +87,19 @@ class Shift:
             If DynamoDB is away.
         """
         self._worker = secrets.token_urlsafe(6)
-        update = ConditionalUpdate()
-        update.require(update.absent("until"), update.less("until", self._clock()))
-        update.set("until", until)
-        update.set("worker", self._worker)
-        return self._write(update)
+        for _ in range(TRIES):
+            if self._number("until") >= self._clock():
+                # It may have ended since.
+                self._seen.pop("until")
+            update = ConditionalUpdate()
+            update.require(self._as_seen(update, "until"))
+            update.set("until", until)
+            update.set("worker", self._worker)
+            if self._write(update):
+                return True
+            if self._number("until") >= self._clock():
+                return False
+        return False
 
     def end(self) -> None:
         """End the run, so that the next one can begin before its time is over: one write.
@@ -99,26 +127,28 @@ class Shift:
         now = self._clock()
         today = int(now // DAY)
         # Two runs may count at once, though they should not. Each tries on what it has seen.
-        for _ in range(3):
-            is_today = float(self._seen.get("day", {}).get("N", 0)) == today
-            asked = float(self._seen.get("asked", {}).get("N", 0)) if is_today else 0.0
-            if asked >= self._most(now):
+        for _ in range(TRIES):
+            asked = self._number("asked") if self._number("day") == today else 0.0
+            if asked >= allowed(self._share, now):
                 return False
             update = ConditionalUpdate()
-            if is_today:
-                update.require(update.equal("day", str(today), is_number=True))
-                update.require(update.equal("asked", self._seen.get("asked", {}).get("N"), is_number=True))
-            else:
-                update.require(update.absent("day"), update.less("day", today))
+            for name in ("day", "asked"):
+                update.require(self._as_seen(update, name))
             update.set("day", today)
             update.set("asked", asked + 1)
             if self._write(update):
                 return True
         return False
 
-    def _most(self, now: float) -> float:
-        """Return how many queries may have been made by now on its day."""
-        return min(self._share, self._share * (now % DAY + AHEAD) / DAY) if self._share else inf
+    def _number(self, name: str) -> float:
+        """Return a number as it was seen; 0 if there is none, or somebody has written something else."""
+        try:
+            return float(self._seen[name]["N"])
+        except (LookupError, TypeError, ValueError):
+            return 0.0
+
+    def _as_seen(self, update: ConditionalUpdate, name: str) -> str:
+        return update.same(name, self._seen[name]) if name in self._seen else update.absent(name)
 
     def _write(self, update: ConditionalUpdate) -> bool:
         self._seen, is_written = update.write(self._client, self._table, SHIFT_KEY)

@@ -127,6 +127,8 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     task_token : str, optional
         Of a Step Functions task that waits for the outcome. It is no part of the request itself: a task that is tried
         again has another one.
+    await_reply : int, optional
+        Seconds for which that task waits for the device's reply, instead of being told that the message was sent.
     """
 
     device_id: DeviceId

@@ -145,6 +145,9 @@ def _converted(value: Any, annotation: Any) -> tuple[Any, str | None]:
         return None, f"must be a string: {_description(annotation)}"
     if is_text and holds_half_a_pair(value):
         return None, HALF_A_PAIR
+    if isinstance(value, float) and value.is_integer():
+        # As JSON Schema has it: 60.0 is a whole number.
+        value = int(value)
     try:
         return msgspec.convert(
             value, Annotated[list[Any], Meta(min_length=1, max_length=MAX_ITEMS)] if is_list else annotation
