@@ -12,7 +12,7 @@ from cube_sms.delivery import State
 from cube_sms.followup.shift import SHIFT_KEY
 from cube_sms.pacing.leases import LEASES_KEY
 from cube_sms.platform import DAY
-from cube_sms.provider.v4.receipts import PAGE_SIZE
+from cube_sms.provider.v4.lists import PAGE_SIZE
 from functions.follow_up import app
 from tests.integration.deployment import TABLE
 from tests.support import Context

@@ -115,9 +115,9 @@ class ReplyFollower:
             yield _told(device, "tasks are told later", "warning", {}, error=taken.untold)
         answers = taken.told
         if answers.unanswered:
-            yield _told(device, "task not answered", answers.level, answers.counts, errors=answers.unanswered)
-        else:
-            yield Told(counts=answers.counts)
+            yield _told(device, "task not answered", answers.level, {}, errors=answers.unanswered)
+        # They are nobody's in particular.
+        yield Told(counts=answers.counts)
 
 
 def _heard(
