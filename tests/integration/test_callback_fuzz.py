@@ -83,7 +83,7 @@ def calls(draw: st.DrawFn) -> Call:
 def json_of(body: bytes) -> str | None:
     """Return what a body says, whatever the order of its keys; None if it is no JSON that can be signed."""
     try:
-        text = json.dumps(json.loads(body.decode(), parse_constant=float.fromhex), ensure_ascii=False, sort_keys=True)
+        text = json.dumps(json.loads(body.decode()), ensure_ascii=False, allow_nan=False, sort_keys=True)
         text.encode()
     except (ValueError, RecursionError):
         return None
