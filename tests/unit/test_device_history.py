@@ -188,6 +188,21 @@ def test_what_a_reply_says_goes_after_its_days_and_never_after_its_entry(
     assert [entry_members(each)["content"] for each in (before, after)] == [CONTENT, None]
 
 
+def test_reply_whose_first_write_broke_off_is_kept_no_longer_for_that(
+    dynamodb: DynamoDBClient, replies: Callable[..., ReplyRecords], clock: Clock
+) -> None:
+    # Given a reply of which nothing but the content was written, and that the provider repeats an hour later
+    reply, begun = answer(clock, "an-answer"), int(clock())
+    replies(days=2).keep(reply)
+    dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": "#reply#an-answer"}})
+    clock.now += 3600
+    replies(days=2).keep(reply)
+    # Then what it says goes when it would have gone
+    (before,) = device_history(dynamodb, TABLE, INDEX, DEVICE, clock=lambda: begun + 2 * DAY - 1).entries
+    (after,) = device_history(dynamodb, TABLE, INDEX, DEVICE, clock=lambda: begun + 2 * DAY).entries
+    assert [entry_members(each)["content"] for each in (before, after)] == [CONTENT, None]
+
+
 def test_what_no_sms_can_say_is_cut(
     dynamodb: DynamoDBClient, replies: Callable[..., ReplyRecords], clock: Clock
 ) -> None:

@@ -118,7 +118,12 @@ def find_contents(
     RecordsUnavailableError
         If DynamoDB is away, or leaves out items again and again.
     """
-    kept = [key_of(entry) for entry in entries if float(entry.get("contentUntil", {}).get("N", 0)) > now]
+    kept = [key_of(entry) for entry in entries if _is_ahead(entry.get("contentUntil", {}), now)]
     keys = {CONTENT_KEY + key.removeprefix(REPLY_KEY): key for key in kept}
     items = get_items(client, table, keys, is_consistent=False)
-    return {keys[key_of(item)]: item["content"]["S"] for item in items}
+    # The entry of a reply that came twice, since its first write broke off, may have a later end than this.
+    return {keys[key_of(item)]: item["content"]["S"] for item in items if _is_ahead(item["ttl"], now)}
+
+
+def _is_ahead(end: Mapping[str, str], now: float) -> bool:
+    return float(end.get("N", 0)) > now
