@@ -49,11 +49,12 @@ class Asking(NamedTuple):
         """Have the provider call back, and wait for its answers."""
         self.stack.cube.configure(callback_url=self.stack.callback_url(CALLBACK_TOKEN), callback_tries=2)
         self.stack.cube.call_back(*({"content": TEXT, **callback} for callback in callbacks))
-        tries = {len(callbacks) - number: 1 + (each.get("fault") == "again") for number, each in enumerate(callbacks)}
-        wait_until(
-            "the answers to callbacks",
-            lambda: all(len(self.stack.cube.callbacks()[-n]["statuses"]) == count for n, count in tries.items()),
-        )
+
+        def answered() -> bool:
+            made = self.stack.cube.callbacks()[-len(callbacks) :]
+            return all(len(each["statuses"]) > (each["fault"] == "again") for each in made)
+
+        wait_until("the answers to callbacks", answered)
 
     def lines(self, function: str, text: str) -> list[dict[str, Any]]:
         """Return the entries of a function's log with a text."""
