@@ -77,8 +77,8 @@ class Asking(NamedTuple):
 
     def follow_up(self) -> None:
         """Do what is done once a minute."""
-        name = self.stack.outputs["FollowUpFunctionName"]
-        self.stack.aws.client("lambda").invoke(FunctionName=name, Payload="{}")
+        name = f"{self.stack.outputs['FollowUpFunctionName']}:live"
+        self.stack.aws.client("lambda").invoke(FunctionName=name)
 
 
 def ended(execution: Execution) -> dict[str, Any]:
