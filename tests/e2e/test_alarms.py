@@ -32,7 +32,7 @@ EVERYTHING = METRICS.keys() - {"GateRepaired"}
 
 
 # Lines of other groups than those that the query is about.
-ELSEWHERE = ("not published", "reply not published")
+ELSEWHERE = ("not published", "reply not published", "no receipts")
 
 
 class Run(NamedTuple):

@@ -128,8 +128,12 @@ def test_what_is_no_answer_is_asked_for_again_later(fleet: Fleet, printed: Calla
     printed()
     # When receipts are asked for
     assert fleet.follow_up(request_id, well) == [State.SENT, State.DELIVERED]
-    # Then it is counted, the others are asked about, and this one is later
-    assert printed().values("ReceiptsFailed", FLEET) == [1]
+    # Then it is told why, the others are asked about, and this one is later
+    output = printed()
+    assert output.values("ReceiptsFailed", FLEET) == [1]
+    (line,) = [line for line in output.logs if line["message"] == "no receipts"]
+    assert line["error"].startswith("CubeRecipientRejected: ")
+    assert device not in str(line)
     assert (fleet.record(request_id).due_at or 0.0) > time.time()
     fleet.cube.configure(foreign_devices=[])
     assert fleet.follow_up(request_id) == [State.DELIVERED]
