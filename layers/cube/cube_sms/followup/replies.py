@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import CLOCK_TOLERANCE, Device, Received, SpoiledRecordError
 from cube_sms.pacing import NotNowError
-from cube_sms.platform import RecordsUnavailableError, metrics
+from cube_sms.platform import Obstacle, RecordsUnavailableError, metrics
 from cube_sms.provider import Listing
 from cube_sms.request import mask_device_id
 
@@ -68,6 +68,11 @@ class ReplyFollower:
             except SpoiledRecordError as error:
                 yield Told(account=device.account, error=error)
                 continue
+            except Obstacle as error:
+                counts = {error.metric: 1.0} if error.metric else {}
+                yield _told(
+                    device, "replies not asked for", "warning", counts, error=f"{type(error).__name__}: {error}"
+                )
             except Exception as error:  # noqa: BLE001 - whatever it is, the other devices are looked after
                 yield Told(account=device.account, error=error)
             yield from self._settle(device, seen, heard)
