@@ -2,9 +2,8 @@
 
 An invocation's output is in the log once it is answered, and processes share their layers. A map of Step Functions
 takes `MaxConcurrencyPath`, its children have a history, and they end with their execution. Who may put one message
-onto a queue may put ten, and who may update an item may do so in a transaction, as on AWS. A standard queue is fair to
-the groups of its messages, and gives a function more than ten messages, though it does not wait for them. And a nested
-stack can be updated.
+onto a queue may put ten, as on AWS. A standard queue is fair to the groups of its messages, and gives a function more
+than ten messages, though it does not wait for them. And a nested stack can be updated.
 
 MiniStack itself takes what a thread has read within 50 ms. On a busy machine that is too early: the lines come with the
 next invocation of the same process, or never. It unpacks all layers again for each process of a function, which takes
@@ -186,9 +185,6 @@ class States(dict[str, Any]):
         return state
 
 
-# Calls that AWS allows by the permission of another one. Our transactions update items, and do nothing else.
-_GOVERNED_BY = {"sqs:SendMessageBatch": "sqs:SendMessage", "dynamodb:TransactWriteItems": "dynamodb:UpdateItem"}
-
 _extract_iam_action = iam_actions.extract_iam_action
 _receive_for_function = sqs._receive_messages_for_esm
 _run_sub_machine = stepfunctions._run_sub_machine
@@ -198,7 +194,7 @@ _run_distributed_map = stepfunctions._run_distributed_map
 def extract_iam_action(*arguments: Any, **options: Any) -> Any:
     """Return which permission a call needs."""
     action = _extract_iam_action(*arguments, **options)
-    return _GOVERNED_BY.get(action, action)
+    return "sqs:SendMessage" if action == "sqs:SendMessageBatch" else action
 
 
 def receive_for_function(queue_url: str, most: int) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from tests.e2e.test_permissions import Permission, for_all_resources, without
 from tests.e2e.test_send import a_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TEXT = "OK, door closed, PIN Kx4711q"
 
@@ -49,16 +49,36 @@ class Asking(NamedTuple):
         """Have the provider call back, and wait for its answers."""
         self.stack.cube.configure(callback_url=self.stack.callback_url(CALLBACK_TOKEN), callback_tries=2)
         self.stack.cube.call_back(*({"content": TEXT, **callback} for callback in callbacks))
-        tries = {len(callbacks) - number: 1 + (each.get("fault") == "again") for number, each in enumerate(callbacks)}
-        wait_until(
-            "the answers to callbacks",
-            lambda: all(len(self.stack.cube.callbacks()[-n]["statuses"]) == count for n, count in tries.items()),
-        )
+
+        def answered() -> bool:
+            made = self.stack.cube.callbacks()[-len(callbacks) :]
+            return all(len(each["statuses"]) > (each["fault"] == "again") for each in made)
+
+        wait_until("the answers to callbacks", answered)
+
+    def lines(self, function: str, text: str) -> list[dict[str, Any]]:
+        """Return the entries of a function's log with a text."""
+        return [
+            entry for entry in self.stack.outcomes() if function in entry["function_name"] and entry["message"] == text
+        ]
+
+    def wait_for_line(self, function: str, text: str, action: Callable[[], None] = lambda: None) -> None:
+        """Do something until there is such an entry."""
+
+        def found() -> list[dict[str, Any]]:
+            action()
+            return self.lines(function, text)
+
+        wait_until(f"the line {text!r}", found)
+
+    def stop(self, execution: Execution) -> None:
+        """Stop a workflow that nobody answers."""
+        self.stack.aws.client("stepfunctions").stop_execution(executionArn=execution.arn)
 
     def follow_up(self) -> None:
         """Do what is done once a minute."""
-        name = self.stack.outputs["FollowUpFunctionName"]
-        self.stack.aws.client("lambda").invoke(FunctionName=name, Payload="{}")
+        name = f"{self.stack.outputs['FollowUpFunctionName']}:live"
+        self.stack.aws.client("lambda").invoke(FunctionName=name)
 
 
 def ended(execution: Execution) -> dict[str, Any]:
@@ -188,9 +208,29 @@ def test_a_task_that_the_receiver_may_not_answer_is_in_the_log(asking: Asking) -
         asking.call_back({"deviceId": device})
         # Then the provider is answered, and the log tells of the task
         assert 200 in asking.stack.cube.callbacks()[-1]["statuses"]
-        wait_until("a line", lambda: [line for line in asking.stack.log_lines() if "task not answered" in line])
+        asking.wait_for_line("ReceiveCallback", "task not answered")
         assert execution.ended() is None
-    asking.stack.aws.client("stepfunctions").stop_execution(executionArn=execution.arn)
+    asking.stop(execution)
+
+
+def test_a_task_that_may_not_be_told_of_silence_is_in_the_log(asking: Asking) -> None:
+    execution = asking.ask(a_device(), awaitReply=1)
+    asking.wait_until_sent(execution)
+    with without(asking.stack, Permission("FollowUpRole", "AnswerTasks", "states:SendTaskFailure")):
+        asking.wait_for_line("FollowUp", "task not answered", asking.follow_up)
+        assert execution.ended() is None
+    asking.stop(execution)
+
+
+@pytest.mark.parametrize("action", ["dynamodb:GetItem", "dynamodb:UpdateItem"])
+def test_without_this_permission_the_publisher_has_to_repeat(asking: Asking, action: str) -> None:
+    # Given a publisher that may not note who waits
+    with without(asking.stack, Permission("PublishOutcomesRole", "NoteWhoWaits", action)):
+        before = len(asking.lines("PublishOutcomes", "not published"))
+        execution = asking.ask(a_device())
+        # Then it says so, and Lambda repeats it, which the local one does not
+        wait_until("a line", lambda: len(asking.lines("PublishOutcomes", "not published")) > before)
+    asking.stop(execution)
 
 
 def test_no_log_has_what_was_said(asking: Asking) -> None:
@@ -230,6 +270,26 @@ def test_the_provider_is_asked_for_the_answer(polling: Asking) -> None:
     assert (found["status"], found["output"]["content"]) == ("SUCCEEDED", TEXT)
     (event,) = wait_until("the event of the reply", lambda: polling.replies(device))
     assert (event["content"], event["inReplyTo"]) == (TEXT, execution.name)
+
+
+@pytest.mark.parametrize(
+    ("permission", "line"),
+    [
+        (Permission("FollowUpRole", "PublishReplies", "events:PutEvents"), "reply not published"),
+        (Permission("FollowUpRole", "AnswerTasks", "states:SendTaskSuccess"), "task not answered"),
+    ],
+    ids=lambda value: value.action if isinstance(value, Permission) else "line",
+)
+def test_without_this_permission_the_answer_does_not_come(polling: Asking, permission: Permission, line: str) -> None:
+    # Given a device that answers at once
+    device = a_device()
+    polling.stack.cube.configure(reply_devices={device: TEXT})
+    with without(polling.stack, permission):
+        execution = polling.ask(device, account=V4_ACCOUNT, awaitReply=1)
+        polling.wait_until_sent(execution)
+        polling.wait_for_line("FollowUp", line, polling.follow_up)
+        assert execution.ended() is None
+    polling.stop(execution)
 
 
 def test_a_device_that_says_nothing_is_silent_here_too(polling: Asking) -> None:

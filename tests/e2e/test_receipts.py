@@ -281,7 +281,7 @@ def test_two_followers_at_once_settle_a_message_once(receipts: Receipts) -> None
         for own in (0, 1):
             tasks = [[(device, records[own * number]) for device, records in pairs] for number in range(FOLLOWERS)]
             runs = [pool.submit(_settle_all, task) for task in tasks]
-            settled = list(zip(*(run.result(timeout=120) for run in runs), strict=True))
+            settled = list(zip(*(run.result(timeout=300) for run in runs), strict=True))
             # Then one of them has it, and after that none
             assert [sum(each) for each in settled] == [1 - own] * len(pairs)
     # And of each two messages one is delivered, once, and has one event
@@ -310,6 +310,6 @@ def _settle_all(tasks: list[tuple[str, Record]]) -> list[bool]:
     for device, record in tasks:
         receipt = Receipt(1_800_000_000.0, "Text", TEXT, is_delivered=True)
         (final,) = final_receipts(V4_ACCOUNT, device, [receipt])
-        barrier.wait(60)
+        barrier.wait(300)
         settled.append(records.settle(record, State.DELIVERED, final.key, code=None, message=None))
     return settled

@@ -15,12 +15,12 @@ from botocore.config import Config
 from cube_sms.delivery import WAITING_KEY, Asks, Device, Received, ReplyTaker, Sender
 from cube_sms.delivery.asks.telling import NO_REPLY
 from cube_sms.delivery.records import RecordStore
-from cube_sms.followup import Asker, FollowUp, ReplyFollower, Shift
+from cube_sms.followup import Asker, FollowUp, ReplyFollower, Shift, Told
 from cube_sms.followup.replies import LAST_LOOK_PATIENCE
 from cube_sms.outcomes import OutcomePublisher
 from cube_sms.pacing import ConnectionLeases, Gate, Pause, order_pause
 from cube_sms.platform import DAY, EventBus, Tasks, due_keys
-from cube_sms.provider import CredentialStore, CubeAnswer, Heard, ListPage
+from cube_sms.provider import CredentialStore, CubeAnswer, CubeError, CubeUnavailable, Heard, ListPage
 from tests.event_services import EventServices
 from tests.fake_provider import FakeProvider
 from tests.integration.deployment import SECRET_ID, TABLE
@@ -57,15 +57,17 @@ class Crash(NamedTuple):
 class PolledProvider(FakeProvider):
     """A provider that lists what a device has said."""
 
-    def __init__(self, heard: list[Heard]) -> None:
+    def __init__(self, heard: list[Heard], refusal: CubeError | None) -> None:
         super().__init__(ANSWER)
-        self._heard = heard
+        self._heard, self._refusal = heard, refusal
 
     def lists(self, credentials: Credentials) -> Any:
         return self
 
     def heard(self, listing: Listing[Any], *, over: Line, left: Callable[[], None]) -> ListPage[Heard]:
         left()
+        if self._refusal:
+            raise self._refusal
         found = tuple(each for each in self._heard if listing.since <= each.received_at / 1000 <= listing.until)
         return ListPage(found, len(found), len(found), ANSWER)
 
@@ -85,6 +87,7 @@ class World:
         self._stream = TableStream(streams, dynamodb.describe_table(TableName=TABLE)["Table"]["LatestStreamArn"])
         self._iterator = self._stream.end()
         self._heard: list[Heard] = []
+        self.refusal: CubeError | None = None
         assert boto3.DEFAULT_SESSION
         self._hooks = boto3.DEFAULT_SESSION.events
         self.services = EventServices(self._hooks)
@@ -127,7 +130,7 @@ class World:
 
     def send(self) -> None:
         """Take the message from the queue."""
-        provider = PolledProvider(self._heard) if self.is_polled else FakeProvider(ANSWER)
+        provider = PolledProvider(self._heard, self.refusal) if self.is_polled else FakeProvider(ANSWER)
         records = RecordStore(self.dynamodb, TABLE, lease=LEASE, retention=DAY, clock=self.clock)
         sender = Sender(
             provider, self._credentials(), records, self._gate(), max_attempts=9, asks=self._asks(), **self._time()
@@ -155,17 +158,18 @@ class World:
         received = Received(*DEVICE, said.message_type, said.text, said.received_at)
         assert ReplyTaker(self._asks(), self._bus(), self._tasks()).take(DEVICE, [received]).error is None
 
-    def follow(self) -> None:
+    def follow(self) -> list[Told]:
         """Look at what is due."""
         shift = Shift(self.dynamodb, TABLE, 0, clock=self.clock)
         asks = self._asks()
         leases = ConnectionLeases(self.dynamodb, TABLE, 0)
-        provider = PolledProvider(self._heard) if self.is_polled else FakeProvider(ANSWER)
+        provider = PolledProvider(self._heard, self.refusal) if self.is_polled else FakeProvider(ANSWER)
         asker = Asker(provider, self._credentials(), self._gate(), leases, shift, clock=self.clock)
         follower = ReplyFollower(asks, ReplyTaker(asks, self._bus(), self._tasks()), asker, clock=self.clock)
         run = FollowUp(self.dynamodb, TABLE, shift, {WAITING_KEY: follower}, clock=self.clock)
         told = list(run.run(until=self.clock.now + 50))
         assert [each.error for each in told if each.error] == []
+        return told
 
     def settle(self) -> None:
         """Let time pass until nothing can be due any more: for what is left to tell, and beyond the request's time."""
@@ -321,6 +325,24 @@ def test_end_of_the_time_waits_for_the_last_look(asked: World) -> None:
     asked.clock.now += LAST_LOOK_PATIENCE
     asked.follow()
     assert [outcome for _, outcome, _ in asked.services.told] == [f"CubeSms.{NO_REPLY}"]
+
+
+def test_refusal_of_a_poll_is_told_and_the_next_one_finds_the_reply(asked: World) -> None:
+    # Given a provider that answers a poll with an error
+    asked.clock.now += 5
+    asked.answer()
+    asked.clock.now += 60
+    asked.refusal = CubeUnavailable("HTTP 503")
+    told = asked.follow()
+    # Then one line says so
+    assert [(each.text, each.fields["error"]) for each in told if each.level == "warning"] == [
+        ("replies not asked for", "CubeUnavailable: HTTP 503")
+    ]
+    # And the next one finds it
+    asked.refusal = None
+    asked.clock.now += 60
+    asked.follow()
+    assert [outcome for _, outcome, _ in asked.services.told] == ["Sent"]
 
 
 def test_last_look_finds_what_came_in_time(asked: World) -> None:

@@ -78,7 +78,7 @@ class Fleet(NamedTuple):
 def fleet(gateway: Deployment, cube: CubeSimulator) -> Iterator[Fleet]:
     gateway.set_entries(**{FLEET: ENTRY})
     fleet = Fleet(gateway, cube)
-    fleet.configure(RECEIPTS="true")
+    fleet.configure(RECEIPTS="true", EVENT_BUS="cube-sms")
     yield fleet
     app.work.cache_clear()
 
@@ -128,8 +128,12 @@ def test_what_is_no_answer_is_asked_for_again_later(fleet: Fleet, printed: Calla
     printed()
     # When receipts are asked for
     assert fleet.follow_up(request_id, well) == [State.SENT, State.DELIVERED]
-    # Then it is counted, the others are asked about, and this one is later
-    assert printed().values("ReceiptsFailed", FLEET) == [1]
+    # Then it is told why, the others are asked about, and this one is later
+    output = printed()
+    assert output.values("ReceiptsFailed", FLEET) == [1]
+    (line,) = [line for line in output.logs if line["message"] == "no receipts"]
+    assert line["error"].startswith("CubeRecipientRejected: ")
+    assert device not in str(line)
     assert (fleet.record(request_id).due_at or 0.0) > time.time()
     fleet.cube.configure(foreign_devices=[])
     assert fleet.follow_up(request_id) == [State.DELIVERED]
@@ -138,7 +142,7 @@ def test_what_is_no_answer_is_asked_for_again_later(fleet: Fleet, printed: Calla
 def test_credentials_that_are_refused_are_fetched_afresh(fleet: Fleet) -> None:
     # Given an account whose key is another one now
     request_id = fleet.send(a_device())
-    fleet.configure(RECEIPTS="true")
+    fleet.configure(RECEIPTS="true", EVENT_BUS="cube-sms")
     fleet.cube.configure(keys={})
     assert fleet.follow_up(request_id) == [State.SENT]
     # When the provider knows it
@@ -148,7 +152,7 @@ def test_credentials_that_are_refused_are_fetched_afresh(fleet: Fleet) -> None:
 
 def test_account_without_credentials_is_asked_for_again_later(fleet: Fleet, printed: Callable[[], Printed]) -> None:
     request_id = fleet.send(a_device())
-    fleet.configure(RECEIPTS="true")
+    fleet.configure(RECEIPTS="true", EVENT_BUS="cube-sms")
     fleet.gateway.set_entries(another=ENTRY)
     printed()
     assert fleet.follow_up(request_id) == [State.SENT]
@@ -158,7 +162,7 @@ def test_account_without_credentials_is_asked_for_again_later(fleet: Fleet, prin
 
 def test_account_that_has_moved_to_the_older_dialect_cannot_be_asked(fleet: Fleet) -> None:
     request_id = fleet.send(a_device())
-    fleet.configure(RECEIPTS="true")
+    fleet.configure(RECEIPTS="true", EVENT_BUS="cube-sms")
     fleet.gateway.set_accounts(fleet=("P1", "secret"))
     assert fleet.follow_up(request_id) == [State.SENT]
     assert (fleet.record(request_id).due_at or 0.0) > time.time()

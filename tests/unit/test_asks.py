@@ -88,6 +88,16 @@ class TestReply:
             assert [ask.request_id for ask in again.open_asks] == ["second"]
             assert again.verdicts == []
 
+    def test_is_not_that_to_the_next_question(self) -> None:
+        # Given a request whose time ends with its reply
+        meeting = sent(Meeting(), "first", START).hear(reply("a", START + 1 + WAIT))
+        told = meeting.told(meeting.verdicts[0]).pruned(START + 2 + WAIT)
+        # When the next one begins seconds later, and the provider tells of that reply again
+        asked = sent(told, "second", START + 5 + WAIT).pruned(START + 6 + WAIT)
+        again = asked.hear(reply("a", START + 1 + WAIT)).pruned(START + 300 + WAIT).hear(reply("a", START + 1 + WAIT))
+        # Then it is no reply to it
+        assert again.verdicts == []
+
     def test_to_a_try_that_did_not_send_it_is_none(self) -> None:
         # Given a request whose first POST was refused, and what the device said meanwhile
         heard = Meeting().expect("one", START, may_be_sent=False).hear(reply("a", START + 10))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import SpoiledRecordError, State, next_look
 from cube_sms.pacing import NotNowError
-from cube_sms.platform import RecordsUnavailableError, metrics
+from cube_sms.platform import Obstacle, RecordsUnavailableError, metrics
 from cube_sms.provider import Listing
 from cube_sms.request import mask_device_id
 
@@ -89,6 +89,10 @@ class ReceiptFollower:
         except NoListsError:
             # The account has moved to another dialect: nobody can be asked.
             pass
+        except Obstacle as error:
+            counts = {metrics.RECEIPTS_FAILED: 1} | ({error.metric: 1} if error.metric else {})
+            told = {"device_id": mask_device_id(device_id), "error": f"{type(error).__name__}: {error}"}
+            yield Told(text="no receipts", level="warning", account=account, fields=told, counts=counts)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other devices are asked about
             yield Told(account=account, error=error, counts={metrics.RECEIPTS_FAILED: 1})
         for record, final in matches:

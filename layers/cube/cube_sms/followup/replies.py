@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import CLOCK_TOLERANCE, Device, Received, SpoiledRecordError
 from cube_sms.pacing import NotNowError
-from cube_sms.platform import RecordsUnavailableError, metrics
+from cube_sms.platform import Obstacle, RecordsUnavailableError, metrics
 from cube_sms.provider import Listing
 from cube_sms.request import mask_device_id
 
@@ -16,7 +16,7 @@ from .asking import NoListsError, ShareSpentError
 from .report import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cube_sms.delivery import Asks, Meeting, ReplyTaker
     from cube_sms.platform import Level, Metric
@@ -68,6 +68,11 @@ class ReplyFollower:
             except SpoiledRecordError as error:
                 yield Told(account=device.account, error=error)
                 continue
+            except Obstacle as error:
+                counts = {error.metric: 1.0} if error.metric else {}
+                yield _told(
+                    device, "replies not asked for", "warning", counts, error=f"{type(error).__name__}: {error}"
+                )
             except Exception as error:  # noqa: BLE001 - whatever it is, the other devices are looked after
                 yield Told(account=device.account, error=error)
             yield from self._settle(device, seen, heard)
@@ -88,36 +93,44 @@ class ReplyFollower:
 
     def _settle(self, device: Device, seen: Meeting, heard: Sequence[Received] | None) -> Iterator[Told]:
         """Decide what there is to decide, and tell it."""
+        meeting = self._decide(device, heard)
+        # Nobody tells again what was asked for. So a task is told after the event is out: the item forgets after that.
+        if self._asks.is_polled and (published := self._publish(device, seen, heard or (), meeting)):
+            yield published
+            if published.level == "error":
+                return
+        yield from self._tell(device, meeting)
+
+    def _decide(self, device: Device, heard: Sequence[Received] | None) -> Meeting:
         now, replies = self._clock(), [each.reply for each in heard or ()]
         # Until it has been asked for the last time, the provider may know of a reply that came in time.
         over_by = now if heard is not None or not self._asks.is_polled else now - LAST_LOOK_PATIENCE
 
-        def settled(known: Meeting) -> Meeting:
+        def decided(known: Meeting) -> Meeting:
             known = known if heard is None else known.polled(now)
             return known.hear(*replies).expire(over_by)
 
-        meeting = self._asks.change(device, settled)
-        # Nobody tells again what was asked for. A task is told after the event is out, and the item forgets after that.
-        news = [each for each in heard or () if not seen.answered_by(each.event_id)]
-        left = [Received.of(device, verdict.reply) for verdict in seen.verdicts if verdict.reply]
-        if self._asks.is_polled and (error := self._taker.publish([*news, *left], meeting)):
-            yield _told(device, "reply not published", "error", {}, error=error)
-            return
-        if self._asks.is_polled and (count := len(news) + len(left)):
-            yield _told(device, "reply published", "info", {metrics.REPLIES_PUBLISHED: count})
+        return self._asks.change(device, decided)
+
+    def _publish(self, device: Device, seen: Meeting, heard: Sequence[Received], meeting: Meeting) -> Told | None:
+        """Publish the events of what is new, and of what may not have been published the last time."""
+        news = [each for each in heard if not seen.answered_by(each.event_id)]
+        news += [Received.of(device, verdict.reply) for verdict in seen.verdicts if verdict.reply]
+        if error := self._taker.publish(news, meeting):
+            return _told(device, "reply not published", "error", error=error)
+        return _told(device, "reply published", "info", {metrics.REPLIES_PUBLISHED: len(news)}) if news else None
+
+    def _tell(self, device: Device, meeting: Meeting) -> Iterator[Told]:
+        """Tell the tasks."""
         taken = self._taker.tell(device, meeting)
-        for verdict in meeting.verdicts:
-            if not verdict.reply:
-                yield _told(
-                    device, "no reply in time", "info", {metrics.REPLIES_MISSED: 1}, request_id=verdict.ask.request_id
-                )
+        for request_id in (verdict.ask.request_id for verdict in meeting.verdicts if not verdict.reply):
+            yield _told(device, "no reply in time", "info", {metrics.REPLIES_MISSED: 1}, request_id=request_id)
         if taken.untold:
-            yield _told(device, "tasks are told later", "warning", {}, error=taken.untold)
-        answers = taken.told
-        if answers.unanswered:
-            yield _told(device, "task not answered", answers.level, {}, errors=answers.unanswered)
+            yield _told(device, "tasks are told later", "warning", error=taken.untold)
+        if taken.told.unanswered:
+            yield _told(device, "task not answered", taken.told.level, errors=taken.told.unanswered)
         # They are nobody's in particular.
-        yield Told(counts=answers.counts)
+        yield Told(counts=taken.told.counts)
 
 
 def _heard(
@@ -133,6 +146,6 @@ def _heard(
     return lists.heard(Listing(credentials, device_id, since, until, page), over=line, left=left)
 
 
-def _told(device: Device, text: str, level: Level, counts: dict[Metric, float], **fields: Any) -> Told:
+def _told(device: Device, text: str, level: Level, counts: Mapping[Metric, float] | None = None, **fields: Any) -> Told:
     fields["device_id"] = mask_device_id(device.device_id)
-    return Told(text=text, level=level, account=device.account, fields=fields, counts=counts)
+    return Told(text=text, level=level, account=device.account, fields=fields, counts=counts or {})

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from .ask import Ask, DeviceReply
+from .ask import CLOCK_TOLERANCE, Ask, DeviceReply
 
 # A message lives at most 14 days on the queue, and what it asked for is in nobody's way then.
 _ABANDONED_SECONDS = 15 * 86_400.0
@@ -124,7 +124,7 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
     def pruned(self, now: float) -> Meeting:
         """Leave out what nobody waits for any more."""
-        asks = tuple(ask for ask in self.asks if ask.tokens or now < (ask.until or ask.begun_at + _ABANDONED_SECONDS))
+        asks = tuple(ask for ask in self.asks if ask.tokens or now < self._needed_until(ask))
         if not asks:
             return Meeting()
         left = replace(self, asks=asks)
@@ -177,7 +177,14 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     @property
     def kept_until(self) -> float:
         """When nothing of it is needed any more, in seconds since the epoch; 0 if nothing is."""
-        return max((ask.until or ask.begun_at + _ABANDONED_SECONDS for ask in self.asks), default=0.0)
+        return max(map(self._needed_until, self.asks), default=0.0)
+
+    def _needed_until(self, ask: Ask) -> float:
+        if not ask.until:
+            return ask.begun_at + _ABANDONED_SECONDS
+        # A request that begins shortly after the reply would take it for its own, if the provider told of it again.
+        reply = self.reply_to(ask.request_id)
+        return max(ask.until, reply.received_at + CLOCK_TOLERANCE) if reply else ask.until
 
     @property
     def _waiting(self) -> list[Ask]:

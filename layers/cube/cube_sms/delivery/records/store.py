@@ -2,7 +2,8 @@
 
 A message is claimed with one conditional write before its POST, and the claim is finished with one after it; nothing
 is read on the way. The ways into `State.SENDING` are the entries of `_INTO_SENDING`, the way out of it is the condition
-in `finish`. While nobody has the message, `waiting` writes what becomes of it. No other transition can be written.
+in `finish`. While nobody has the message, `waiting` writes what becomes of it, and `followed` what its receipt says. No
+other transition can be written.
 """
 
 from __future__ import annotations
@@ -73,6 +74,16 @@ _INTO_SENDING: dict[State | None, _Transition] = {
     # The lease is over: its worker died, and may have posted it.
     State.SENDING: _Transition(_SEEN, _COUNTED, ":true", {":zero": 0, ":true": True}),
     **{state: _OVER for state in State if state.can_restart},
+}
+
+# What a claim can end in. The others are written while nobody has the message: by `waiting` and by `followed`.
+_ENDS_OF_CLAIMS = {
+    State.RETRYING,
+    State.SENT,
+    State.REJECTED,
+    State.EXPIRED,
+    State.FAILED,
+    State.UNKNOWN,
 }
 
 # Longer than the stream of the table tells of it.
@@ -220,7 +231,7 @@ class RecordStore(WaitingRecords):
         record : Record
             The claimed record.
         state : State
-            The state that follows: final, or `State.RETRYING`. No claim ends as cancelled.
+            The state that follows: final, or `State.RETRYING`. No claim ends as cancelled, or by a receipt.
         by : str, optional
             The owner that ends it, where that is not the record's own but one that found its lease over.
         attempts : int, optional
@@ -246,7 +257,7 @@ class RecordStore(WaitingRecords):
         RecordsUnavailableError
             Where DynamoDB is away.
         """
-        if state in (State.QUEUED, State.SENDING, State.CANCELLED):
+        if state not in _ENDS_OF_CLAIMS:
             raise ValueError("a claim ends in another state")
         by = by or record.owner
         unsettled = unsettled or record.unsettled
