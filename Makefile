@@ -60,7 +60,7 @@ demo: build ## Deploy the stack locally, send real messages, show every outcome
 CHECK := $(addprefix check-,checkov mypy sam-lint sam cfn-lint imports prose ruff format bandit bandit-tools)
 .PHONY: $(CHECK)
 # Those that SAM transforms.
-TEMPLATES := template.yaml campaigns.yaml replies.yaml
+TEMPLATES := template.yaml campaigns.yaml replies.yaml followup.yaml
 
 # One line for each check that passes. They run beside one another, and all of them whatever the first says. Each of them
 # is also a test: tests/test_checks.py.

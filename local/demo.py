@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from local.command import run
-from local.stack import SAMPLE_DEVICES, LocalStack, wait_until
+from local.stack import SAMPLE_DEVICES, V4_ACCOUNT, LocalStack, wait_until
 from local.workflows import (
     EventConsumer,
     Execution,
     campaign_result,
-    create_send_and_wait,
+    create_state_machine,
     put_request_event,
     schedule,
     start_campaign,
@@ -32,8 +32,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 EVENTS = Path(__file__).parents[1] / "events"
-# Far above what it takes on a busy machine, in seconds.
-TIMEOUT = 180.0
+# What is off by default.
+PARAMETERS = {
+    "Campaigns": "true",
+    "Receipts": "true",
+    "Replies": "callback",
+    "DeviceHistory": "true",
+    "KeepReplies": "1",
+}
+# A device of an account that speaks v4. It answers what it is sent, as that of the sample callback does.
+V4_DEVICE = "89314404000939952254"
+# Far above what it takes on a busy machine, in seconds. Receipts are asked for once a minute.
+TIMEOUT = 300.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ EXPECTED = {
     "sqs-text": Expected("a text", "SENT"),
     "sqs-binary": Expected("binary, in hexadecimal", "SENT"),
     "sqs-chinese-text": Expected("a Chinese text", "SENT"),
-    "sqs-v4": Expected("a text of an account that speaks v4", "SENT"),
+    "sqs-v4": Expected("a text of an account that speaks v4", "SENT", told="SMS Sent, SMS Delivered"),
     "sqs-provider-array": Expected("the provider's own array", "SENT"),
     "sqs-batch": Expected("one of several", "SENT"),
     "sqs-fifo": Expected("one of two for its device", "SENT"),
@@ -75,6 +85,7 @@ EXPECTED = {
     "api-post-text": Expected("sent at once", "200 SENT"),
     "api-post-async": Expected("queued by the API", "202, SENT"),
     "api-post-invalid": Expected("not valid", "400", accepted=0, told=""),
+    "api-get-history": Expected("the history of a device", "200", accepted=0, told=""),
     "api-delete": Expected("cancelled", "200 CANCELLED", accepted=0, told="SMS Cancelled"),
     "eventbridge-requested": Expected("from the event bus", "SENT"),
     "schedule-input": Expected("from EventBridge Scheduler", "SENT"),
@@ -88,7 +99,8 @@ EXCEPTIONS = {
     "spring-2026-3": Expected("a row that is not valid", "", accepted=0, told=""),
     "spring-2026-4": Expected("a device Cube does not know", "REJECTED", 0, 1, "SMS Rejected"),
     "order-7822-wakeup": Expected("a record of the stream", "published", accepted=0, told="SMS Rejected"),
-    "answered": Expected("a question to a device", "SENT"),
+    "asked": Expected("a state machine asks a device", "SUCCEEDED, SENT"),
+    "asked-v4": Expected("one of an account that speaks v4", "SUCCEEDED, SENT", told="SMS Sent, SMS Delivered"),
     "order-7823-wakeup": Expected("one for a task alone", "published", accepted=0, told=""),
 }
 
@@ -141,7 +153,7 @@ def main() -> int:
     """Run the demo, and return the exit status."""
     started = time.monotonic()
     print("Starting the stack: MiniStack (local AWS), the deployed application, and a simulator of Cube ...")
-    with LocalStack({"Campaigns": "true", "Replies": "callback"}, cube=SAMPLE_DEVICES) as stack:
+    with LocalStack(PARAMETERS, cube=SAMPLE_DEVICES) as stack:
         print(f"Deployed after {time.monotonic() - started:.0f} s. Sending {len(EXPECTED)} events ...\n")
         everything = EventConsumer(stack, {"source": ["cube-sms"]})
         not_sent = EventConsumer(stack, _load("outcome-pattern"))
@@ -153,7 +165,7 @@ def main() -> int:
             print(error)
         _print_outcomes(rows)
         _print_not_sent(not_sent)
-        _print_answered(everything)
+        _print_histories(stack, [row.message.device_id for row in rows if row.request_id.startswith("asked")])
         is_reported = _print_campaign(stack, campaign["key"], rows)
         _print_metrics(stack.metrics())
         print(f"\n{time.monotonic() - started:.0f} s in all. To look further: `make local` keeps the stack up.")
@@ -182,7 +194,7 @@ def _send(stack: LocalStack, event: str) -> Iterator[Row]:
             schedule(stack, content, datetime.now(UTC))
             yield Row(event, content["requestId"], Message.of(content))
         case "send-and-wait-input":
-            execution = Execution.start(stack, create_send_and_wait(stack), content)
+            execution = Execution.start(stack, create_state_machine(stack), content)
             yield Row(event, content["requestId"], Message.of(content), execution=execution)
         case "campaign-input":
             file = (EVENTS / "campaign.csv").read_text("utf-8")
@@ -204,11 +216,17 @@ def _send(stack: LocalStack, event: str) -> Iterator[Row]:
 
 
 def _ask(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
-    # The provider calls back when the device has answered.
-    device = json.loads(content["body"])["sim_id"]
-    request = {"requestId": "answered", "deviceId": device, "content": "Is the door closed?"}
-    stack.enqueue(json.dumps(request))
-    return [Row(event, "answered", Message.of(request)), Row(event, device, Message.of({}))]
+    # The provider calls back when a device has answered: as in the sample, and as a v4 notification.
+    question, workflow = "Is the door closed?", create_state_machine(stack, "ask-and-wait")
+    requests = [
+        {"requestId": "asked", "deviceId": json.loads(content["body"])["sim_id"], "content": question},
+        {"requestId": "asked-v4", "deviceId": V4_DEVICE, "content": question, "account": V4_ACCOUNT},
+    ]
+    asked = [
+        Row(event, each["requestId"], Message.of(each), execution=Execution.start(stack, workflow, each))
+        for each in requests
+    ]
+    return asked + [Row(event, each["deviceId"], Message.of({})) for each in requests]
 
 
 def _enqueue(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
@@ -226,7 +244,7 @@ def _call(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
     answer = stack.call_api(content["httpMethod"], content["path"], content["body"], **headers)
     request = json.loads(content["body"] or "{}")
     request_id = answer.body.get("requestId") or request.get("requestId", "-")
-    state = f" {answer.body['state']}" if answer.status == 200 else ""
+    state = f" {answer.body['state']}" if answer.status == 200 and "state" in answer.body else ""
     return [Row(event, request_id, Message.of(request), answer=f"{answer.status}{state}")]
 
 
@@ -282,12 +300,15 @@ def _print_not_sent(consumer: EventConsumer) -> None:
         print(f"  {event['detail-type']}: {detail['requestId']}, code {detail['code']}, eventId {detail['eventId']}")
 
 
-def _print_answered(consumer: EventConsumer) -> None:
-    print("\nWhat devices have answered:")
-    for event in consumer.events():
-        if event["detail-type"] == "SMS Received":
-            detail = event["detail"]
-            print(f"  {event['detail-type']}: {detail['deviceId']}, {detail['content']!r}, eventId {detail['eventId']}")
+def _print_histories(stack: LocalStack, devices: list[str]) -> None:
+    print("\nThe histories of devices that have answered, after GET /devices/{deviceId}/messages:")
+    table: list[tuple[str, ...]] = [("device", "account", "at", "what", "state", "content", "in reply to")]
+    for device in devices:
+        for entry in reversed(stack.call_api("GET", f"/devices/{device}/messages").body["entries"]):
+            at = entry.get("createdAt") or entry["receivedAt"]
+            told = (entry["kind"], entry.get("state", "-"), entry.get("content", "-"), entry.get("inReplyTo") or "-")
+            table.append((device, entry["account"], at, *told))
+    _print_table(table)
 
 
 def _print_campaign(stack: LocalStack, key: str, rows: list[Row]) -> bool:

@@ -46,6 +46,8 @@ CALLBACK_KEY = "local-test-callback-key"
 UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0"}
 UNLIMITED_PROVIDER = {"qps": 0, "connections": 0, "quota": 0}
 
+V4_CALLBACK_TOKEN = "local-test-token-of-the-v4-account-01"  # noqa: S105 - likewise
+
 DEFAULT_ACCOUNT = {"access_code": ACCESS_CODE, "secret": SECRET, "callback_token": CALLBACK_TOKEN}
 
 # How Cube takes to devices in `events/`: some it does not know, and at one it is down twice.
@@ -54,6 +56,7 @@ SAMPLE_DEVICES = (
     "--unknown-device=89314404000939952299",
     "--fault-device=89314404000939952250=status:503*2",
     "--reply-device=89314404000939952253=Door closed",
+    "--reply-device=89314404000939952254=Door open",
 )
 
 # A word about a feature that is none of ours, twice a deployment.
@@ -145,12 +148,24 @@ class LocalStack(Stoppable):
                 self.put_credentials(
                     {
                         "default": DEFAULT_ACCOUNT,
-                        V4_ACCOUNT: {"key_id": V4_KEY_ID, "private_key": KeyPair.new().private},
+                        V4_ACCOUNT: {
+                            "key_id": V4_KEY_ID,
+                            "private_key": KeyPair.new().private,
+                            "callback_token": V4_CALLBACK_TOKEN,
+                            "callback_key_id": CALLBACK_KEY_ID,
+                            "callback_key": CALLBACK_KEY,
+                        },
                     }
                 )
             self.cube.configure(keys=self._public_keys())
             if "CallbackUrl" in self.outputs:
-                self.cube.configure(callback_url=self.callback_url(CALLBACK_TOKEN), callback_ca=self.aws.ca_file or "")
+                self.cube.configure(
+                    callback_url=self.callback_url(CALLBACK_TOKEN),
+                    callback_v4_url=self.callback_url(V4_CALLBACK_TOKEN),
+                    callback_key_id=CALLBACK_KEY_ID,
+                    callback_key=CALLBACK_KEY,
+                    callback_ca=self.aws.ca_file or "",
+                )
             if kept:
                 kept.note_ports(aws=self.aws.port, cube=self.cube.port)
             self._http = urllib3.PoolManager(retries=False, timeout=60, ca_certs=self.aws.ca_file)

@@ -144,15 +144,13 @@ class Execution(NamedTuple):
         return {**found, "output": json.loads(found.get("output") or "null")}
 
 
-def create_send_and_wait(stack: LocalStack) -> str:
-    """Create the state machine of ``statemachine/send-and-wait.asl.json``, and return its ARN."""
-    definition = (STATE_MACHINES / "send-and-wait.asl.json").read_text("utf-8")
-    for name, value in {"Partition": "aws", "SendQueueUrl": stack.outputs["SendQueueUrl"]}.items():
-        definition = definition.replace(f"${{{name}}}", value)
+def create_state_machine(stack: LocalStack, name: str = "send-and-wait") -> str:
+    """Create the state machine of an example, such as ``statemachine/send-and-wait.asl.json``, and return its ARN."""
+    definition = (STATE_MACHINES / f"{name}.asl.json").read_text("utf-8")
+    for variable, value in {"Partition": "aws", "SendQueueUrl": stack.outputs["SendQueueUrl"]}.items():
+        definition = definition.replace(f"${{{variable}}}", value)
     states = stack.aws.client("stepfunctions")
-    answer = states.create_state_machine(
-        name="send-and-wait", definition=definition, roleArn=sender_role(stack, "states")
-    )
+    answer = states.create_state_machine(name=name, definition=definition, roleArn=sender_role(stack, "states"))
     return str(answer["stateMachineArn"])
 
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from cube_sms.delivery.states import State
+from cube_sms.delivery import RECEIVED as REPLY
+from cube_sms.delivery import State
 from cube_sms.platform import SOURCE
-from cube_sms.replies.forms import DETAIL_TYPE as REPLY
 from cube_sms.request.envelopes import DETAIL_TYPE
 from cube_sms.request.schema import send_request_schema
 
@@ -73,6 +73,9 @@ class Reply(msgspec.Struct, rename="camel"):
     message_type: Annotated[Literal["Text", "Binary"], Meta(description="What the content is.")]
     content: Annotated[str, Meta(description="What it says: a text, or what the provider has for a binary message.")]
     received_at: Annotated[datetime, Meta(tz=True, description="When the provider had it.")]
+    in_reply_to: Annotated[
+        str | None, Meta(description="The id of the request that it answers, if one waited for it (awaitReply).")
+    ]
 
 
 def outcome_schema(states: list[State]) -> dict[str, Any]:

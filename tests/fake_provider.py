@@ -26,6 +26,9 @@ class FakeProvider:
     def repeats_within(self, credentials: Credentials) -> float:
         return 0.0
 
+    def lists(self, credentials: Credentials) -> None:
+        return None
+
     def prepare(self, credentials: Credentials, messages: Sequence[SendRequest]) -> Query[Credentials]:
         return Query(credentials, tuple(messages))
 

@@ -7,6 +7,7 @@ import importlib
 import json
 import pkgutil
 import uuid
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,7 @@ import cube_sms
 from cube_sms.platform.errors import Obstacle
 from cube_sms.provider.csss.credentials import CsssCredentials
 from cube_sms.request.parsing import parse_send_request
+from tests.cloudformation import resolve, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,14 +87,22 @@ def post(
         return provider.send(query, over=connection, left=lambda: None)
 
 
-def create_messages_table(dynamodb: DynamoDBClient, name: str) -> None:
-    """Make a table of records, as the template has it."""
+@cache
+def table_of(**parameters: str) -> dict[str, Any]:
+    """Return what the template has of the table of records with these parameters."""
+    table: dict[str, Any] = resolve(written("template.yaml"), parameters)["Resources"]["MessagesTable"]
+    return dict(table["Properties"])
+
+
+def create_messages_table(dynamodb: DynamoDBClient, name: str, *, has_history: bool = False) -> None:
+    """Make a table of records, as the template has it where something is followed up."""
+    properties: Any = table_of(Receipts="true", DeviceHistory=str(has_history).lower())
+    stream: Any = {"StreamEnabled": True, **properties["StreamSpecification"]}
+    names = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     dynamodb.create_table(
         TableName=name,
-        AttributeDefinitions=[{"AttributeName": "messageId", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "messageId", "KeyType": "HASH"}],
-        BillingMode="PAY_PER_REQUEST",
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        StreamSpecification=stream,
+        **{name: properties[name] for name in names if name in properties},
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import copy, copytree, ignore_patterns
 from typing import TYPE_CHECKING
 
-from benchmarks.pacing import events, groups, reach
+from benchmarks.pacing import events, groups, reach, receipts
 from benchmarks.pacing.drain import CASES, Case, Run, drain
 from benchmarks.plots import COLORS, DPI, panels
 from benchmarks.processes import OURS, PEERS_PACKAGES, copy_peers, require_build
@@ -26,7 +26,12 @@ HEADER = (
     "429", "lost", "doubled", "API median / max", "API failed",
 )  # fmt: skip
 
-_OTHERS = {"groups": groups.measure, "reach": reach.measure, "events": events.measure}
+_OTHERS = {
+    "groups": groups.measure,
+    "reach": reach.measure,
+    "events": events.measure,
+    "receipts": receipts.measure,
+}
 
 # How many batches MiniStack, and Lambda at first, takes from a queue at once where no maximum is given.
 _PEER_INVOCATIONS = 5

@@ -163,7 +163,7 @@ def event_of(record: Record) -> dict[str, Any] | None:
     """Return the event that tells of a message's end; None while it has not ended."""
     if not record.state.is_final:
         return None
-    ended = Ended(record.state.title(), detail_of(record), True, frozenset())
+    ended = Ended(record.state.title(), detail_of(record), record.state.is_sent, True, frozenset())
     return {"source": SOURCE, "detail-type": ended.detail_type, "detail": ended.detail}
 
 

@@ -43,8 +43,8 @@ _AGE_SECONDS = 60.0
 # What an attempt comes to.
 _COUNTED = [state for state in State if state.is_final or state is State.RETRYING]
 
-# The lines of what a function counts.
-_GROUPS = ("SendFromQueueLogGroup", "SendFromApiLogGroup")
+# The lines of what a function counts. The last is there if something is asked later.
+_GROUPS = ("SendFromQueueLogGroup", "SendFromApiLogGroup", "FollowUpLogGroup")
 
 
 class Overview:
@@ -61,7 +61,9 @@ class Overview:
     def __init__(self, stack: Stack, *, clock: Callable[[], float] = time.time) -> None:
         self._stack = stack
         self._clock = clock
-        self._lines = MetricLines(stack.client("logs"), [stack.output(name) for name in _GROUPS], clock=clock)
+        self._lines = MetricLines(
+            stack.client("logs"), [stack.output(name) for name in _GROUPS if name in stack.outputs], clock=clock
+        )
         self._age: float | None = None
         self._age_asked_at = 0.0
 

@@ -73,9 +73,11 @@ def watch(
         expand=True,
     )
     task = bar.add_task(told["campaign"], total=told["rows"])
+    receipts = bar.add_task("delivered", total=None, visible=told["hasReceipts"])
     with Live(console=out.progress_console, auto_refresh=False, transient=True) as live:
         while told["status"] in UNDER_WAY:
             bar.update(task, completed=ended(told["states"]), total=told["rows"])
+            bar.update(receipts, completed=told["states"].get(State.DELIVERED, 0), total=sent(told["states"]))
             lines = (pace(told, clock()), counts(told["states"]), hint)
             live.update(Group(bar, *map(Text, lines)), refresh=True)
             sleep(LOOK_SECONDS)
@@ -96,7 +98,7 @@ def _watch_by_lines(
     while told["status"] in UNDER_WAY:
         news = (told["status"], told["states"])
         if news != said and clock() - said_at >= LINE_SECONDS:
-            line = f"{ended(told['states'])} of {told['rows']} rows have ended, {pace(told, clock())}"
+            line = f"{ended(told['states'])} of {told['rows']} rows have ended, {deliveries(told)}{pace(told, clock())}"
             out.note(f"{told['campaign']}: {line} ({counts(told['states'])})")
             said, said_at = news, clock()
         sleep(LOOK_SECONDS)
@@ -113,6 +115,32 @@ def ended(states: Mapping[str, int]) -> int:
     4
     """
     return sum(count for state, count in states.items() if state not in _WAITING)
+
+
+def sent(states: Mapping[str, int]) -> int:
+    """Return how many messages Cube has accepted, whatever has become of them after that.
+
+    Examples
+    --------
+    >>> sent({"SENT": 3, "DELIVERED": 2, "UNDELIVERED": 1, "REJECTED": 4})
+    6
+    """
+    return sum(states.get(state, 0) for state in State if state.is_sent)
+
+
+def deliveries(told: Mapping[str, Any]) -> str:
+    """Return how many messages have come to their devices, for the middle of a line; nothing if nobody asks that.
+
+    Examples
+    --------
+    >>> deliveries({"hasReceipts": True, "states": {"SENT": 3, "DELIVERED": 2, "UNDELIVERED": 1}})
+    '2 of 6 delivered, 1 undelivered, '
+    """
+    if not told["hasReceipts"]:
+        return ""
+    states = told["states"]
+    delivered, undelivered = states.get(State.DELIVERED, 0), states.get(State.UNDELIVERED, 0)
+    return f"{delivered} of {sent(states)} delivered, {undelivered} undelivered, "
 
 
 def counts(states: Mapping[str, int]) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from cube_sms.delivery import Asks
 from cube_sms.outcomes import OutcomePublisher, report_published
-from cube_sms.platform import AWS_CONFIG, SERVICE, EventBus, Telemetry
+from cube_sms.platform import AWS_CONFIG, SERVICE, EventBus, Tasks, Telemetry, direct_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -22,7 +23,12 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 def publisher() -> OutcomePublisher:
     """Make the publisher, once for each execution environment."""
     bus = EventBus(boto3.client("events", config=AWS_CONFIG), os.environ["EVENT_BUS"])
-    return OutcomePublisher(bus, step_functions)
+    asks = Asks(
+        direct_client("dynamodb", os.environ),
+        os.environ["MESSAGES_TABLE"],
+        is_polled=os.environ["REPLIES"] == "poll",
+    )
+    return OutcomePublisher(bus, Tasks(step_functions), asks)
 
 
 @cache

@@ -25,6 +25,7 @@ def reporter() -> CampaignReporter:
         boto3.client("s3", config=OBJECTS_CONFIG),
         boto3.client("dynamodb", config=AWS_CONFIG),
         settings.messages_table,
+        has_receipts=settings.receipts,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from cube_sms.api import PATIENCE, MessagesApi, report_deleted, report_posted, request_of
+from cube_sms.api import PATIENCE, HistoryApi, MessagesApi, report_deleted, report_posted, request_of
 from cube_sms.delivery import Sender, report_paced
 from cube_sms.pacing import ConnectionLeases
 from cube_sms.platform import (
@@ -31,13 +31,19 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 
 @cache
 def api() -> MessagesApi:
-    """Make what answers, once for each execution environment."""
+    """Make what answers about messages, once for each execution environment."""
     settings = Settings.from_environment(os.environ)
     secrets_manager = direct_client("secretsmanager", os.environ)
     dynamodb = direct_client("dynamodb", os.environ)
     sender = Sender.from_settings(settings, secrets_manager, dynamodb, patience=PATIENCE)
     leases = ConnectionLeases(dynamodb, settings.messages_table, settings.api_connections)
     return MessagesApi(sender, boto3.client("sqs", config=AWS_CONFIG), leases, settings)
+
+
+@cache
+def history() -> HistoryApi:
+    """Make what answers about devices, likewise."""
+    return HistoryApi(direct_client("dynamodb", os.environ), Settings.from_environment(os.environ))
 
 
 @telemetry.logger.inject_lambda_context
@@ -54,13 +60,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _reply(event: dict[str, Any], context: LambdaContext) -> Reply:
-    # Three routes, matched here: importing Powertools' event handler takes longer than all of the rest except boto3.
+    # A few routes, matched here: importing Powertools' event handler takes longer than all of the rest except boto3.
     # `resource` is the template's own name of the route; `path` begins with the base path of a custom domain.
     match event["httpMethod"], event["resource"]:
         case "POST", "/messages":
             return _post_message(event, context)
         case "GET", "/messages/{requestId}":
             return api().get(*_message(event))
+        case "GET", "/devices/{deviceId}/messages":
+            return history().get(event["pathParameters"]["deviceId"], event.get("queryStringParameters") or {})
         case "DELETE", "/messages/{requestId}":
             deleted = api().delete(*_message(event))
             report_deleted(telemetry, deleted, event["requestContext"]["requestId"])

@@ -33,7 +33,7 @@ TOOLS = HERE / "layer-build.txt"
 
 # botocore describes 400 services in 25 MB; the functions call these operations. A unit test compares.
 SERVICES = {
-    "dynamodb": {"BatchGetItem", "GetItem", "Query", "UpdateItem"},
+    "dynamodb": {"BatchGetItem", "GetItem", "Query", "TransactWriteItems", "UpdateItem"},
     "events": {"PutEvents"},
     # What boto3's `upload_fileobj` calls, for small files and large ones, and the two calls of ours.
     "s3": {"GetObject", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}

@@ -66,12 +66,21 @@ def _parser() -> argparse.ArgumentParser:
     option(
         "--foreign-device", action="append", dest="foreign_devices", metavar="DEVICE", help="of another organisation"
     )
+    option("--receipt-delay", type=float, metavar="SECONDS", help="until a message that was accepted has ended (0)")
+    option(
+        "--undelivered-device",
+        action="append",
+        dest="undelivered_devices",
+        metavar="DEVICE",
+        help="that gets no message, though each is accepted",
+    )
     option("--fault", type=_rate, action="append", dest="faults", metavar="KIND[:ARGUMENT]=RATE")
     option(
         "--fault-device", type=_pair, action="append", dest="device_faults", metavar="DEVICE=KIND[:ARGUMENT][*TIMES]"
     )
     option("--reply-device", type=_pair, action="append", dest="reply_devices", metavar="DEVICE=TEXT")
     option("--callback-url", help="where a device's answer goes: a URL of this machine, with its token")
+    option("--callback-v4-url", help="the same for devices of accounts that speak v4, if it is another one")
     option("--callback-key-id", help="of the key that signs v4 notifications")
     option("--callback-key", help="the key that signs v4 notifications")
     option("--callback-tries", type=int, help="how often a callback that is not answered with 2xx is sent (3)")
@@ -88,6 +97,8 @@ def _changes(options: argparse.Namespace) -> dict[str, object]:
     for name in ("faults", "device_faults", "reply_devices"):
         if name in given:
             given[name] = dict(given[name])
+    if options.undelivered_devices:
+        given["sent_statuses"] = dict.fromkeys(options.undelivered_devices, 2)
     for name in {"accounts", "keys"} & given.keys():
         accounts: dict[str, list[str]] = {}
         for code, secret in given[name]:

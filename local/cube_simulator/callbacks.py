@@ -164,6 +164,7 @@ class Callbacks:
         body, url = message.body, config.callback_url
         headers = {"Content-Type": "application/json"}
         if message.kind == "v4":
+            url = config.callback_v4_url or url
             headers |= signed(body, config.callback_key_id, config.callback_key, message.fault)
         elif message.fault == "forged":
             url = url[:-1] + ("a" if url[-1] != "a" else "b")

@@ -38,12 +38,15 @@ class Config:
     signed_spaces: str = "keep"
     unknown_devices: frozenset[str] = frozenset()
     foreign_devices: frozenset[str] = frozenset()
-    sent_statuses: Mapping[str, int] = field(default_factory=dict)
+    sent_statuses: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    receipt_delay: float = 0.0
+    receipt_delays: Mapping[str, float] = field(default_factory=dict)
     faults: Mapping[Fault, float] = field(default_factory=dict)
     device_faults: Mapping[str, Script] = field(default_factory=dict)
     next_faults: list[Script] = field(default_factory=list)
     reply_devices: Mapping[str, str] = field(default_factory=dict)
     callback_url: str = ""
+    callback_v4_url: str = ""
     callback_key_id: str = ""
     callback_key: str = ""
     callback_ca: str = ""
@@ -81,6 +84,7 @@ class Config:
             "faults": {str(fault): rate for fault, rate in self.faults.items()},
             "device_faults": {device: str(script) for device, script in self.device_faults.items()},
             "callback_url": bool(self.callback_url),
+            "callback_v4_url": bool(self.callback_v4_url),
             "callback_key": bool(self.callback_key),
             "next_faults": [str(script) for script in self.next_faults if not script.over],
         }
@@ -167,10 +171,13 @@ def _keys(value: object) -> dict[str, tuple[str, ...]]:
     return keys
 
 
-def _statuses(value: object) -> dict[str, int]:
-    statuses = {device: _whole(status) for device, status in _mapping(value).items()}
-    if not set(statuses.values()) <= {1, 2, 3}:
-        raise ValueError("must be 1 (success), 2 (failed) or 3 (processing) for each device")
+def _statuses(value: object) -> dict[str, tuple[int, ...]]:
+    statuses = {
+        device: tuple(_whole(each) for each in (given if isinstance(given, list) else [given]))
+        for device, given in _mapping(value).items()
+    }
+    if not all(each and set(each) <= {1, 2, 3} for each in statuses.values()):
+        raise ValueError("must be 1 (success), 2 (failed) or 3 (processing) for each device, or a list of these")
     return statuses
 
 
@@ -200,10 +207,13 @@ _READERS: dict[str, Callable[[object], object]] = {
     "unknownDevices": lambda value: frozenset(_texts(value)),
     "foreignDevices": lambda value: frozenset(_texts(value)),
     "sentStatuses": _statuses,
+    "receiptDelay": _number,
+    "receiptDelays": lambda value: {device: _number(given) for device, given in _mapping(value).items()},
     "faults": _rates,
     "deviceFaults": lambda value: {device: Script.parse(_text(text)) for device, text in _mapping(value).items()},
     "replyDevices": lambda value: {device: _text(text) for device, text in _mapping(value).items()},
     "callbackUrl": _loopback_url,
+    "callbackV4Url": _loopback_url,
     "callbackKeyId": _text,
     "callbackKey": _text,
     "callbackCa": _text,

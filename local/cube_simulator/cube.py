@@ -96,14 +96,17 @@ class Cube:
         else:
             job_id = self._jobs.open(told) if told.nonce else None
             self._books.accept(query, job_id)
-            self._answer_for(told.devices)
+            self._answer_for(told.devices, "v4" if dialect is CUBE_V4 else "csss")
         return Answer(200, dialect.success(job_id))
 
-    def _answer_for(self, devices: Sequence[str | None]) -> None:
-        """Have those devices call back that answer each message."""
+    def _answer_for(self, devices: Sequence[str | None], kind: str) -> None:
+        """Have those devices answer that answer each message: it is listed, and called back if there is an address."""
         for device in filter(None, devices):
-            if (text := self.config.reply_devices.get(device)) and self.config.callback_url:
-                self._callbacks.send(MobileMessage(device, text, int(self._clock.wall() * 1000)), self.config)
+            if text := self.config.reply_devices.get(device):
+                at = int(self._clock.wall() * 1000)
+                self._replies.add({"simId": device, "content": text, "receivedAt": at})
+                if self.config.callback_url:
+                    self._callbacks.send(MobileMessage(device, text, at, kind), self.config)
 
     def _list(self, request: Request, kind: str, sim: str) -> Answer:
         """Answer with a page of the messages to a SIM, or from it."""
@@ -114,8 +117,9 @@ class Cube:
             now = self._clock.wall()
             v4.check_signature(request, parameters, self.config, now)
             refuse_devices([sim], self.config)
-            statuses = self.config.sent_statuses
-            sent = [lists.sent_item(entry, statuses.get(sim, 1)) for entry in self._books.accepted(sim)]
+            statuses = self.config.sent_statuses.get(sim, (1,))
+            delay = self.config.receipt_delays.get(sim, self.config.receipt_delay)
+            sent = lists.sent_items(self._books.accepted(sim), statuses, delay, now)
             data = lists.page(sent if kind == "mt" else self._replies.of(sim), parameters, now)
         except RefusedError as error:
             return self._delayed(self._refused(request, CUBE_V4, None, error))

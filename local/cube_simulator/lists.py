@@ -4,7 +4,7 @@ What a page's items stand under is not published: here it is ``list``.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from local.cube_simulator.answers import RefusedError
@@ -15,6 +15,7 @@ ORGANISATION = "local-organisation"
 MOST_ITEMS = 100
 ALL = 4
 STATUSES = {1: "success", 2: "failed", 3: "processing"}
+PROCESSING = 3
 _KEPT_DAYS = 180
 _DEFAULT_DAYS = 7
 _TYPES = {"Text": 1, "Binary": 2, None: 1}
@@ -53,9 +54,31 @@ class Replies:
         return [item for each, item in self._items if each == sim]
 
 
-def sent_item(entry: Entry, status: int) -> dict[str, object]:
-    """Return the item of a message that was accepted."""
-    at = datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds")
+def sent_items(entries: Sequence[Entry], statuses: Sequence[int], delay: float, now: float) -> list[dict[str, object]]:
+    """Return the items of messages to a SIM that were accepted.
+
+    Parameters
+    ----------
+    entries
+        The messages, the oldest first.
+    statuses
+        How each of them ends; those that come after have the last one.
+    delay
+        Seconds until it ends, and is processing.
+    now
+        Seconds since the epoch.
+    """
+    return [
+        _sent_item(entry, statuses[min(number, len(statuses) - 1)] if now >= entry.at + delay else PROCESSING, delay)
+        for number, entry in enumerate(entries)
+    ]
+
+
+def _sent_item(entry: Entry, status: int, delay: float) -> dict[str, object]:
+    at, updated_at = (
+        datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+        for seconds in (entry.at, entry.at + (0.0 if status == PROCESSING else delay))
+    )
     error = {"code": "CB-04-0001", "message": "undelivered"} if status == 2 else {"code": "", "message": ""}
     return {
         "org_id": ORGANISATION,
@@ -66,7 +89,7 @@ def sent_item(entry: Entry, status: int) -> dict[str, object]:
         "status": status,
         "source": "API",
         "user": entry.access_code,
-        "update_at": at,
+        "update_at": updated_at,
         "error": error,
     }
 

@@ -174,6 +174,8 @@ def change_environment(stack: LocalStack, **variables: str) -> None:
     names = ["SendFromQueueFunction", "SendFromApiFunction", "ShowMessageFunction", "PublishOutcomesFunction"]
     if "CallbackUrl" in stack.outputs:
         names.append("ReceiveCallbackFunction")
+    if "FollowUpFunctionName" in stack.outputs:
+        names.append("FollowUpFunction")
     for function in names:
         name = stack.physical_id(function)
         environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]

@@ -29,7 +29,7 @@ def stack(open_stack: LocalStack) -> LocalStack:
 @pytest.fixture(scope="session")
 def guarded_stack() -> Iterator[LocalStack]:
     """Return a stack whose functions may do what their roles allow and nothing else, patient with the provider."""
-    with LocalStack({"MaxAttempts": "50"}, is_limited=False, authenticate=True) as stack:
+    with LocalStack({"MaxAttempts": "50", "DeviceHistory": "true"}, is_limited=False, authenticate=True) as stack:
         yield stack
 
 

@@ -14,8 +14,8 @@ from samtranslator.yaml_helper import yaml_parse
 from cube_sms.pacing.leases import LEASES_KEY
 from cube_sms.platform.metrics import METRICS
 from local.cloudwatch import Metric, Query, emitted, lines
-from local.stack import ACCESS_CODE, DEFAULT_ACCOUNT, SECRET, STACK_NAME, LocalStack, wait_until
-from local.workflows import Execution, create_send_and_wait
+from local.stack import ACCESS_CODE, DEFAULT_ACCOUNT, SECRET, STACK_NAME, V4_ACCOUNT, LocalStack, wait_until
+from local.workflows import Execution, create_state_machine
 from tests.e2e.aws_proxy import ACCESS_DENIED, INTERNAL_ERROR, AwsProxy, Rule, always, route
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 # Of campaigns there are alarms on metrics of AWS alone.
-TEMPLATES = ("monitoring/alarms.yaml", "replies.yaml")
+TEMPLATES = ("monitoring/alarms.yaml", "replies.yaml", "followup.yaml")
 
-PARAMETERS = {"MaxAttempts": "2", "Replies": "callback"}
+PARAMETERS = {"MaxAttempts": "2", "Replies": "callback", "Receipts": "true"}
 SETTINGS = {"SECRET_MAX_AGE": "10", "CUBE_READ_TIMEOUT": "2"}
 # All but that of a gate item which somebody has spoiled by hand.
 EVERYTHING = METRICS.keys() - {"GateRepaired"}
 
 
 # Lines of other groups than those that the query is about.
-ELSEWHERE = ("not published", "reply not published")
+ELSEWHERE = ("not published", "reply not published", "no receipts")
 
 
 class Run(NamedTuple):
@@ -43,7 +43,7 @@ class Run(NamedTuple):
     stack: LocalStack
 
 
-def request(**fields: str) -> str:
+def request(**fields: Any) -> str:
     return json.dumps({"deviceId": f"8931{uuid4().int % 10**16:016d}", "content": "text", **fields})
 
 
@@ -68,6 +68,8 @@ def run() -> Iterator[Run]:
         stack.enqueue(twice)
         assert stack.call_api("DELETE", "/messages/cancelled").status == 200
         wait_until("a rejection", lambda: _call(stack, deviceId=devices["status:400"]) == 422)
+        # Delivered, undelivered, not to be had, and too late to be asked for
+        _let_receipts_come(stack)
         # Called back: in a form that is known, in one that is not, too large, and with a wrong token
         for fault in ("", "unknown", "large", "forged"):
             stack.cube.call_back({"deviceId": "8931", "content": "text", "fault": fault})
@@ -97,8 +99,11 @@ def run() -> Iterator[Run]:
             ExpressionAttributeValues={":text": {"S": "yesterday"}},
         )
         wait_until("a damaged record", lambda: "RecordsDamaged" in _names(stack))
+        # Asked for a reply that does not come
+        stack.enqueue(request(taskToken="of a task that waits for a reply", awaitReply=1))
+        wait_until("silence", lambda: _follow_up(stack) and "RepliesMissed" in _names(stack))
         # Answered and not answered any more, of the workflows that wait, and events while EventBridge is away
-        Execution.start(stack, create_send_and_wait(stack), json.loads(request()))
+        Execution.start(stack, create_state_machine(stack), json.loads(request()))
         stack.enqueue(request(taskToken="of a task that is over"))
         wait_until("tasks", lambda: _names(stack) >= {"TasksAnswered", "TasksUnanswered", "EventsPublished"})
         with proxy.applying(Rule("SendTaskSuccess", always(ACCESS_DENIED))):
@@ -122,8 +127,38 @@ def run() -> Iterator[Run]:
         yield Run(set(emitted(stack.metrics())), stack.outcomes(), stack)
 
 
+def _let_receipts_come(stack: LocalStack) -> None:
+    """Let messages be sent, and their receipts be due at once."""
+    devices = {
+        case: f"8931{number:016d}" for number, case in enumerate(("delivered", "undelivered", "failed", "overdue"), 50)
+    }
+    stack.cube.configure(sent_statuses={devices["undelivered"]: 2})
+    for case, device in devices.items():
+        assert _call(stack, deviceId=device, account=V4_ACCOUNT, requestId=case) == 200
+    stack.cube.configure(foreign_devices=[devices["failed"]])
+    for case in devices:
+        changes = {":past": {"N": "1"}}
+        if case == "overdue":
+            changes[":then"] = {"S": "2026-01-01T00:00:00.000Z"}
+        stack.aws.client("dynamodb").update_item(
+            TableName=stack.outputs["MessagesTableName"],
+            Key={"messageId": {"S": f"{V4_ACCOUNT}#{case}"}},
+            UpdateExpression="SET dueAt = :past" + (", updatedAt = :then" if case == "overdue" else ""),
+            ExpressionAttributeValues=changes,
+        )
+    come = {"MessagesDelivered", "MessagesUndelivered", "ReceiptsFailed", "ReceiptsOverdue", "ReceiptsAsked"}
+    wait_until("receipts", lambda: _follow_up(stack) and _names(stack) >= come)
+    stack.cube.configure(foreign_devices=[])
+
+
 def _call(stack: LocalStack, **fields: str) -> int:
     return stack.call_api("POST", "/messages", request(**fields)).status
+
+
+def _follow_up(stack: LocalStack) -> bool:
+    """Do what is done once a minute."""
+    name = f"{stack.outputs['FollowUpFunctionName']}:live"
+    return bool(stack.aws.client("lambda").invoke(FunctionName=name))
 
 
 def _names(stack: LocalStack) -> set[str]:
@@ -156,7 +191,7 @@ def test_every_alarm_watches_metrics_that_are_emitted(run: Run) -> None:
     resources = [item for template in templates for item in template["Resources"].items()]
     alarms = {name: each["Properties"] for name, each in resources if each["Type"] == "AWS::CloudWatch::Alarm"}
     watched = {name: _watched(alarm) for name, alarm in alarms.items()}
-    assert sum(map(len, watched.values())) == 16
+    assert sum(map(len, watched.values())) == 21
     # Then each metric of ours was emitted, with these very dimensions
     assert {name: missing for name, each in watched.items() if (missing := set(each) - run.metrics)} == {}
 

@@ -173,7 +173,7 @@ class TestMessages:
 
     def test_device_without_messages_is_no_fault(self, limited: LocalStack) -> None:
         told = cube_sms(limited, "messages", "--device", "nobody")
-        assert (told.status, told.out) == (0, "There is no record of a message to nobody.\n")
+        assert (told.status, told.out) == (0, "Nothing is known of nobody: neither a message to it nor a reply.\n")
         assert cube_sms(limited, "messages", "--device", "nobody", "--json").json == []
 
     def test_stack_without_the_index_says_how_to_have_it(self, stack: LocalStack) -> None:

@@ -60,7 +60,12 @@ USES = {
     },
     "ShowMessageRole": {("kms:Decrypt", "dynamodb")},
     # The tokens, and the queue of callbacks that are not understood.
-    "ReceiveCallbackRole": {("kms:Decrypt", "secretsmanager"), ("kms:Decrypt", "sqs"), ("kms:GenerateDataKey", "sqs")},
+    "ReceiveCallbackRole": {
+        ("kms:Decrypt", "dynamodb"),
+        ("kms:Decrypt", "secretsmanager"),
+        ("kms:Decrypt", "sqs"),
+        ("kms:GenerateDataKey", "sqs"),
+    },
     # The table's stream, and the queue that Lambda tells what it gives up.
     "PublishOutcomesRole": {("kms:Decrypt", "dynamodb"), ("kms:Decrypt", "sqs"), ("kms:GenerateDataKey", "sqs")},
 }

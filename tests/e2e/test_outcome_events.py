@@ -13,7 +13,7 @@ import pytest
 
 from cube_sms.delivery.states import State
 from local.stack import LocalStack, wait_until
-from local.workflows import Execution, create_send_and_wait, put_request_event
+from local.workflows import Execution, create_state_machine, put_request_event
 from tests.e2e.aws_proxy import INTERNAL_ERROR, THROTTLED, Rule, always, at_random, change_environment, route
 from tests.e2e.command import cube_sms
 from tests.e2e.event_faults import ANSWER_TASK, PUT_EVENTS, EventsProxy, PublisherReaper
@@ -149,7 +149,7 @@ def _secret(stack: LocalStack) -> str:
 
 @pytest.fixture(scope="module")
 def state_machine(stack: LocalStack) -> str:
-    return create_send_and_wait(stack)
+    return create_state_machine(stack)
 
 
 def start(stack: LocalStack, state_machine: str, message: Message) -> Execution:
@@ -211,7 +211,7 @@ def stormy() -> Iterator[Stormy]:
 @pytest.mark.parametrize("seed", [SEED], ids="CUBE_SMS_SEED={}".format)
 def test_no_event_is_lost_whatever_fails(stormy: Stormy, seed: int) -> None:
     stack, proxy, poller, consumer = stormy
-    state_machine = create_send_and_wait(stack)
+    state_machine = create_state_machine(stack)
     messages = {make(state): state for state in KINDS for _ in range(12)} | {
         make(State.SENT): State.SENT for _ in range(90)
     }

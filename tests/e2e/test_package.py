@@ -94,6 +94,7 @@ def test_everything_a_release_needs_is_uploaded(stack: LocalStack, tmp_path: Pat
         "template.yaml",
         "campaigns.yaml",
         "replies.yaml",
+        "followup.yaml",
         "monitoring/alarms.yaml",
         "monitoring/dashboard.yaml",
     ]

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from cube_sms.pacing import Pause, end_pause, order_pause
 from cube_sms.pacing.gate_item import GATE_KEY
 from local.stack import ACCESS_CODE, SECRET, wait_until
-from local.workflows import EventConsumer, Execution, create_send_and_wait
+from local.workflows import EventConsumer, Execution, create_state_machine
 from tests.e2e.aws_proxy import change_environment
 from tests.e2e.outcomes import wait_until_not_published
 from tests.e2e.test_send import a_device, dead_letter, send_request, states
@@ -287,6 +287,16 @@ def the_api_shows_nothing(stack: LocalStack, withdrawn: Withdrawn) -> None:
     assert stack.call_api("GET", f"/messages/{key}").body["state"] == "SENT"
 
 
+def the_api_shows_no_history(stack: LocalStack, withdrawn: Withdrawn) -> None:
+    device = a_device()
+    stack.call_api("POST", "/messages", send_request(device))
+    path = f"/devices/{device}/messages"
+    with withdrawn():
+        assert stack.call_api("GET", path).status == 503
+    (entry,) = stack.call_api("GET", path).body["entries"]
+    assert (entry["kind"], entry["state"]) == ("message", "SENT")
+
+
 def an_outcome_is_not_published(stack: LocalStack, withdrawn: Withdrawn) -> None:
     request_id, later = f"unpublished-{uuid4()}", f"published-{uuid4()}"
     consumer = EventConsumer(stack, {"source": ["cube-sms"]})
@@ -318,7 +328,7 @@ def a_task_is_not_answered(expected: str, **fields: Any) -> Probe:
     """Return the probe of a workflow that waits on although its message has ended, and should end so."""
 
     def probe(stack: LocalStack, withdrawn: Withdrawn) -> None:
-        step_functions, workflow = stack.aws.client("stepfunctions"), create_send_and_wait(stack)
+        step_functions, workflow = stack.aws.client("stepfunctions"), create_state_machine(stack)
         consumer = EventConsumer(stack, {"source": ["cube-sms"]})
         request = json.loads(send_request(a_device(), **fields))
         with for_all_resources(stack, "PublishOutcomesRole", "AnswerTasks"):
@@ -350,6 +360,8 @@ NEEDED: dict[Permission, Probe] = {
     Permission("SendFromApiRole", "PutOnSendQueue", "sqs:SendMessage"): the_api_queues_nothing,
     Permission("SendFromApiRole", "ReadCredentials", "secretsmanager:GetSecretValue"): the_api_has_no_credentials,
     Permission("ShowMessageRole", "ReadRecords", "dynamodb:GetItem"): the_api_shows_nothing,
+    Permission("ShowMessageRole", "ListRecords", "dynamodb:Query"): the_api_shows_no_history,
+    Permission("ShowMessageRole", "ReadListed", "dynamodb:BatchGetItem"): the_api_shows_no_history,
     Permission("PublishOutcomesRole", "PublishOutcomes", "events:PutEvents"): an_outcome_is_not_published,
     Permission("PublishOutcomesRole", "AnswerTasks", "states:SendTaskSuccess"): a_task_is_not_answered("SUCCEEDED"),
     Permission("PublishOutcomesRole", "AnswerTasks", "states:SendTaskFailure"): a_task_is_not_answered(
@@ -408,7 +420,7 @@ def test_every_statement_is_about_resources_of_the_stack(stack: LocalStack, role
             arn = statement["Resource"]
             assert isinstance(arn, str)
             named = arn.split(":", 5)[5].removesuffix(":*").removeprefix("table/").partition("/stream/")[0]
-            named = named.removeprefix("event-bus/")
+            named = named.removeprefix("event-bus/").partition("/index/")[0]
             named = named.removeprefix("log-group:").removeprefix("secret:")
             assert named in names or named.rpartition("-")[0] in names
 

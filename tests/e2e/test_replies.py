@@ -20,6 +20,7 @@ from local.stack import (
 from local.workflows import EventConsumer
 from scripts.schemas import reply_event_schema
 from tests.e2e.aws_proxy import INTERNAL_ERROR, AwsProxy, Rule, always, change_environment, route
+from tests.e2e.command import cube_sms
 from tests.e2e.event_faults import PUT_EVENTS
 from tests.e2e.test_permissions import Permission, without
 from tests.e2e.test_send import a_device, send_request
@@ -47,8 +48,10 @@ class Replies(NamedTuple):
 
     def call_back(self, kind: str, *callbacks: dict[str, Any], tries: int = 2) -> None:
         """Have the provider call back, under the right token and with the right key."""
+        url = self.stack.callback_url(TOKENS[kind])
         self.stack.cube.configure(
-            callback_url=self.stack.callback_url(TOKENS[kind]),
+            callback_url=url,
+            callback_v4_url=url,
             callback_key_id=CALLBACK_KEY_ID,
             callback_key=CALLBACK_KEY,
             callback_tries=tries,
@@ -75,7 +78,8 @@ class Replies(NamedTuple):
 
 @pytest.fixture(scope="module")
 def replies() -> Iterator[Replies]:
-    with AwsProxy() as proxy, LocalStack({"Replies": "callback"}, is_limited=False) as stack:
+    parameters = {"Replies": "callback", "DeviceHistory": "true", "KeepReplies": "1"}
+    with AwsProxy() as proxy, LocalStack(parameters, is_limited=False) as stack:
         proxy.upstream = stack.aws.url
         route(stack, proxy, "EVENTBRIDGE")
         stack.put_credentials(ACCOUNTS)
@@ -97,6 +101,27 @@ def test_what_a_device_answers_comes_to_a_consumer(replies: Replies) -> None:
     assert event["detail"]["receivedAt"].endswith(f"{called_back['receivedAt'] % 1000:03d}Z")
     # And the provider was told so after that
     replies.wait_for_statuses(device, [200])
+
+
+def test_history_of_a_device_has_question_and_answer(replies: Replies) -> None:
+    # Given a device that has answered
+    device = a_device()
+    replies.call_back("csss")
+    replies.stack.cube.configure(reply_devices={device: TEXT})
+    assert replies.stack.call_api("POST", "/messages", send_request(device)).status == 200
+    replies.wait_for_statuses(device, [200])
+    (event,) = replies.wait_for_events(device, 1)
+    # When somebody asks for its history
+    answer = replies.stack.call_api("GET", f"/devices/{device}/messages")
+    # Then the answer comes before the question: the newest is the first
+    assert answer.status == 200
+    reply, message = answer.body["entries"]
+    assert reply == {"kind": "reply", **event["detail"]}
+    assert (message["kind"], message["deviceId"], message["state"]) == ("message", device, "SENT")
+    # And the command shows the same
+    told = cube_sms(replies.stack, "messages", "--device", device, "--json")
+    assert told.json == answer.body["entries"]
+    assert TEXT in cube_sms(replies.stack, "messages", "--device", device).out
 
 
 @each_kind
@@ -173,7 +198,8 @@ def test_logs_show_nothing_of_it(replies: Replies) -> None:
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[LocalStack]:
     """Return a stack whose functions may do what their roles allow and nothing else."""
-    with LocalStack({"Replies": "callback"}, is_limited=False, authenticate=True) as stack:
+    parameters = {"Replies": "callback", "DeviceHistory": "true"}
+    with LocalStack(parameters, is_limited=False, authenticate=True) as stack:
         stack.cube.configure(callback_tries=1)
         yield stack
 
@@ -183,6 +209,7 @@ def guarded() -> Iterator[LocalStack]:
     [
         (Permission("ReceiveCallbackRole", "ReadCredentials", "secretsmanager:GetSecretValue"), ""),
         (Permission("ReceiveCallbackRole", "PublishReplies", "events:PutEvents"), ""),
+        (Permission("ReceiveCallbackRole", "KeepReplies", "dynamodb:UpdateItem"), ""),
         (Permission("ReceiveCallbackRole", "PutUnknown", "sqs:SendMessage"), "unknown"),
     ],
     ids=lambda value: value.action if isinstance(value, Permission) else value or "known",

@@ -15,7 +15,7 @@ from local.workflows import (
     EventConsumer,
     Execution,
     campaign_result,
-    create_send_and_wait,
+    create_state_machine,
     put_request_event,
     schedule,
     start_campaign,
@@ -49,7 +49,7 @@ def consumer(stack: LocalStack) -> EventConsumer:
 @pytest.fixture(scope="module")
 def send_and_wait(stack: LocalStack) -> Run:
     """Return what runs the state machine of the example to its end."""
-    state_machine = create_send_and_wait(stack)
+    state_machine = create_state_machine(stack)
 
     def run(**data: Any) -> dict[str, Any]:
         execution = Execution.start(stack, state_machine, {"content": "Report your position", **data})

@@ -14,6 +14,7 @@ from cube_sms.provider.csss.client import CubeClient
 from cube_sms.provider.http import Connections
 from functions.send_from_queue import app as queue_app
 from local.cube_simulator import CubeSimulator
+from tests.integration.called_back import Callbacks
 from tests.integration.deployment import REGION, Deployment
 from tests.integration.worker import Worker
 from tests.support import ACCESS_CODE, SECRET, Clock, Printed
@@ -50,6 +51,8 @@ def cube(_simulator: CubeSimulator) -> CubeSimulator:
         unknown_devices=[],
         foreign_devices=[],
         sent_statuses={},
+        receipt_delay=0,
+        receipt_delays={},
         faults={},
         device_faults={},
         next_faults=[],
@@ -102,6 +105,22 @@ def gateway(cube: CubeSimulator, _aws: None, monkeypatch: pytest.MonkeyPatch) ->
     deployment = Deployment(monkeypatch, cube.url)
     yield deployment
     deployment.delete()
+
+
+@pytest.fixture
+def gateway_with_history(cube: CubeSimulator, _aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    """One with `DeviceHistory`."""
+    deployment = Deployment(monkeypatch, cube.url, has_history=True)
+    yield deployment
+    deployment.delete()
+
+
+@pytest.fixture
+def callbacks(_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callbacks]:
+    """The function that takes callbacks."""
+    callbacks = Callbacks(monkeypatch)
+    yield callbacks
+    callbacks.delete()
 
 
 @pytest.fixture

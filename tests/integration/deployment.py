@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import time
 import uuid
 from functools import cache
@@ -49,7 +50,9 @@ def _client(service: Any) -> Any:
 class Deployment:
     """One deployment. Its first invocation is cold, and so is the one after `configure`."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, cube_url: str, *, is_fifo: bool = False) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, cube_url: str, *, is_fifo: bool = False, has_history: bool = False
+    ) -> None:
         self._monkeypatch = monkeypatch
         self.sqs = _client("sqs")
         self.secrets = _client("secretsmanager")
@@ -65,7 +68,7 @@ class Deployment:
         ]
         self.rejected_queue = self.sqs.create_queue(QueueName=f"cube-sms-rejected{suffix}", Attributes=fifo)["QueueUrl"]
         self.dynamodb = _client("dynamodb")
-        create_messages_table(self.dynamodb, TABLE)
+        create_messages_table(self.dynamodb, TABLE, has_history=has_history)
         self.secrets.create_secret(Name=SECRET_ID, SecretString="{}")
         # Of the functions' clients, which are made after this, and not of those above.
         self.aws_calls = AwsCalls()
@@ -86,6 +89,7 @@ class Deployment:
             CUBE_DAILY_QUOTA="0",
             CUBE_MAX_CONNECTIONS="0",
             API_CONNECTIONS="0",
+            DEVICE_INDEX="by-device" if has_history else "",
         )
 
     def configure(self, **environment: str) -> None:
@@ -98,6 +102,7 @@ class Deployment:
         """Drop the execution environments."""
         queue_app.consumer.cache_clear()
         api_app.api.cache_clear()
+        api_app.history.cache_clear()
 
     def delete(self) -> None:
         """Delete whatever is left of the deployment."""
@@ -147,12 +152,17 @@ class Deployment:
         """Cancel a message with the API's handler."""
         return self._ask("DELETE", request_id, query)
 
-    def _ask(self, method: str, request_id: str, query: dict[str, str]) -> ApiAnswer:
+    def history(self, device_id: str, **query: str) -> ApiAnswer:
+        """Get the history of a device with the API's handler."""
+        return self._ask("GET", device_id, query, "/devices/{deviceId}/messages")
+
+    def _ask(self, method: str, of: str, query: dict[str, str], route: str = "/messages/{requestId}") -> ApiAnswer:
+        (name,) = re.findall(r"\{(\w+)\}", route)
         given = load_event("api-post-text") | {
-            "resource": "/messages/{requestId}",
-            "path": f"/messages/{request_id}",
+            "resource": route,
+            "path": route.replace(f"{{{name}}}", of),
             "httpMethod": method,
-            "pathParameters": {"requestId": request_id},
+            "pathParameters": {name: of},
             "queryStringParameters": query or None,
             "multiValueQueryStringParameters": {name: [value] for name, value in query.items()} or None,
             "body": None,

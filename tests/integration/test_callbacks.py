@@ -11,7 +11,8 @@ import boto3
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from cube_sms.platform import EventBus
+from cube_sms.delivery import Asks, ReplyTaker
+from cube_sms.platform import EventBus, Tasks
 from cube_sms.provider import CredentialStore
 from cube_sms.provider.credentials import RETRY_SECONDS
 from cube_sms.replies import Callback, CallbackReceiver
@@ -20,112 +21,31 @@ from cube_sms.replies.refusals import Refusal
 from functions.receive_callback import app
 from local.cube_simulator.callbacks import signed
 from scripts.schemas import reply_event_schema
-from tests.event_services import EventServices
-from tests.integration.aws_calls import AwsCalls
-from tests.integration.deployment import SECRET_ID
+from tests.integration.called_back import (
+    ACCOUNTS,
+    BUS,
+    DEVICE,
+    KEY,
+    KEY_ID,
+    OLDER,
+    SIGNED_TOKEN,
+    TEXT,
+    TOKEN,
+    UNKNOWN,
+    V4,
+    Callbacks,
+)
+from tests.integration.deployment import SECRET_ID, TABLE
 from tests.support import Clock, Context, load_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.support import Printed
 
-TOKEN = load_event("callback-reply")["pathParameters"]["token"]
-SIGNED_TOKEN = "token-of-the-account-that-speaks-v4_1"
-KEY_ID, KEY = "Ou8a5lyzPjN86ikmLeFC", "3QY0I6jA6jOfeIQbOde3CG2DeOllV1zufpFR393my78h3tCn7P1IfyUIhV3cS8ks"
-ACCOUNTS = {
-    "default": {"access_code": "P002276", "secret": "hush", "callback_token": TOKEN},
-    "fleet": {"callback_token": SIGNED_TOKEN, "callback_key_id": KEY_ID, "callback_key": KEY},
-}
-DEVICE, TEXT = "89314404000939952253", "Door closed, PIN Kx4711q 请勿"
-OLDER = {"partner_code": "P002276", "sim_id": DEVICE, "text_message": TEXT, "received_at": "1768212019000"}
-V4 = {"sim_id": DEVICE, "received_at": 1768212019000, "message": {"type": 1, "content": TEXT}}
-UNKNOWN = {"notify": "mo", "items": [{"sim": DEVICE, "say": TEXT}]}
-
-BUS = "cube-sms"
 
 # What no log line, metric or answer may show.
 HIDDEN = (TEXT, "Kx4711q", "请勿", DEVICE, TOKEN, SIGNED_TOKEN, KEY_ID, KEY, "hush")
-
-
-class Callbacks:
-    """The function as it is deployed, and what is behind it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.sqs = boto3.client("sqs")
-        self.secrets = boto3.client("secretsmanager")
-        self.events = boto3.client("events")
-        self.unknown = self.sqs.create_queue(QueueName="unknown-callbacks")["QueueUrl"]
-        self.secrets.create_secret(Name=SECRET_ID, SecretString=json.dumps(ACCOUNTS))
-        self.aws_calls = AwsCalls()
-        assert boto3.DEFAULT_SESSION
-        self.bus = EventServices(boto3.DEFAULT_SESSION.events)
-        for name, value in (
-            ("CUBE_SECRET_ID", SECRET_ID),
-            ("EVENT_BUS", BUS),
-            ("UNKNOWN_CALLBACKS_QUEUE_URL", self.unknown),
-        ):
-            monkeypatch.setenv(name, value)
-        app.receiver.cache_clear()
-
-    def delete(self) -> None:
-        """Delete what is behind the function."""
-        app.receiver.cache_clear()
-        self.aws_calls.stop()
-        self.bus.stop()
-        self.sqs.delete_queue(QueueUrl=self.unknown)
-        self.secrets.delete_secret(SecretId=SECRET_ID, ForceDeleteWithoutRecovery=True)
-
-    def put_accounts(self, accounts: dict[str, Any]) -> None:
-        """Change the secret."""
-        self.secrets.put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(accounts))
-
-    def call(self, body: Any, token: str = TOKEN, **headers: str) -> tuple[int, dict[str, Any]]:
-        """Invoke the function with a body, as JSON unless it is text or bytes; `_` in a header's name means `-`."""
-        event = load_event("callback-reply")
-        event["path"], event["pathParameters"] = f"/callbacks/{token}", {"token": token}
-        event["requestContext"]["path"] = f"/v1{event['path']}"
-        event["headers"] |= {name.replace("_", "-"): value for name, value in headers.items()}
-        event["multiValueHeaders"] = {name: [value] for name, value in event["headers"].items()}
-        event["isBase64Encoded"] = isinstance(body, bytes)
-        if isinstance(body, bytes):
-            event["body"] = base64.b64encode(body).decode()
-        else:
-            event["body"] = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-        answer = app.handler(event, Context())
-        return answer["statusCode"], json.loads(answer["body"])
-
-    def notify(self, body: Any, fault: str = "", **changed: str) -> tuple[int, dict[str, Any]]:
-        """Invoke the function with a signed notification."""
-        written = json.dumps(body).encode()
-        headers = {name.replace("-", "_"): value for name, value in signed(written, KEY_ID, KEY, fault).items()}
-        return self.call(written.decode(), SIGNED_TOKEN, **{**headers, **changed})
-
-    def published(self) -> list[dict[str, Any]]:
-        """Return the events that the bus has taken since the last time, as far as it does not add to them."""
-        taken = [
-            {"detail-type": entry["DetailType"], "source": entry["Source"], "detail": json.loads(entry["Detail"])}
-            for entry in self.bus.taken
-            if entry["EventBusName"] == BUS
-        ]
-        self.bus.taken.clear()
-        return taken
-
-    def kept(self) -> list[tuple[str, dict[str, str]]]:
-        """Return the callbacks whose form is not known, each with its attributes."""
-        return [
-            (message["Body"], {name: each["StringValue"] for name, each in message["MessageAttributes"].items()})
-            for message in self.sqs.receive_message(
-                QueueUrl=self.unknown, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-            ).get("Messages", [])
-        ]
-
-
-@pytest.fixture
-def callbacks(_aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callbacks]:
-    callbacks = Callbacks(monkeypatch)
-    yield callbacks
-    callbacks.delete()
 
 
 def assert_hidden(*shown: object) -> None:
@@ -204,6 +124,63 @@ def test_what_sqs_takes_no_text_of_is_kept_too(callbacks: Callbacks, text: str) 
     assert callbacks.call(text)[0] == 200
     ((body, attributes),) = callbacks.kept()
     assert (base64.b64decode(body).decode(), attributes["encoding"]) == (text, "base64")
+
+
+# ── The history of a device ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_history_has_each_reply_once_and_without_what_it_says(
+    callbacks: Callbacks, printed: Callable[[], Printed]
+) -> None:
+    # Given a deployment whose devices have a history
+    callbacks.configure(DEVICE_HISTORY="true")
+    # When both accounts are called back, and then once more
+    for _ in range(2):
+        assert callbacks.call(OLDER)[0] == 200
+        assert callbacks.notify(V4)[0] == 200
+    # Then the history has what was published, but for the content
+    published = {event["detail"]["eventId"]: event["detail"] for event in callbacks.published()}
+    history = callbacks.history()
+    assert {entry["eventId"]: entry for entry in history} == {
+        event_id: {"kind": "reply", **detail, "content": None} for event_id, detail in published.items()
+    }
+    assert len(history) == 2
+    output = printed()
+    assert_hidden(output.logs, output.metrics)
+
+
+def test_history_has_what_a_reply_says_if_it_is_kept(callbacks: Callbacks) -> None:
+    callbacks.configure(DEVICE_HISTORY="true", KEEP_REPLIES="7")
+    assert callbacks.call(OLDER)[0] == 200
+    (event,) = callbacks.published()
+    assert callbacks.history() == [{"kind": "reply", **event["detail"]}]
+    assert event["detail"]["content"] == TEXT
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_reply_that_the_history_does_not_take_is_published_and_to_be_repeated(
+    callbacks: Callbacks, printed: Callable[[], Printed], after: int
+) -> None:
+    # Given a table that is away before or after what the reply says is kept
+    callbacks.configure(DEVICE_HISTORY="true", KEEP_REPLIES="7")
+    callbacks.aws_calls.fail("UpdateItem", after=after)
+    # When a callback comes, then the provider is to repeat it, and the bus has it all the same
+    assert callbacks.call(OLDER)[0] == 503
+    assert printed().values("CallbacksFailed", "all") == [1]
+    (first,) = callbacks.published()
+    assert callbacks.history() == []
+    # And when the table is back, the repeat is kept
+    callbacks.aws_calls.recover()
+    assert callbacks.call(OLDER)[0] == 200
+    assert callbacks.published() == [first]
+    assert callbacks.history() == [{"kind": "reply", **first["detail"]}]
+
+
+def test_reply_that_the_bus_does_not_take_is_in_the_history(callbacks: Callbacks) -> None:
+    callbacks.configure(DEVICE_HISTORY="true")
+    callbacks.aws_calls.fail("PutEvents")
+    assert callbacks.call(OLDER)[0] == 503
+    assert len(callbacks.history()) == 1
 
 
 # ── What is refused ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -313,7 +290,10 @@ def test_new_key_is_found_before_the_secret_is_old(callbacks: Callbacks) -> None
     clock = Clock()
     clock.now = time.time()
     store = CredentialStore(callbacks.secrets, SECRET_ID, patience=60.0, clock=clock)
-    receiver = CallbackReceiver(store, EventBus(callbacks.events, BUS), callbacks.sqs, callbacks.unknown, clock=clock)
+    taker = ReplyTaker(
+        Asks(callbacks.dynamodb, TABLE), EventBus(callbacks.events, BUS), Tasks(lambda: boto3.client("stepfunctions"))
+    )
+    receiver = CallbackReceiver(store, taker, callbacks.sqs, callbacks.unknown, clock=clock)
     body = json.dumps(V4).encode()
     callback = Callback(SIGNED_TOKEN, signed(body, KEY_ID, KEY).get, body)
     callbacks.put_accounts({"fleet": {**ACCOUNTS["fleet"], "callback_key": "another"}})

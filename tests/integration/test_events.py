@@ -121,9 +121,13 @@ def test_api_event_is_well_formed(name: str) -> None:
     event = load_event(name)
     context = event["requestContext"]
     called = (event["httpMethod"], event["path"], event["resource"])
-    message_id = (event["pathParameters"] or {}).get("requestId")
-    post, delete = ("POST", "/messages", "/messages"), ("DELETE", f"/messages/{message_id}", "/messages/{requestId}")
-    assert called == (post if name in POSTS else delete)
+    given = event["pathParameters"] or {}
+    assert called in {
+        ("POST", "/messages", "/messages"),
+        ("DELETE", f"/messages/{given.get('requestId')}", "/messages/{requestId}"),
+        ("GET", f"/devices/{given.get('deviceId')}/messages", "/devices/{deviceId}/messages"),
+    }
+    assert (event["httpMethod"] == "POST") is (name in POSTS)
     assert (context["httpMethod"], context["resourcePath"]) == (event["httpMethod"], event["resource"])
     assert event["multiValueHeaders"] == {name: [value] for name, value in event["headers"].items()}
     assert UUID(context["requestId"])

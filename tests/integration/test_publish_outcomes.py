@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from cube_sms.delivery import FollowedRecords, State
 from cube_sms.platform.telemetry import ALL_ACCOUNTS
 from functions.publish_outcomes import app
 from tests.event_services import EventServices
@@ -64,6 +65,7 @@ class Publisher:
 def publisher(gateway: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     """The function, cold, with EventBridge and Step Functions in place of the network."""
     monkeypatch.setenv("EVENT_BUS", "cube-sms")
+    monkeypatch.setenv("REPLIES", "callback")
     session = boto3.DEFAULT_SESSION
     assert session
     services = EventServices(session.events)
@@ -216,6 +218,26 @@ class TestTasks:
         ]
         assert [detail for *_, detail in told] == publisher.services.details * 3
         assert cube.stats()["accepted"] == 1
+
+    @pytest.mark.parametrize("state", [State.DELIVERED, State.UNDELIVERED])
+    def test_are_told_of_what_was_sent_and_not_of_its_receipt(
+        self, gateway: Deployment, publisher: Publisher, state: State
+    ) -> None:
+        # Given a message that was sent, for which a task waited, and its receipt
+        asked = message(taskToken="first")
+        gateway.consume(queue_event(asked))
+        followed = FollowedRecords(gateway.dynamodb, TABLE, retention=60.0)
+        record = gateway.record(asked["requestId"])
+        assert followed.settle(record, state, f"#receipt#{record.message_id}", code="CB-04-0001", message=None)
+        # And a task that asks for it later
+        gateway.consume(queue_event(asked | {"taskToken": "second"}))
+        # When
+        publisher.invoke(publisher.changes())
+        # Then both are told that it was sent, once, and the bus of both ends
+        assert [token for token, *_ in publisher.services.told] == ["first", "second"]
+        assert publisher.services.count("SendTaskFailure") == 0
+        assert publisher.published == [(asked["requestId"], "SENT"), (asked["requestId"], str(state))]
+        assert len({detail["eventId"] for detail in publisher.services.details}) == 2
 
     @pytest.mark.parametrize(
         ("wrong", "error"),

@@ -274,6 +274,21 @@ class TestLists:
         assert data["total_count"] == count
         assert all(item["error"]["code"] for item in data["list"])
 
+    def test_each_message_ends_after_a_while_and_in_its_own_way(self, simulator: Simulator) -> None:
+        simulator.configure(sentStatuses={SIMS[0]: [1, 2]}, receiptDelay=60, receiptDelays={SIMS[1]: 5})
+        for number in range(3):
+            simulator.send(content=str(number))
+        at_once = simulator.list("mt").json["data"]["list"]
+        assert {(item["status"], item["update_at"] == item["sent_at"]) for item in at_once} == {(3, True)}
+        simulator.now += 60
+        ended = {item["content"]["message"]: item for item in simulator.list("mt").json["data"]["list"]}
+        assert [(ended[text]["status"], bool(ended[text]["error"]["code"])) for text in "012"] == [
+            (1, False),
+            (2, True),
+            (2, True),
+        ]
+        assert all(item["update_at"] > item["sent_at"] for item in ended.values())
+
     def test_time_ranges_are_selected(self, simulator: Simulator) -> None:
         for _ in range(3):
             simulator.send()

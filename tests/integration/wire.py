@@ -119,8 +119,10 @@ class Wire:
             with connection, connection.makefile("rb") as stream:
                 while head := _read_head(stream):
                     self.times.append(time.monotonic())
-                    length = next(line for line in head.lower().splitlines() if line.startswith("content-length:"))
-                    self.requests.append((head, stream.read(int(length.partition(":")[2]))))
+                    lengths = [line for line in head.lower().splitlines() if line.startswith("content-length:")]
+                    # A request that reads has no body.
+                    length = int(lengths[0].partition(":")[2]) if lengths else 0
+                    self.requests.append((head, stream.read(length)))
                     connection.sendall(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
                     if self._hang_up:
                         break

@@ -21,7 +21,9 @@ HANDLERS = sorted((ROOT / "functions").glob("*/app.py"))
 # The most lines of a module, and those that have a reason to be longer.
 MOST_LINES = 250
 LONGER = {
+    "platform/settings.py": "what each function can be set to; most of it is docstrings",
     "platform/errors.py": "what can stand in a message's way, and what follows; half of it is docstrings",
+    "delivery/records/items.py": "how each item is written and read back; half of it is docstrings",
     "delivery/records/store.py": "the machine of claims; half of it is docstrings",
     "delivery/sending.py": "one attempt from claim to record; half of it is docstrings",
     "pacing/gate.py": "what all threads of a worker share is under one lock",

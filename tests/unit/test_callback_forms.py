@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cube_sms.delivery import Received
 from cube_sms.provider import Members
 from cube_sms.replies.accounts import CallbackAccount, CallbackAccounts
-from cube_sms.replies.forms import Received, read_received
+from cube_sms.replies.forms import read_received
 from tests.support import DEVICE
 
 RECEIVED = Received("fleet", DEVICE, "Text", "Tür zu 好的", 1_768_212_000_123)
@@ -100,7 +101,7 @@ class TestForm:
 
 class TestEvent:
     def test_tells_what_there_is(self) -> None:
-        event = RECEIVED.event
+        event = RECEIVED.event("order-1")
         assert (event.detail_type, event.time) == ("SMS Received", "2026-01-12T10:00:00.123Z")
         assert event.detail == {
             "eventId": RECEIVED.event_id,
@@ -109,6 +110,7 @@ class TestEvent:
             "messageType": "Text",
             "content": "Tür zu 好的",
             "receivedAt": "2026-01-12T10:00:00.123Z",
+            "inReplyTo": "order-1",
         }
 
     @given(content=st.text(st.characters(exclude_categories=["Cs"])), received_at=times)

@@ -79,7 +79,7 @@ class World:
             self.prepared = CampaignPreparer(s3).prepare(self.campaign)
         self.batches = list(read_batches(s3, self.campaign))
         self.items = CampaignItems(dynamodb, TABLE, clock=self.clock)
-        deployed = Settings(
+        self.settings = Settings(
             cube_base_url="https://cube.example.com",
             cube_secret_id="secret",
             messages_table=TABLE,
@@ -89,7 +89,7 @@ class World:
             **limits,
         )
         sqs: Any = self.queue
-        self.sender = BatchSender(s3, dynamodb, sqs, deployed, clock=self.clock, sleep=lambda _: None)
+        self.sender = BatchSender(s3, dynamodb, sqs, self.settings, clock=self.clock, sleep=lambda _: None)
         self.executions = itertools.count()
         self.run()
 

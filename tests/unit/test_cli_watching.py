@@ -41,12 +41,13 @@ def an_output(*, is_terminal: bool) -> tuple[Output, io.StringIO]:
     return out, text
 
 
-def a_campaign(status: str, **states: int) -> dict[str, Any]:
+def a_campaign(status: str, *, has_receipts: bool = False, **states: int) -> dict[str, Any]:
     return {
         "campaign": "spring",
         "status": status,
         "rows": 100,
         "states": states,
+        "hasReceipts": has_receipts,
         "perSecond": 5.0,
         "expectedEnd": "2027-01-15T08:01:41.000Z",
     }
@@ -89,6 +90,30 @@ def test_a_terminal_shows_a_bar_with_what_ctrl_c_does(clock: Clock) -> None:
 
     for shown in ("spring", "40/100", "60 NOT_TRIED, 40 SENT", "Ctrl-C leaves it.", "stopping", "100/100"):
         assert shown in text.getvalue()
+
+
+def test_a_terminal_shows_a_second_bar_for_what_was_delivered(clock: Clock) -> None:
+    out, text = an_output(is_terminal=True)
+    states = {"NOT_TRIED": 40, "SENT": 20, "DELIVERED": 35, "UNDELIVERED": 5}
+    show = one_after_the_other([a_campaign("ENDED", has_receipts=True)])
+
+    watch(out, a_campaign("RUNNING", has_receipts=True, **states), show, "", sleep=clock.sleep, clock=clock)
+
+    for shown in ("60/100", "delivered", "35/60", "5 UNDELIVERED"):
+        assert shown in text.getvalue()
+
+
+def test_nothing_is_said_of_deliveries_if_nobody_asks_for_receipts(clock: Clock) -> None:
+    out, text = an_output(is_terminal=True)
+    watch(out, a_campaign("RUNNING", SENT=40), one_after_the_other([a_campaign("ENDED")]), "", sleep=clock.sleep)
+    assert "delivered" not in text.getvalue()
+
+
+def test_lines_tell_of_deliveries(clock: Clock) -> None:
+    out, text = an_output(is_terminal=False)
+    looks = [a_campaign(status, has_receipts=True, SENT=1, DELIVERED=2) for status in ("RUNNING", "ENDED")]
+    watch(out, looks[0], one_after_the_other(looks[1:]), "", sleep=clock.sleep, clock=clock)
+    assert "3 of 100 rows have ended, 2 of 3 delivered, 0 undelivered, 5 a second" in text.getvalue()
 
 
 def test_a_campaign_that_never_ends_is_told_so(clock: Clock) -> None:

@@ -15,12 +15,12 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
+from cube_sms.delivery import RECEIVED as REPLY
+from cube_sms.delivery import Received
 from cube_sms.delivery.records import Record
 from cube_sms.delivery.states import State
 from cube_sms.outcomes.events import detail_of
 from cube_sms.platform import SOURCE
-from cube_sms.replies.forms import DETAIL_TYPE as REPLY
-from cube_sms.replies.forms import Received
 from cube_sms.request.envelopes import DETAIL_TYPE, unwrap
 from cube_sms.request.parsing import parse_send_request
 from scripts.schemas import OUTCOMES, files, open_api, schema_name
@@ -140,10 +140,12 @@ def test_every_outcome_event_is_as_both_schemas_say(record: Record) -> None:
         message_type=st.sampled_from(["Text", "Binary"]),
         content=st.text(st.characters(exclude_categories=["Cs"])),
         received_at=st.integers(10**12, 4 * 10**12),
-    )
+    ),
+    st.sampled_from([None, "order-1"]),
 )
-def test_every_reply_event_is_as_both_schemas_say(received: Received) -> None:
-    made = event(received.event.detail_type, SOURCE, received.event.detail)
+def test_every_reply_event_is_as_both_schemas_say(received: Received, in_reply_to: str | None) -> None:
+    told = received.event(in_reply_to)
+    made = event(told.detail_type, SOURCE, told.detail)
     assert [error.message for error in REPLY_EVENT.iter_errors(made)] == []
     assert made["detail"].keys() == REPLY_EVENT.schema["$defs"]["Detail"]["properties"].keys()
     assert open_api_accepts(REPLY, made)

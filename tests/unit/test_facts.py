@@ -16,10 +16,11 @@ from cube_sms import __version__
 from cube_sms.campaigns.files import COLUMNS, NO_COLUMNS
 from cube_sms.campaigns.reports import OUTCOME
 from cube_sms.delivery import Record, State
+from cube_sms.delivery.asks.telling import NO_REPLY
 from cube_sms.delivery.records import REFUSED_KEY, RecordStore
 from cube_sms.pacing.gate_item import GATE_KEY
 from cube_sms.pacing.leases import LEASES_KEY
-from cube_sms.platform import KEY, Settings
+from cube_sms.platform import KEY, FollowUpSettings, ProviderSettings, Settings
 from cube_sms.platform.metrics import METRICS
 from cube_sms.platform.telemetry import NAMESPACE
 from cube_sms.queue.dead_letters import CUT_FROM, OWN
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = [*ROOT.glob("*.yaml"), *(ROOT / "monitoring").glob("*.yaml")]
 FINAL = {state for state in State if state.is_final}
-NOT_SENT = FINAL - {State.SENT}
+NOT_SENT = {state for state in FINAL if not state.is_sent}
 
 # Who cancels a message wants it not to be sent: that is no failure.
 FAILURES = NOT_SENT - {State.CANCELLED}
@@ -108,7 +109,8 @@ class TestState:
         # What is final ends there, but for what can be put back
         put_back = {state for state in State if state.can_restart}
         assert {start for start, end in arrows if end == "[*]"} == FINAL - put_back
-        assert {start for start, end in arrows if start in FINAL and end != "[*]"} == put_back
+        # and what was sent, which a receipt may follow
+        assert {start for start, end in arrows if start in FINAL and end != "[*]"} == put_back | {State.SENT}
 
     def test_is_let_through_to_the_publisher_where_it_is_final(self) -> None:
         images = [json.loads(each["Pattern"])["dynamodb"]["NewImage"] for each in template_filters()]
@@ -131,12 +133,12 @@ class TestState:
     @pytest.mark.parametrize("path", STATE_MACHINES, ids=lambda path: path.stem)
     def test_is_an_error_that_state_machines_know(self, path: Path) -> None:
         # Those that nobody knows would be taken for an outage, and the task tried again
-        caught = set(re.findall(r"CubeSms\.(\w+)", path.read_text("utf-8"))) - {"InvalidCampaign"}
+        caught = set(re.findall(r"CubeSms\.(\w+)", path.read_text("utf-8"))) - {"InvalidCampaign", NO_REPLY}
         assert differences(caught, {state.title() for state in NOT_SENT} | letters()) == {}
 
     def test_is_an_error_that_the_documents_tell(self) -> None:
         told = re.findall(r"`CubeSms\.(\w+)`", section("docs/workflows.md", "A task that waits"))
-        assert differences(told, {state.title() for state in NOT_SENT} | letters()) == {}
+        assert differences(set(told) - {NO_REPLY}, {state.title() for state in NOT_SENT} | letters()) == {}
 
     def test_is_waited_for_by_the_smoke_test_unless_it_is_final(self) -> None:
         assert differences(UNDER_WAY, set(State) - FINAL) == {}
@@ -184,6 +186,7 @@ class TestAttributeOfAnItem:
         assert named == {
             # DynamoDB's own, for every item that is to go by itself
             ("layers/cube/cube_sms/campaigns/progress.py", "ttl"),
+            ("layers/cube/cube_sms/delivery/asks/store.py", "ttl"),
             ("layers/cube/cube_sms/pacing/gate_item.py", GATE_KEY),
             ("layers/cube/cube_sms/pacing/leases.py", LEASES_KEY),
         }
@@ -220,8 +223,17 @@ class TestParameter:
         defaults = {field.name: getattr(bare, field.name) for field in fields}
         assert {name: getattr(settings, name) for name in defaults} == defaults
 
-    def test_is_told_where_it_is_read(self) -> None:
-        assert differences(documented(Settings), Settings.__struct_fields__) == {}
+    @pytest.mark.parametrize("kind", [Settings, FollowUpSettings])
+    def test_is_told_where_it_is_read(self, kind: type[ProviderSettings]) -> None:
+        told = [name for each in (ProviderSettings, kind) for name in documented(each)]
+        assert differences(told, kind.__struct_fields__) == {}
+
+    def test_reaches_the_function_that_asks_later(self) -> None:
+        # What it needs, but for what no query of its own hangs on
+        fields = {field.upper() for field in FollowUpSettings.__struct_fields__}
+        assert differences(variables("FollowUpFunction", "followup.yaml"), fields) == {
+            "missing": ["CUBE_LANGUAGE", "CUBE_TIMESTAMP_UNIT", "SECRET_MAX_AGE"]
+        }
 
 
 class TestVersion:
@@ -289,9 +301,9 @@ def shown() -> Iterator[tuple[str, str | None]]:
                 yield line.metric.name, values.get("Account")
 
 
-def variables(function: str) -> dict[str, Any]:
+def variables(function: str, path: str = "template.yaml") -> dict[str, Any]:
     """Return the environment that a function has of its own, with no parameter set."""
-    template = {**written("template.yaml"), "Outputs": {}}
+    template = {**written(path), "Outputs": {}}
     resource = {"Type": "", "Properties": template["Resources"][function]["Properties"]["Environment"]["Variables"]}
     found: dict[str, Any] = resolve({**template, "Resources": {"Own": resource}}, {})["Resources"]["Own"]["Properties"]
     return found

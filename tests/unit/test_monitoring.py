@@ -114,6 +114,8 @@ def test_everything_there_should_be_an_alarm_for_has_one() -> None:
         "unknown-callbacks",
         "callbacks-refused",
         "callbacks-failed",
+        "undelivered-ratio",
+        "receipts-overdue",
     }
     functions = {name: each for name, each in RESOURCES.items() if each["Type"] == "AWS::Serverless::Function"}
     for watched in ("Errors", "Throttles"):
@@ -287,7 +289,13 @@ def test_templates_of_their_own_keep_alarms_and_dashboard_out_of_the_application
 
 def test_all_that_is_nested_is_named_after_the_application() -> None:
     names = {path: passed["ServiceName"] for path, passed in PASSED.items() if "ServiceName" in passed}
-    assert names.keys() == {"monitoring/alarms.yaml", "monitoring/dashboard.yaml", "campaigns.yaml", "replies.yaml"}
+    assert names.keys() == {
+        "monitoring/alarms.yaml",
+        "monitoring/dashboard.yaml",
+        "campaigns.yaml",
+        "replies.yaml",
+        "followup.yaml",
+    }
     assert [name for name in names.values() if name != {"Ref": "AWS::StackName"}] == []
 
 

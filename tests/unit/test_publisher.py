@@ -12,17 +12,19 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cube_sms.delivery import Asks
 from cube_sms.delivery.states import State
 from cube_sms.outcomes.publisher import OutcomePublisher, Published
 from cube_sms.outcomes.report import report_published
 from cube_sms.platform.aws import AWS_CONFIG
 from cube_sms.platform.bus import PUT_PAUSES, EventBus
+from cube_sms.platform.tasks import Tasks
 from cube_sms.platform.telemetry import Telemetry
 from tests.event_services import REFUSALS, EventServices
 from tests.streams import sequence_number
 from tests.support import START
 from tests.unit.changes import Changes
-from tests.unit.records_table import FINAL, SPOILED, in_state, new_request
+from tests.unit.records_table import FINAL, SPOILED, TABLE, in_state, new_request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +83,8 @@ def make(config: Config) -> Publishing:
     services = EventServices(session.events)
     events = session.client("events", config=config)
     bus = EventBus(events, BUS, sleep=pauses.append)
-    publisher = OutcomePublisher(bus, step_functions, clock=lambda: START + 9)
+    asks = Asks(session.client("dynamodb", config=config), TABLE)
+    publisher = OutcomePublisher(bus, Tasks(step_functions), asks, clock=lambda: START + 9)
     return Publishing(publisher, services, pauses, clients)
 
 
@@ -251,7 +254,7 @@ class TestTask:
         # And with the event's own detail, where there is an event
         assert [detail for _, _, detail in publishing.services.told[:-1]] == publishing.services.details
         assert publishing.services.told[-1][2] == {"requestId": "order-0", "reason": "Conflict", "detail": "differs"}
-        assert sum(one.answered for one in published) == len(FINAL) + 1
+        assert sum(one.told.answered for one in published) == len(FINAL) + 1
         assert failed(published) == []
 
     def test_that_asks_later_is_told_without_an_event(self, publishing: Publishing, messages: Messages) -> None:
@@ -260,7 +263,7 @@ class TestTask:
         messages.store.claim(new_request(requestId=request.request_id, taskToken="late"))
         (one,) = publishing.publish(messages.changes.new())
         assert [token for token, *_ in publishing.services.told] == ["late"]
-        assert (publishing.services.count("PutEvents"), one.answered, one.published_at) == (0, 1, None)
+        assert (publishing.services.count("PutEvents"), one.told.answered, one.published_at) == (0, 1, None)
 
     @pytest.mark.parametrize("error", REFUSALS)
     def test_that_does_not_wait_any_more_holds_nothing_up(
@@ -277,7 +280,10 @@ class TestTask:
         assert [token for token, *_ in publishing.services.told] == ["b-waits"]
         assert publishing.published == ids([request, *others])
         assert failed(published) == []
-        assert (sum(one.answered for one in published), [one.unanswered for one in published if one.unanswered]) == (
+        assert (
+            sum(one.told.answered for one in published),
+            [one.told.unanswered for one in published if one.told.unanswered],
+        ) == (
             1,
             [(error,)],
         )
@@ -321,7 +327,7 @@ def test_what_becomes_of_a_record_shows_no_token_and_no_text_of_aws(publishing: 
         publishing.services.fail("SendTaskSuccess", fault)
         publishing.services.fail("PutEvents", "ThrottlingException")
         found += publishing.publish(changes)
-    assert [one.unanswered for one in found] == [(), ("InvalidToken",)]
+    assert [one.told.unanswered for one in found] == [(), ("InvalidToken",)]
     assert not [one for one in found if "SECRET" in repr(one)]
 
 

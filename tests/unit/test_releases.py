@@ -253,7 +253,7 @@ def test_everything_calls_the_alias() -> None:
     assert all(permission["Properties"]["FunctionName"]["Ref"] in aliases for permission in permissions)
     called = re.findall(r"functions/\$\{([^}]+)\}/invocations", str(resources["Api"]))
     assert set(called) <= aliases.keys()
-    assert len(called) == 3
+    assert len(called) == 4
     # And neither does the state machine
     (machine,) = of_type(campaigns, "AWS::StepFunctions::StateMachine").values()
     invoked = [value for name, value in machine["Properties"]["DefinitionSubstitutions"].items() if "Function" in name]
@@ -263,6 +263,12 @@ def test_everything_calls_the_alias() -> None:
     replies = transformed(template("replies.yaml"))
     (called,) = re.findall(r"functions/\$\{([^}]+)\}/invocations", str(replies["CallbackApi"]))
     assert of_type(replies, "AWS::Lambda::Alias").keys() == {called}
+    # Nor the schedule
+    followup = transformed(template("followup.yaml"))
+    (rule,) = of_type(followup, "AWS::Events::Rule").values()
+    assert [target["Arn"] for target in rule["Properties"]["Targets"]] == [
+        {"Ref": name} for name in of_type(followup, "AWS::Lambda::Alias")
+    ]
 
 
 def test_a_change_in_a_layer_is_a_new_version() -> None:
@@ -280,7 +286,7 @@ def test_a_change_in_a_layer_is_a_new_version() -> None:
     assert not versions[0] & versions[1]
 
 
-@pytest.mark.parametrize("path", ["campaigns.yaml", "replies.yaml"])
+@pytest.mark.parametrize("path", ["campaigns.yaml", "replies.yaml", "followup.yaml"])
 @pytest.mark.parametrize("layer", ["CubeLayer", "DependenciesLayer"])
 def test_a_change_in_a_layer_is_a_new_version_in_a_nested_template(path: str, layer: str) -> None:
     # Given versions that SAM makes where it does not see what is in a layer
@@ -331,6 +337,7 @@ def test_the_description_of_a_version_is_short_enough_whatever_is_chosen(path: s
         "QueueType": "standard",
         "Campaigns": "true",
         "Replies": "callback",
+        "Receipts": "false",
         "DeploymentType": "AllAtOnce",
     }
     assert all(len(value) == longest(whole["Parameters"][key]) for key, value in widest.items() if "Ids" in key)
@@ -378,7 +385,7 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
     for parameters in (at_once, chosen):
         whole = resolve(transform(template(), parameters), parameters)
         resolved_templates = {"template.yaml": whole}
-        for name in ("CampaignStack", "ReplyStack"):
+        for name in ("CampaignStack", "ReplyStack", "FollowUpStack"):
             stack = stacks(whole)[name]
             nested = transform(template(stack["TemplateURL"]), known(stack))
             resolved_templates[stack["TemplateURL"]] = resolve(nested, known(stack))
@@ -398,7 +405,7 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
             roles[path] = [group["Properties"]["ServiceRoleArn"] for group in groups]
 
     # And each group looks at its function's alarm, one of this template or of the one for alarms
-    for path in ("campaigns.yaml", "replies.yaml"):
+    for path in ("campaigns.yaml", "replies.yaml", "followup.yaml"):
         ours = [{"Ref": name.replace("Function", "ErrorsAlarm")} for name in found[path]]
         assert sorted(map(str, alarms[path])) == sorted(map(str, ours))
     nested = template("monitoring/alarms.yaml")
@@ -411,7 +418,7 @@ def test_a_gradual_release_watches_alarms_with_a_role_of_its_own() -> None:
 
 
 def test_a_release_role_may_move_the_aliases_of_its_functions_alone() -> None:
-    for path in ("template.yaml", "campaigns.yaml", "replies.yaml"):
+    for path in ("template.yaml", "campaigns.yaml", "replies.yaml", "followup.yaml"):
         resources = template(path)["Resources"]
         (policy,) = resources["ReleaseRole"]["Properties"]["Policies"]
         move, watch = policy["PolicyDocument"]["Statement"]

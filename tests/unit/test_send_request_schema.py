@@ -164,10 +164,16 @@ CANDIDATES: dict[str, list[Any]] = {
         *("2027-01-31", "soon", "", None, 1),
     ],
     "taskToken": ["AQ", "a" * 2048, "a" * 2049, "", None, 1],
+    "awaitReply": [1, 86_400, 60.0, 0, 86_401, -1, 1.5, "60", "", None, True],
     "unknown": [None, ""],
 }
 PAIRS = [(name, value) for name, values in CANDIDATES.items() for value in values]
-BASES: list[dict[str, Any]] = [{"content": "00ff"}, {"smsContentList": [ITEM | {"smsTemplateContent": "00"}]}, {}]
+BASES: list[dict[str, Any]] = [
+    {"content": "00ff"},
+    {"content": "00ff", "taskToken": "AQ"},
+    {"smsContentList": [ITEM | {"smsTemplateContent": "00"}]},
+    {},
+]
 
 
 def test_there_are_values_for_every_field() -> None:

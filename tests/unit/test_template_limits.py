@@ -203,7 +203,7 @@ def policies_of_all(resources: dict[str, dict[str, Any]]) -> list[dict[str, Any]
 def test_network_permissions_are_given_in_a_vpc_alone() -> None:
     # Given the roles of all functions
     attached = []
-    for path in ("template.yaml", "campaigns.yaml", "replies.yaml"):
+    for path in ("template.yaml", "campaigns.yaml", "replies.yaml", "followup.yaml"):
         resources = written(path)["Resources"]
         functions = [function for function in resources.values() if function["Type"] == "AWS::Serverless::Function"]
         roles = [resources[function["Properties"]["Role"]["Fn::GetAtt"][0]] for function in functions]
@@ -211,7 +211,7 @@ def test_network_permissions_are_given_in_a_vpc_alone() -> None:
         attached += [role["Properties"]["ManagedPolicyArns"] for role in roles]
 
     # Then each has the one policy that says what all may in a VPC, which says nothing of it elsewhere
-    assert len(attached) == 9
+    assert len(attached) == 10
     assert all(policies == [{"Ref": "FunctionPolicy"}] for policies in attached)
     (policy,) = policies_of_all(TEMPLATE["Resources"])
     assert "ec2:CreateNetworkInterface" in str(policy)

@@ -31,6 +31,7 @@ CHOICES: dict[str, list[dict[str, str]]] = {
         "DeploymentType": ["AllAtOnce", "Canary10Percent5Minutes"],
         "Campaigns": ["false", "true"],
         "Replies": ["off", "callback"],
+        "Receipts": ["false", "true"],
         "QueueType": ["standard", "fifo"],
         "DeviceHistory": ["false", "true"],
         "QueueBatchSize": ["10", "1000"],
@@ -168,6 +169,7 @@ def test_linter_has_nothing_against_what_is_deployed(parameters: dict[str, str])
         ("template.yaml", "ReleaseIsGradual", {"DeploymentType": "Canary10Percent5Minutes"}),
         ("campaigns.yaml", "IsGradual", {"DeploymentType": "Canary10Percent5Minutes", "ReleaseIsGradual": "true"}),
         ("replies.yaml", "IsGradual", {"DeploymentType": "Canary10Percent5Minutes", "ReleaseIsGradual": "true"}),
+        ("followup.yaml", "IsGradual", {"DeploymentType": "Canary10Percent5Minutes", "ReleaseIsGradual": "true"}),
     ],
 )
 def test_linter_has_nothing_against_what_the_transform_makes_of_a_gradual_release(
@@ -182,7 +184,7 @@ def test_linter_has_nothing_against_what_the_transform_makes_of_a_gradual_releas
     assert faults(json.dumps(template), *UNUSED, "W1020") == []
 
 
-@pytest.mark.parametrize("name", ["template.yaml", "Alarms", "CampaignStack", "ReplyStack"])
+@pytest.mark.parametrize("name", ["template.yaml", "Alarms", "CampaignStack", "ReplyStack", "FollowUpStack"])
 def test_matrix_decides_every_condition_both_ways(name: str) -> None:
     # Given the conditions of a template, and what it is given where it is nested
     given = []

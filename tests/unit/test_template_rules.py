@@ -165,12 +165,15 @@ def test_nothing_that_a_function_fails_at_is_lost(name: str) -> None:
     events = events_of(name)
 
     # Then a caller or a workflow learns of a failure, a message is received again and ends on a dead-letter queue, or a
-    # record of a stream is read again and a queue is told where to find it, long before the stream forgets it
+    # record of a stream is read again and a queue is told where to find it, long before the stream forgets it. What a
+    # schedule begins is begun again before long, and finds what was left.
     assert bool(events) is not is_of_a_workflow(name)
     for event in events:
-        assert event["Type"] in ("Api", "SQS", "DynamoDB")
+        assert event["Type"] in ("Api", "SQS", "DynamoDB", "Schedule")
         properties = event["Properties"]
-        if event["Type"] != "Api":
+        if event["Type"] == "Schedule":
+            assert properties["Schedule"] == "rate(1 minute)"
+        elif event["Type"] != "Api":
             assert properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         if event["Type"] == "SQS":
             assert "RedrivePolicy" in QUEUES[target(properties["Queue"])]
@@ -260,7 +263,7 @@ def test_no_role_has_a_policy_of_awss(deployed: dict[str, dict[str, Any]]) -> No
 
     assert attached == [{"Ref": "FunctionPolicy"}] * len(FUNCTIONS)
     assert of_type(deployed, "AWS::IAM::ManagedPolicy").keys() == {"FunctionPolicy"}
-    for stack in ("CampaignStack", "ReplyStack"):
+    for stack in ("CampaignStack", "ReplyStack", "FollowUpStack"):
         assert SOURCE["Resources"][stack]["Properties"]["Parameters"]["FunctionPolicy"] == attached[0]
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
+from cube_sms.delivery import State
 from cube_sms_cli.asking import confirm
 from cube_sms_cli.campaigns import UNDER_WAY, Campaigns
 from cube_sms_cli.errors import TOLD, Exit, OperatorError
@@ -146,7 +147,11 @@ def result(
         return
     path = Path(output or told["result"].rpartition("/")[2])
     size = _write(path, parts)
-    operator.out.answer({**told, "output": str(path), "bytes": size}, _summary(told), f"{path}: {size} bytes")
+    shown = [_summary(told), f"{path}: {size} bytes"]
+    if told["hasReceipts"] and told["states"].get(State.SENT):
+        anew = operator.command_line("campaign", "resume", name)
+        shown.append(f"The file tells what was known at the campaign's end. With the receipts since then: {anew}")
+    operator.out.answer({**told, "output": str(path), "bytes": size}, *shown)
 
 
 def list_campaigns(
@@ -160,10 +165,15 @@ def list_campaigns(
     campaigns = Campaigns(operator.stack)
     found = [told for name in campaigns.bucket.campaigns(limit) if (told := campaigns.find(name))]
     rows = [
-        [each["campaign"], each["status"], each["rows"], ended(each["states"]), each["startedAt"], each["endedAt"]]
+        [
+            *(each["campaign"], each["status"], each["rows"], ended(each["states"])),
+            *(each["states"].get(State.DELIVERED, 0) if each["hasReceipts"] else None,),
+            *(each["startedAt"], each["endedAt"]),
+        ]
         for each in found
     ]
-    operator.out.answer(found, table(["Campaign", "Status", "Rows", "Ended", "Started", "Ended at"], rows))
+    columns = ["Campaign", "Status", "Rows", "Ended", "Delivered", "Started", "Ended at"]
+    operator.out.answer(found, table(columns, rows))
 
 
 def _go_on(

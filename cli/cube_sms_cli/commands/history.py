@@ -1,4 +1,4 @@
-"""What was sent to a device."""
+"""What was sent to a device, and what it has answered."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cube_sms.delivery import MOST_PER_PAGE, Record, device_messages
+from cube_sms.delivery import MOST_PER_PAGE, device_history, entry_members
 from cube_sms_cli.options import Operator, command
 from cube_sms_cli.output import printable, table
 from cube_sms_cli.records import aws_faults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from cube_sms.delivery import SpoiledRecordError
+    from cube_sms.delivery import Entry
 
 MOST = 1000
 
+# Members of a message, of a reply, or of both: the first that an entry has.
 _COLUMNS = {
-    "createdAt": "Accepted",
-    "requestId": "Message",
-    "account": "Account",
-    "state": "State",
-    "attempts": "Attempts",
-    "code": "Code",
-    "reason": "Reason",
-    "updatedAt": "Updated",
+    "At": ("createdAt", "receivedAt"),
+    "What": ("kind",),
+    "Id": ("requestId", "eventId", "key"),
+    "Account": ("account",),
+    "State": ("state",),
+    "Attempts": ("attempts",),
+    "Code": ("code",),
+    "Reason": ("reason",),
+    "Updated": ("updatedAt",),
+    "Content": ("content",),
 }
 
 
@@ -40,9 +43,9 @@ def add_to(app: typer.Typer) -> None:
 def messages(
     operator: Operator,
     device: Annotated[str, typer.Option(help="Which device.", metavar="ID")],
-    limit: Annotated[int, typer.Option(help="The most messages to show.", min=1, max=MOST)] = 20,
+    limit: Annotated[int, typer.Option(help="The most entries to show.", min=1, max=MOST)] = 20,
 ) -> None:
-    """Show what was sent to a device, newest first.
+    """Show what was sent to a device and what it has answered, newest first.
 
     Example: cube-sms messages --device 89314404000939952201
     """
@@ -52,25 +55,29 @@ def messages(
     )
     records = operator.stack.output("MessagesTableName")
     with aws_faults():
-        found = [_told(each) for each in _newest(operator.stack.client("dynamodb"), records, index, device, limit)]
-    rows = [[row.get(name) for name in _COLUMNS] for row in found]
-    nothing = f"There is no record of a message to {printable(device)}."
-    operator.out.answer(found, table(list(_COLUMNS.values()), rows) if rows else nothing)
+        newest = _newest(operator.stack.client("dynamodb"), records, index, device, limit)
+        found = [entry_members(entry) for entry in newest]
+    shown = {name: members for name, members in _COLUMNS.items() if name != "Content" or _has_content(found)}
+    rows = [
+        [next((each[name] for name in members if name in each), None) for members in shown.values()] for each in found
+    ]
+    nothing = f"Nothing is known of {printable(device)}: neither a message to it nor a reply."
+    operator.out.answer(found, table(list(shown), rows) if rows else nothing)
 
 
-def _newest(
-    client: DynamoDBClient, records: str, index: str, device: str, limit: int
-) -> Iterator[Record | SpoiledRecordError]:
+def _newest(client: DynamoDBClient, records: str, index: str, device: str, limit: int) -> Iterator[Entry]:
     after, left = None, limit
     while left:
-        page = device_messages(client, records, index, device, limit=min(left, MOST_PER_PAGE), after=after)
-        yield from page.records
-        left, after = left - len(page.records), page.next
+        page = device_history(client, records, index, device, limit=min(left, MOST_PER_PAGE), after=after)
+        yield from page.entries
+        left, after = left - len(page.entries), page.next
         if not after:
             return
 
 
-def _told(found: Record | SpoiledRecordError) -> dict[str, Any]:
-    if isinstance(found, Record):
-        return found.members
-    return {"requestId": found.message_id.partition("#")[2], "reason": str(found)}
+def _has_content(found: Iterable[Mapping[str, Any]]) -> bool:
+    return any(each.get("content") is not None for each in found)
+
+
+def _first(entry: Mapping[str, Any], members: Iterable[str]) -> Any:
+    return next((entry[name] for name in members if name in entry), None)

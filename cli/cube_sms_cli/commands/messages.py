@@ -168,5 +168,5 @@ def _follow(operator: Operator, request_id: str, account: str, timeout: float, h
     out.answer({**record, "timeline": timeline.entries}, *shown)
     if not timeline.has_ended:
         raise typer.Exit(Exit.WAITING)
-    if record["state"] != State.SENT:
+    if not State[record["state"]].is_sent:
         raise typer.Exit(Exit.FAULT)

@@ -66,7 +66,7 @@ def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Repl
     if outcome.record:
         members |= {"attempts": outcome.attempts, "possiblyDuplicated": outcome.record.possibly_duplicated}
     error, retry_after = outcome.error, outcome.retry_after
-    if outcome.state is State.SENT:
+    if outcome.state.is_sent:
         return Reply(200, {name: value for name, value in members.items() if value is not None})
     if outcome.state is State.SENDING and outcome.posts:
         return problem_of(_NOT_RECORDED, error, members)
@@ -93,8 +93,7 @@ def reply_to_record(record: Record) -> Reply:
     Reply
         200 with what is known of the message; of one that waits, from when on it may be sent.
     """
-    waiting = {"expectedAt": record.expected_at} if record.state is State.QUEUED else {}
-    return Reply(200, record.members | waiting)
+    return Reply(200, record.shown)
 
 
 def reply_to_cancellation(record: Record, now: float) -> Reply:

@@ -110,6 +110,7 @@ class BatchSender:
         self._queue = RowQueue(sqs, settings.send_queue_url, sleep=sleep)
         self._qps = settings.cube_max_qps
         quota, reserve = settings.cube_daily_quota, settings.cube_quota_reserve_percent
+        self._has_receipts = settings.receipts
         self._closed_until = partial(bulk_closed_until, dynamodb, table, quota=quota, reserve=reserve, clock=clock)
         self._clock = clock
 
@@ -146,7 +147,7 @@ class BatchSender:
             look = Look(run.execution, states=look.states if look else "{}")
         rows = read_batch(self._s3, campaign, batch)
         requests = {row.request.message_id: row.request for row in rows if row.request}
-        found = find_outcomes(self._s3, self._records, campaign, batch, requests)
+        found = find_outcomes(self._s3, self._records, campaign, batch, requests, has_receipts=self._has_receipts)
         waiting = [each for each in requests.values() if not _has_ended(each, found.get(each.message_id), look)]
         now = self._clock()
         # While the gate is closed, rows wait in the file: the queue would drop them after 14 days.
@@ -164,6 +165,7 @@ class BatchSender:
             write_outcomes(self._s3, campaign, batch, found)
         look = msgspec.structs.replace(
             look,
+            looked_at=now,
             changed_at=now if len(waiting) != look.waiting else look.changed_at,
             waiting=len(waiting),
             is_ended=int(not waiting),

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from .csv import Record
 
-# A cell holds a text, and no array; and the task that waits for a row is the state machine's own.
-NO_COLUMNS = frozenset({"smsContentList", "priority", "taskToken"})
+# A cell holds a text, and no array; and the task that waits for a row is the state machine's own, and for no reply.
+NO_COLUMNS = frozenset({"smsContentList", "priority", "taskToken", "awaitReply"})
 
 # Columns that are fields of a send request, and the one that is required.
 COLUMNS = tuple(name for name in FIELDS if name not in NO_COLUMNS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cube_sms.delivery import State
 from cube_sms.pacing import used_today
 from cube_sms.platform import rfc3339
 
@@ -19,7 +20,7 @@ from .outcomes import NOT_TRIED, REFUSED
 from .runs import Campaign, read_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from .batches import BatchSender
     from .executions import Executions
     from .progress import CampaignItems, Look, Run
+
+
+# A call that shows a campaign looks for the receipts of at most so many ended batches. Each batch waits so many seconds
+# after its last look.
+RECEIPT_BATCHES = 10
+RECEIPT_PAUSE = 30.0
 
 
 class CampaignManager:
@@ -70,7 +77,7 @@ class CampaignManager:
         self._clock = clock
 
     def show(self, name: str) -> dict[str, Any]:
-        """Return how far a campaign is.
+        """Return how far a campaign is. If receipts are on, this looks for some of them.
 
         Parameters
         ----------
@@ -92,9 +99,12 @@ class CampaignManager:
         run = self._run(name)
         execution = self._executions.find(run.execution)
         looks = dict(self._items.looks(name, run.batches))
+        if self._settings.receipts and (numbers := self._await_receipts(run, looks)):
+            self._look(Campaign(run.bucket, run.key, name), numbers)
+            looks = dict(self._items.looks(name, run.batches))
         states: Counter[str] = Counter()
         for look in looks.values():
-            states.update(msgspec.json.decode(look.states, type=dict[str, int]))
+            states.update(_states(look))
         not_tried = max(0, run.requests - states.total())
         states += Counter({NOT_TRIED: not_tried, REFUSED: run.rows - run.requests})
         left = not_tried + sum(look.waiting for look in looks.values() if look.execution == run.execution)
@@ -109,6 +119,7 @@ class CampaignManager:
             "endedAt": rfc3339(run.ended_at) if run.ended_at else None,
             "rows": run.rows,
             "states": dict(states),
+            "hasReceipts": self._settings.receipts,
             "perSecond": _rate([each for each in looks.values() if each.execution == run.execution], now),
             "expectedEnd": self._expected_end(run, left, now) if is_running and not run.stopped_at else None,
             "result": Campaign(run.bucket, run.key, name).result_key if run.ended_at else None,
@@ -123,12 +134,8 @@ class CampaignManager:
         if not run.ended_at and self._items.note(name, run.execution, stopped_at=run.stopped_at or self._clock()):
             # Other batches find the stop when they are looked at. For those on the queue, that may be much later.
             campaign = Campaign(run.bucket, run.key, name)
-            out = {
-                number for number, look in self._items.looks(name, run.batches) if look.begun_at and not look.is_ended
-            }
-            for batch in read_batches(self._s3, campaign) if out else ():
-                if batch.number in out:
-                    self._sender.look(campaign, batch)
+            looks = self._items.looks(name, run.batches)
+            self._look(campaign, {number for number, look in looks if look.begun_at and not look.is_ended})
         return self.show(name)
 
     def resume(self, name: str) -> dict[str, Any]:
@@ -145,6 +152,23 @@ class CampaignManager:
         # If the input has no name, the campaign has that of its execution.
         self._executions.start(former.state_machine, {**former.input, "campaign": name})
         return self.show(name)
+
+    def _look(self, campaign: Campaign, numbers: set[int]) -> None:
+        for batch in read_batches(self._s3, campaign) if numbers else ():
+            if batch.number in numbers:
+                self._sender.look(campaign, batch)
+
+    def _await_receipts(self, run: Run, looks: Mapping[int, Look]) -> set[int]:
+        """Return some batches that wait for receipts alone: those that were looked at the longest ago."""
+        before = self._clock() - RECEIPT_PAUSE
+        found = [
+            (look.looked_at, number)
+            for number, look in looks.items()
+            # A look at a batch that only an earlier run has ended would begin to send it.
+            if look.is_ended and look.execution == run.execution and look.looked_at < before
+            if State.SENT in _states(look)
+        ]
+        return {number for _, number in sorted(found)[:RECEIPT_BATCHES]}
 
     def _run(self, name: str) -> Run:
         run = self._items.run(name)
@@ -164,6 +188,10 @@ class CampaignManager:
             reserve=settings.cube_quota_reserve_percent,
             used_today=self._used_today(),
         ).ends_at
+
+
+def _states(look: Look) -> dict[str, int]:
+    return msgspec.json.decode(look.states, type=dict[str, int])
 
 
 def _status(run: Run, *, is_running: bool) -> str:

@@ -59,8 +59,20 @@ def state_of(request: SendRequest, found: Found) -> str:
     return UNREADABLE
 
 
+def has_news(request: SendRequest, found: Found, *, has_receipts: bool) -> bool:
+    """Return whether more may be known of a row by now than its outcome that was kept."""
+    awaits_receipt = has_receipts and isinstance(found, Record) and found.state is State.SENT
+    return awaits_receipt or not has_ended(request, found)
+
+
 def find_outcomes(
-    s3: S3Client, records: RecordTable, campaign: Campaign, batch: Batch, requests: Mapping[str, SendRequest]
+    s3: S3Client,
+    records: RecordTable,
+    campaign: Campaign,
+    batch: Batch,
+    requests: Mapping[str, SendRequest],
+    *,
+    has_receipts: bool,
 ) -> dict[str, Found]:
     """Return what is known of each row of a batch: an outcome that was kept, or what the table has at this moment.
 
@@ -74,6 +86,8 @@ def find_outcomes(
         The campaign and the batch of the rows.
     requests : Mapping[str, SendRequest]
         What is sent for the rows, by `SendRequest.message_id`.
+    has_receipts : bool
+        Whether what was sent may turn out to be delivered or not.
 
     Returns
     -------
@@ -86,7 +100,7 @@ def find_outcomes(
         If DynamoDB is unavailable, or leaves out records again and again.
     """
     kept = {key: record for key, record in _read_outcomes(s3, campaign, batch).items() if key in requests}
-    left = [request for key, request in requests.items() if not has_ended(request, kept.get(key))]
+    left = [request for key, request in requests.items() if has_news(request, kept.get(key), has_receipts=has_receipts)]
     return {**kept, **records.find(left)}
 
 

@@ -63,8 +63,8 @@ class Look(msgspec.Struct, frozen=True, rename="camel"):
         The run that looked.
     begun_at, put_at : float
         When that run began to put the batch's rows onto the queue, and had put all of them; 0 if it has not.
-    changed_at : float
-        When a row of it was found to have ended last.
+    looked_at, changed_at : float
+        When it looked, and when a row of it was found to have ended last.
     put, waiting : int
         How many rows that run has put onto the queue, and how many have not ended.
     is_ended : int
@@ -76,6 +76,7 @@ class Look(msgspec.Struct, frozen=True, rename="camel"):
     execution: str
     begun_at: float = 0.0
     put_at: float = 0.0
+    looked_at: float = 0.0
     changed_at: float = 0.0
     put: int = 0
     waiting: int = 0

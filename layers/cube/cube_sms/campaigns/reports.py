@@ -49,6 +49,8 @@ class CampaignReporter:
         boto3's client.
     table : str
         Name of the table of records.
+    has_receipts : bool
+        Whether what was sent may turn out to be delivered or not.
     clock : Callable[[], float]
         Seconds since the epoch.
     sleep : Callable[[float], None]
@@ -61,12 +63,14 @@ class CampaignReporter:
         dynamodb: DynamoDBClient,
         table: str,
         *,
+        has_receipts: bool = False,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._s3 = s3
         self._records = RecordTable(dynamodb, table, sleep=sleep)
         self._items = CampaignItems(dynamodb, table, clock=clock, sleep=sleep)
+        self._has_receipts = has_receipts
         self._clock = clock
 
     def report(self, campaign: Campaign) -> dict[str, int]:
@@ -118,7 +122,8 @@ class CampaignReporter:
         for batch in read_batches(self._s3, campaign):
             some = list(islice(rows, batch.rows))
             requests = {row.request.message_id: row.request for row in some if row.request}
-            outcomes = _outcomes(some, find_outcomes(self._s3, self._records, campaign, batch, requests))
+            found = find_outcomes(self._s3, self._records, campaign, batch, requests, has_receipts=self._has_receipts)
+            outcomes = _outcomes(some, found)
             counts.update(outcome["state"] for outcome in outcomes)
             yield _as_csv(
                 (

@@ -78,3 +78,13 @@ class SpoiledRecordError(NotPostedError, FaultsError):
     def log_fields(self) -> dict[str, Any]:
         """The item's key, and what is wrong with it."""
         return {"message_id": self.message_id, "faults": str(self)}
+
+
+class DeviceBusyError(NotPostedError):
+    """So many requests wait for the device's reply that no further one can. It is sent when one of them is answered."""
+
+    state = "RETRYING"
+    answer = ApiAnswer(503, "Too many wait for this device", is_later=True)
+    metric = None
+    letter = None
+    log = None

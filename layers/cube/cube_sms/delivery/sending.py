@@ -19,9 +19,12 @@ from cube_sms.platform import DAY, Fault, Obstacle, RecordsUnavailableError, Sid
 from cube_sms.provider import CredentialStore, UnknownAccountError, make_provider
 from cube_sms.request import InvalidRequestError
 
+from .asks import Asks
+from .claiming import Claiming
 from .errors import SpoiledRecordError
 from .groups import most_together
 from .held import Held
+from .looks import content_hash
 from .outcome import Outcome
 from .posting import Posting
 from .querying import Querying
@@ -90,12 +93,16 @@ class Sender:
         Keeps all workers within the provider's limits.
     max_attempts : int
         POSTs before a message is given up.
+    asks : Asks, optional
+        Where it is noted who waits for a device's reply; None if the gateway does not learn of replies.
     connections : int
         POSTs at the same time.
     patience : float
         Seconds a message may wait for its slot.
     keeps_alive : bool
         Whether connections stay open after `rest`.
+    has_receipts : bool
+        Whether the receipts of messages are to be asked for, where the provider has any.
     clock : Callable[[], float]
         Seconds since the epoch.
     monotonic : Callable[[], float]
@@ -112,9 +119,11 @@ class Sender:
         gate: Gate,
         *,
         max_attempts: int,
+        asks: Asks | None = None,
         connections: int = 1,
         patience: float = math.inf,
         keeps_alive: bool = True,
+        has_receipts: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -126,9 +135,11 @@ class Sender:
         self._max_attempts = max_attempts
         self._line = Semaphore(connections)
         self._keeps_alive = keeps_alive
+        self._has_receipts = has_receipts
         self._clock = clock
         self._sleep = sleep
         self._calls = SideBySide(WRITES_AT_ONCE)
+        self._claiming = Claiming(records, asks, provider)
         querying = Querying(provider, gate, patience=patience, clock=clock, monotonic=monotonic, sleep=sleep)
         self._posting = Posting(querying, credentials, gate)
         self.longest_send = 2 * provider.longest_post + sum(FINISH_PAUSES)
@@ -170,6 +181,9 @@ class Sender:
             lease=2 * provider.longest_post + LEASE_MARGIN,
             retention=settings.record_retention_days * DAY,
         )
+        asks = None
+        if settings.replies != "off":
+            asks = Asks(dynamodb, settings.messages_table, is_polled=settings.replies == "poll")
         gate = Gate(
             dynamodb,
             settings.messages_table,
@@ -186,9 +200,11 @@ class Sender:
             records,
             gate,
             max_attempts=settings.max_attempts,
+            asks=asks,
             connections=connections,
             patience=patience,
             keeps_alive=not settings.cube_max_connections,
+            has_receipts=settings.receipts,
         )
 
     def rest(self) -> None:
@@ -274,7 +290,8 @@ class Sender:
                     return [InvalidRequestError(error.faults, each.request.request_id or None) for each in messages]
                 except Obstacle as error:
                     return [_stopped_by(error)] * len(messages)
-                claims = self._calls.begin(self._claim, messages, seconds=self.records.lease * CLAIMING_SHARE)
+                for_account = partial(self._claiming.claim, credentials=credentials)
+                claims = self._calls.begin(for_account, messages, seconds=self.records.lease * CLAIMING_SHARE)
                 held: dict[int, Held] = {}
                 for number, (message, claim) in enumerate(zip(messages, claims, strict=True)):
                     if not (claim.done() or claim.cancel()):
@@ -310,9 +327,6 @@ class Sender:
         self._provider.prepare(credentials, [request])
         return credentials
 
-    def _claim(self, message: Message) -> Claim:
-        return self.records.claim(message.request, restart=message.restart, accepted_at=message.accepted_at)
-
     def _found(self, message: Message, claiming: Future[Claim], deadline: float) -> Held | Outcome | Exception:
         """Return a message that is ours to post, or what is in its way."""
         if claiming.cancelled():
@@ -346,25 +360,27 @@ class Sender:
         # The last moment for a POST: after its lease another worker may post it.
         lease_until = min(each.record.lease_until for each in held.values())
         latest = min(lease_until, deadline - sum(FINISH_PAUSES)) - self._provider.longest_post
+        is_followed = self._has_receipts and self._provider.lists(credentials) is not None
+        finish = partial(self._finish_or_fail, deadline=deadline, is_followed=is_followed)
         recorded: dict[Held, Outcome | Exception] = {}
         try:
             for settled in self._posting.post([*held.values()], credentials, over=line, latest=latest):
                 if len(recorded) + len(settled) == len(held):
                     release()
-                finished = self._calls.each(partial(self._finish_or_fail, deadline=deadline), settled)
+                finished = self._calls.each(finish, settled)
                 recorded |= zip(settled, finished, strict=True)
         except Exception as error:  # noqa: BLE001 - the affair of these messages, whose claims lapse
             return {number: recorded.get(each, error) for number, each in held.items()}
         return {number: recorded[each] for number, each in held.items()}
 
-    def _finish_or_fail(self, held: Held, deadline: float) -> Outcome | Exception:
+    def _finish_or_fail(self, held: Held, deadline: float, *, is_followed: bool) -> Outcome | Exception:
         """Record what came of a message, whatever becomes of the others of its group."""
         try:
-            return self._finish(held, deadline)
+            return self._finish(held, deadline, is_followed=is_followed)
         except Exception as error:  # noqa: BLE001
             return error
 
-    def _finish(self, held: Held, deadline: float) -> Outcome:
+    def _finish(self, held: Held, deadline: float, *, is_followed: bool = False) -> Outcome:
         outcome, claimed = held.outcome, held.record
         # The claim counted one POST.
         attempts = claimed.attempts - 1 + len(outcome.posts)
@@ -383,6 +399,9 @@ class Sender:
                     code=outcome.code,
                     message=outcome.message,
                     job_id=outcome.job_id,
+                    content_hash=content_hash(held.request.message_type, held.request.texts[0])
+                    if is_followed
+                    else None,
                     reason=str(outcome.error) if outcome.error else None,
                     unsettled=unsettled,
                 )

@@ -18,7 +18,8 @@ class State(StrEnum):
     Attributes
     ----------
     is_final : bool
-        Whether nothing more happens to the message by itself. Its end is an event then, ``SMS Sent`` for `SENT`.
+        Whether no worker does anything more with the message by itself. Its end is an event then, ``SMS Sent`` for
+        `SENT`. What Cube has accepted may end once more, by its receipt.
     metric : Metric
         What counts it.
     level : str
@@ -55,6 +56,11 @@ class State(StrEnum):
         state.letter, state.can_restart = letter, can_restart or letter is not None
         return state
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether Cube has accepted the message, whatever has become of it after that."""
+        return self in (State.SENT, State.DELIVERED, State.UNDELIVERED)
+
     # Nothing came of it yet, and nobody is answered with it.
     QUEUED = (
         "QUEUED",
@@ -77,6 +83,16 @@ class State(StrEnum):
     """It was not sent, or may not have been, and is to be tried again."""
     SENT = "SENT", metrics.MESSAGES_SENT, "info", ApiAnswer(200, "Sent", "Cube accepted it")
     """Cube accepted it."""
+    # Whoever asks for the same message once more is answered as after SENT: to repeat it, another one is to be sent.
+    DELIVERED = "DELIVERED", metrics.MESSAGES_DELIVERED, "info", ApiAnswer(200, "Delivered", "the device has it")
+    """The device has it, as its receipt says."""
+    UNDELIVERED = (
+        "UNDELIVERED",
+        metrics.MESSAGES_UNDELIVERED,
+        "warning",
+        ApiAnswer(200, "Undelivered", "Cube accepted it, and could not deliver it"),
+    )
+    """Cube accepted it and could not deliver it, as its receipt says."""
     REJECTED = "REJECTED", metrics.MESSAGES_REJECTED, "warning", CubeRejected.answer, True, "Rejected"
     """Cube said no."""
     EXPIRED = "EXPIRED", metrics.MESSAGES_EXPIRED, "warning", ApiAnswer(400, "Expired", "expiresAt: is in the past")

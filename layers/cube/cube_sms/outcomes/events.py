@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_BY_RECEIPT = {State.DELIVERED, State.UNDELIVERED}
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """A message that has ended, or a request that was not accepted.
@@ -22,16 +25,23 @@ class Ended:
         The state in one word such as ``Sent``, or why the request was not accepted, such as ``Conflict``.
     detail : dict
         What there is to tell: the detail of the event, and the answer to a task.
+    is_sent : bool
+        Whether Cube has accepted the message: what a task waits for.
     is_news : bool
         Whether it is an event. Otherwise it is for the tasks alone.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for it.
+    await_reply : int, optional
+        Seconds for which they wait for the device's reply, if the message was sent; None if they wait for the end
+        alone.
     """
 
     outcome: str
     detail: dict[str, Any]
+    is_sent: bool
     is_news: bool
     task_tokens: frozenset[str] = field(repr=False)
+    await_reply: int | None = None
 
     @property
     def detail_type(self) -> str:
@@ -59,7 +69,7 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
     """
     match read_change(change):
         case Change(Refusal() as refusal):
-            return Ended(refusal.reason, refusal.members, False, refusal.task_tokens)
+            return Ended(refusal.reason, refusal.members, False, False, refusal.task_tokens)
         case Change(Record() as record, told) if record.state.is_final:
             # A claim ends once. What comes after it in the same state is one more task that asks. What was cancelled
             # may be cancelled once more, which is no news.
@@ -68,8 +78,12 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
                 or told.state is not record.state
                 or (told.owner != record.owner and record.state is not State.CANCELLED)
             )
-            answered = frozenset() if is_news or not told else told.task_tokens
-            return Ended(record.state.title(), detail_of(record), is_news, record.task_tokens - answered)
+            # A receipt tells tasks nothing: they were told that the message was sent.
+            answered = told.task_tokens if told and (told.state.is_sent or not is_news) else frozenset()
+            tokens = record.task_tokens - answered
+            return Ended(
+                record.state.title(), detail_of(record), record.state.is_sent, is_news, tokens, record.await_reply
+            )
     return None
 
 
@@ -87,6 +101,7 @@ def detail_of(record: Record) -> dict[str, Any]:
         The members. ``eventId`` is the end's own: the same however often the event is delivered, and another one where
         a message that had failed or was rejected is put back and ends once more.
     """
-    # Every claim has an owner of its own, and ends once.
-    event_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{record.message_id} {record.owner}"))
+    # Every claim has an owner of its own, and ends once; what was sent ends once more, by its receipt.
+    end = f"{record.message_id} {record.owner}" + (f" {record.state}" if record.state in _BY_RECEIPT else "")
+    event_id = str(uuid.uuid5(uuid.NAMESPACE_OID, end))
     return {"eventId": event_id, "messageId": record.message_id, **record.members}

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cube_sms.delivery import SpoiledRecordError
-from cube_sms.platform import PUT_EVENTS_SIZE, Event, error_name, key_of
+from cube_sms.delivery import Device, Meeting, SpoiledRecordError, tell_tasks
+from cube_sms.platform import PUT_EVENTS_SIZE, Event, RecordsUnavailableError, TaskAnswers, error_name, key_of
 
 from .events import read_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from mypy_boto3_stepfunctions import SFNClient
-
-    from cube_sms.platform import EventBus
+    from cube_sms.delivery import Asks
+    from cube_sms.platform import EventBus, Tasks
 
     from .events import Ended
-
-# What Step Functions says of a token, and not of the call: the task is over, the token is none or another account's,
-# the state machine's key is not for us. Nobody's events must wait for somebody else's token.
-_NOBODY_WAITS = frozenset({"TaskDoesNotExist", "TaskTimedOut", "InvalidToken", "InvalidOutput", "ValidationException"})
-
-# What it says where we may not answer. A workflow's key may be why, and must not hold up everybody's events either.
-# But our own role may be, and then every workflow waits in vain: these are counted for themselves, and alarm.
-_REFUSED = frozenset({"AccessDeniedException", "KmsAccessDeniedException", "KmsInvalidStateException"})
 
 
 @dataclass(slots=True)
@@ -45,10 +37,8 @@ class Published:
         What it tells; None where nothing has ended.
     published_at : float, optional
         Seconds since the epoch at which EventBridge had taken the event, where there was one.
-    answered : int
-        Tasks that were told.
-    unanswered : tuple of str
-        Why Step Functions took no answer for others.
+    told : TaskAnswers
+        What came of answering the tasks that wait.
     error : str, optional
         Why it was not published.
     spoiled : SpoiledRecordError, optional
@@ -61,16 +51,10 @@ class Published:
     message_id: str
     ended: Ended | None = None
     published_at: float | None = None
-    answered: int = 0
-    unanswered: tuple[str, ...] = ()
+    told: TaskAnswers = field(default_factory=TaskAnswers)
     error: str | None = None
     spoiled: SpoiledRecordError | None = None
     comes_again: bool = False
-
-    @property
-    def refused(self) -> int:
-        """How many of the answers that were not taken we were not allowed to give."""
-        return sum(error in _REFUSED for error in self.unanswered)
 
 
 class OutcomePublisher:
@@ -80,8 +64,10 @@ class OutcomePublisher:
     ----------
     bus : EventBus
         Where events go.
-    step_functions : Callable[[], SFNClient]
-        Makes boto3's client, when the first task waits.
+    tasks : Tasks
+        The tasks that wait.
+    asks : Asks
+        Where it is noted which of them wait for a device's reply.
     clock : Callable
         Seconds since the epoch.
     """
@@ -89,12 +75,14 @@ class OutcomePublisher:
     def __init__(
         self,
         bus: EventBus,
-        step_functions: Callable[[], SFNClient],
+        tasks: Tasks,
+        asks: Asks,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._bus = bus
-        self._step_functions = step_functions
+        self._tasks = tasks
+        self._asks = asks
         self._clock = clock
 
     def publish(self, changes: Sequence[Mapping[str, Any]]) -> Iterator[Published]:
@@ -132,27 +120,36 @@ class OutcomePublisher:
             published.spoiled = error
             return published
         try:
-            refusals = [self._tell(token, ended) for token in sorted(ended.task_tokens)] if ended else []
-        except (BotoCoreError, ClientError) as error:
+            published.told = self._tell(ended) if ended else TaskAnswers()
+        except (BotoCoreError, ClientError, RecordsUnavailableError) as error:
             published.error, published.comes_again = error_name(error), True
-            return published
-        published.unanswered = tuple(filter(None, refusals))
-        published.answered = len(refusals) - len(published.unanswered)
+        except SpoiledRecordError as error:
+            published.spoiled = error
         return published
 
-    def _tell(self, token: str, ended: Ended) -> str | None:
-        client = self._step_functions()
-        detail = msgspec.json.encode(ended.detail).decode()
-        try:
-            if ended.outcome == "Sent":
-                client.send_task_success(taskToken=token, output=detail)
-            else:
-                client.send_task_failure(taskToken=token, error=f"CubeSms.{ended.outcome}", cause=detail)
-        except ClientError as error:
-            if error_name(error) not in _NOBODY_WAITS | _REFUSED:
-                raise
-            return error_name(error)
-        return None
+    def _tell(self, ended: Ended) -> TaskAnswers:
+        if ended.await_reply and ended.task_tokens:
+            device = Device(ended.detail["account"], ended.detail["deviceId"])
+            if ended.is_sent:
+                return self._await_reply(device, ended, ended.await_reply)
+            self._asks.change(device, partial(Meeting.withdraw, request_id=ended.detail["requestId"]))
+        if ended.is_sent:
+            return self._tasks.succeed(ended.task_tokens, ended.detail)
+        return self._tasks.fail(ended.task_tokens, ended.outcome, ended.detail)
+
+    def _await_reply(self, device: Device, ended: Ended, seconds: int) -> TaskAnswers:
+        # Of what has ended by its receipt, the record does not say any more when it was sent. Who asks for it only then
+        # waits no longer than who has asked before.
+        at = datetime.fromisoformat(ended.detail["updatedAt" if ended.outcome == "Sent" else "createdAt"])
+        sent = partial(
+            Meeting.sent,
+            request_id=ended.detail["requestId"],
+            at=at.timestamp(),
+            seconds=seconds,
+            tokens=ended.task_tokens,
+        )
+        # The device may have answered before this was known.
+        return tell_tasks(self._asks, self._tasks, device, self._asks.change(device, sent))
 
     def _put(self, published: Sequence[Published]) -> None:
         events = [_event(one.ended) for one in published if one.ended]

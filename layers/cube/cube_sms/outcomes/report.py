@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cube_sms.platform import metrics
+from cube_sms.platform import metrics, report_task_answers
 
 if TYPE_CHECKING:
-    from cube_sms.platform import Level, Telemetry
+    from cube_sms.platform import Telemetry
 
     from .publisher import Published
 
@@ -34,11 +34,4 @@ def report_published(telemetry: Telemetry, published: Published) -> None:
         lag = max(0.0, published.published_at - datetime.fromisoformat(ended.detail["updatedAt"]).timestamp())
         telemetry.count(metrics.EVENTS_PUBLISHED, account=account)
         telemetry.count(metrics.EVENT_LAG, round(lag * 1000), account=account)
-    if published.answered:
-        telemetry.count(metrics.TASKS_ANSWERED, published.answered)
-    if published.unanswered:
-        level: Level = "error" if published.refused else "warning"
-        telemetry.log(level, "task not answered", number, errors=published.unanswered)
-        telemetry.count(metrics.TASKS_UNANSWERED, len(published.unanswered))
-    if published.refused:
-        telemetry.count(metrics.TASK_ANSWERS_REFUSED, published.refused)
+    report_task_answers(telemetry, published.told, number)

@@ -6,6 +6,7 @@ from . import metrics
 from .aws import AWS_CONFIG, OBJECTS_CONFIG, direct_client
 from .bus import PUT_EVENTS_SIZE, SOURCE, Event, EventBus
 from .calls import Reply, body_of, header_of, problem, problem_of, reply_to_error
+from .due import due_keys, shard_of
 from .errors import (
     ApiAnswer,
     AwsUnavailableError,
@@ -21,9 +22,10 @@ from .errors import (
 )
 from .items import KEY, get_item, get_items, key_of, key_to, update_item
 from .metrics import Metric
-from .settings import Meaning, Settings
+from .settings import FollowUpSettings, Meaning, ProviderSettings, Settings
 from .side_by_side import SideBySide
 from .sqs import FAILED_CLAIM, MAX_MESSAGE_BYTES, is_fifo, message_size, put_copy, sendable
+from .tasks import TaskAnswers, Tasks, report_task_answers
 from .telemetry import SERVICE, Level, Telemetry
 from .times import DAY, rfc3339
 from .tls import default_ssl_context
@@ -47,21 +49,26 @@ __all__ = [
     "EventBus",
     "Fault",
     "FaultsError",
+    "FollowUpSettings",
     "Level",
     "Meaning",
     "Metric",
     "NotPostedError",
     "Obstacle",
+    "ProviderSettings",
     "RecordsUnavailableError",
     "Reply",
     "Settings",
     "SettingsError",
     "SideBySide",
+    "TaskAnswers",
+    "Tasks",
     "Telemetry",
     "UnexpectedError",
     "body_of",
     "default_ssl_context",
     "direct_client",
+    "due_keys",
     "error_name",
     "get_item",
     "get_items",
@@ -77,7 +84,9 @@ __all__ = [
     "problem_of",
     "put_copy",
     "reply_to_error",
+    "report_task_answers",
     "rfc3339",
     "sendable",
+    "shard_of",
     "update_item",
 ]

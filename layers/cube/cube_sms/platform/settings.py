@@ -26,9 +26,14 @@ Limit = NewType("Limit", int)
 Percent = NewType("Percent", int)
 """A share of a limit."""
 
+Days = NewType("Days", int)
+"""How long something is kept; 0 if it is not."""
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deployment can set. Each field is the environment variable of the same name in capitals.
+
+class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What everything that talks to the provider is set to.
+
+    Each field is the environment variable of the same name in capitals.
 
     Parameters
     ----------
@@ -38,8 +43,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Name or ARN of the secret with the accounts' credentials.
     messages_table : str
         Name of the table of records.
-    send_queue_url, dead_letter_queue_url, rejected_queue_url : str
-        URLs of the queues: what is to be sent, what could not be, and what the provider refused.
     cube_max_qps, cube_daily_quota : Limit
         Queries a second and a day (UTC) that the provider allows, all workers together.
     cube_quota_reserve_percent : Percent
@@ -48,8 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Connections that the provider allows, all workers together. The functions leave none open behind them where
         there is a limit.
     api_connections : Limit
-        Connections of them that the workers of the API have, all together. Those of the queue have the rest, and AWS
-        bounds how many they are.
+        Connections of them that the workers of the API have, all together, and those that follow up. Those of the queue
+        have the rest, and AWS bounds how many they are.
     cube_connect_timeout, cube_read_timeout : float
         Seconds to connect, and for the whole answer after that.
     cube_language : {"zh-CN", "en-US"}
@@ -62,26 +65,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         What the provider's codes mean, as far as the deployment knows.
     keep_provider_messages : bool
         Whether the provider's words are logged and recorded.
-    max_content_length : int
-        The most characters of a text.
-    max_attempts : int
-        POSTs before a message is given up.
-    queue_send_concurrency : int
-        Messages of one invocation sent at the same time.
-    queue_batch_size : int
-        Messages that Lambda gives to one invocation at most.
     secret_max_age : float
         Seconds the credentials are kept before they are fetched again.
     record_retention_days : int
         Days a record is kept after its last claim.
+    replies : {"off", "callback", "poll"}
+        How the gateway learns what devices answer.
     """
 
     cube_base_url: str
     cube_secret_id: str
     messages_table: str
-    send_queue_url: str
-    dead_letter_queue_url: str
-    rejected_queue_url: str
     cube_v4_base_url: str = "https://api-uat.io.linksfield.net/cube/v4"
     cube_max_qps: Limit = Limit(10)
     cube_daily_quota: Limit = Limit(5000)
@@ -95,12 +89,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cube_v4_signed_spaces: Literal["keep", "remove"] = "keep"
     cube_answer_codes: AnswerCodes = AnswerCodes({})
     keep_provider_messages: bool = False
-    max_content_length: int = 140
-    max_attempts: int = 8
-    queue_send_concurrency: int = 1
-    queue_batch_size: int = 10
     secret_max_age: float = 300.0
     record_retention_days: int = 30
+    replies: Literal["off", "callback", "poll"] = "off"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -138,6 +129,66 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if faults:
             raise SettingsError(faults)
         return cls(**values)
+
+
+class Settings(ProviderSettings, frozen=True, kw_only=True):
+    """What a deployment can set for the functions that take and send messages.
+
+    Parameters
+    ----------
+    send_queue_url, dead_letter_queue_url, rejected_queue_url : str
+        URLs of the queues: what is to be sent, what could not be, and what the provider refused.
+    device_index : str
+        Name of the table's index by device; empty if there is none.
+    max_content_length : int
+        The most characters of a text.
+    max_attempts : int
+        POSTs before a message is given up.
+    queue_send_concurrency : int
+        Messages of one invocation sent at the same time.
+    queue_batch_size : int
+        Messages that Lambda gives to one invocation at most.
+    receipts : bool
+        Whether the receipts of messages are asked for later, where the provider has any.
+    **options
+        See `ProviderSettings`.
+    """
+
+    send_queue_url: str
+    dead_letter_queue_url: str
+    rejected_queue_url: str
+    device_index: str = ""
+    max_content_length: int = 140
+    max_attempts: int = 8
+    queue_send_concurrency: int = 1
+    queue_batch_size: int = 10
+    receipts: bool = False
+
+
+class FollowUpSettings(ProviderSettings, frozen=True, kw_only=True):
+    """What a deployment can set for the function that asks later.
+
+    Parameters
+    ----------
+    receipt_window_hours : int
+        Hours after a message was sent for which its receipt is asked for.
+    receipt_quota_percent : Percent
+        Percent of the day's queries for receipts and replies, at most.
+    event_bus : str
+        Name of the event bus.
+    device_history : bool
+        Whether devices have a history.
+    keep_replies : Days
+        Days for which it says what a device has answered.
+    **options
+        See `ProviderSettings`.
+    """
+
+    event_bus: str
+    receipt_window_hours: int = 72
+    receipt_quota_percent: Percent = Percent(20)
+    device_history: bool = False
+    keep_replies: Days = Days(0)
 
 
 def parse_answer_codes(text: str) -> AnswerCodes:
@@ -208,6 +259,7 @@ _READERS: dict[Any, Callable[[str], object]] = {
     bool: _flag,
     AnswerCodes: parse_answer_codes,
     Limit: _number(int, r"0|[1-9][0-9]{0,8}", "a whole number, or 0 for no limit"),
+    Days: _number(int, r"0|[1-9][0-9]{0,3}", "a whole number of days, or 0"),
     Percent: _number(int, r"[0-9]|[1-8][0-9]|90", "a whole number from 0 to 90"),
     int: _number(int, r"[1-9][0-9]{0,8}", "a whole number of at least 1"),
     float: _number(float, r"(?!0+(\.0+)?$)[0-9]{1,9}(\.[0-9]{1,9})?", "a number of seconds greater than 0"),

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from cube_sms.platform import Meaning
 
-    from .base import Query
+    from .base import Listing, Query
     from .http import Answer
+
+    type Asked = Query[Any] | Listing[Any]
 
 MAX_CODE_LENGTH = 32
 MAX_MESSAGE_LENGTH = 256
@@ -108,14 +110,14 @@ class Interpreter:
         self._codes = {**form.meanings, **{code: _ERROR_OF_MEANING[meaning] for code, meaning in codes.items()}}
         self._keeps_messages = keeps_messages
 
-    def read(self, answer: Answer, query: Query[Any], now: float) -> Envelope:
+    def read(self, answer: Answer, query: Asked, now: float) -> Envelope:
         """Return what the provider says of a query that it accepted.
 
         Parameters
         ----------
         answer : Answer
             The answer.
-        query : Query
+        query : Query or Listing
             The query.
         now : float
             Seconds since the epoch.
@@ -142,6 +144,23 @@ class Interpreter:
             message=message,
             retry_after=_retry_after(answer.retry_after, now),
         )
+
+    def kept(self, envelope: Envelope, query: Asked) -> tuple[str | None, str | None]:
+        """Return what may be kept of the provider's words for a failure.
+
+        Parameters
+        ----------
+        envelope : Envelope
+            What the provider says.
+        query : Query or Listing
+            What it is about.
+
+        Returns
+        -------
+        tuple of str or None
+            The code, and the words if they are kept.
+        """
+        return self._kept_code(envelope, query), self._kept_message(envelope, query)
 
     def _meaning(self, answer: Answer, envelope: Envelope | None, now: float) -> tuple[type[CubeError], str]:
         status = answer.status
@@ -173,12 +192,12 @@ class Interpreter:
             return CubeOutcomeUnknown, "the envelope contradicts itself" if envelope else "the answer is no envelope"
         return CubeOutcomeUnknown, reason
 
-    def _kept_message(self, envelope: Envelope | None, query: Query[Any]) -> str | None:
+    def _kept_message(self, envelope: Envelope | None, query: Asked) -> str | None:
         if not (self._keeps_messages and envelope and envelope.message):
             return None
         return _redact(envelope.message, query)
 
-    def _kept_code(self, envelope: Envelope | None, query: Query[Any]) -> str | None:
+    def _kept_code(self, envelope: Envelope | None, query: Asked) -> str | None:
         if envelope is None:
             return None
         code = envelope.code
@@ -244,22 +263,22 @@ def _retry_after(value: str | None, now: float) -> float | None:
         return None
 
 
-def _hidden(query: Query[Any]) -> set[str]:
-    return {*(text for message in query.messages for text in message.texts), *query.credentials.hidden}
+def _hidden(query: Asked) -> set[str]:
+    return {*query.texts, *query.credentials.hidden}
 
 
 def _digits(text: str) -> str:
     return "".join(str(int(character)) for character in text if character.isdecimal())
 
 
-def _redact(text: str, query: Query[Any]) -> str:
+def _redact(text: str, query: Asked) -> str:
     # The longest first, or a text within another one would leave the rest of it.
     for hidden in sorted(_hidden(query), key=len, reverse=True):
         if hidden in text:
             # A short one is looked for as a word of its own, or it would tear up every word that happens to hold it.
             pattern = re.escape(hidden) if len(hidden) > 3 else rf"(?<!\w){re.escape(hidden)}(?!\w)"
             text = re.sub(pattern, REDACTED, text, flags=re.ASCII)
-    for message in query.messages:
-        text = text.replace(message.device_id, mask_device_id(message.device_id))
+    for device_id in query.device_ids:
+        text = text.replace(device_id, mask_device_id(device_id))
     # JSON can hold half of a surrogate pair, which has no form in UTF-8.
     return text[:MAX_MESSAGE_LENGTH].encode(errors="replace").decode()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from cube_sms.request import SendRequest
+    from cube_sms.request import MessageType, SendRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +80,109 @@ class Query[C: Credentials]:
     credentials: C
     messages: tuple[SendRequest, ...]
 
+    @property
+    def device_ids(self) -> tuple[str, ...]:
+        """The devices that it names. What the provider quotes of them is masked."""
+        return tuple(message.device_id for message in self.messages)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What it says. What the provider quotes of it is left out."""
+        return tuple(text for message in self.messages for text in message.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing[C: Credentials]:
+    """A question for a page of a device's messages.
+
+    Parameters
+    ----------
+    credentials : Credentials
+        The account's.
+    device_id : str
+        The device.
+    since, until : float
+        Of messages between these times, in seconds since the epoch.
+    page : int
+        Which page, from 1 on.
+    texts : tuple of str
+        As for `Query`: what it lists is not known before.
+    """
+
+    credentials: C
+    device_id: str
+    since: float
+    until: float
+    page: int = 1
+    texts: tuple[str, ...] = ()
+
+    @property
+    def device_ids(self) -> tuple[str, ...]:
+        """As for `Query`."""
+        return (self.device_id,)
+
+
+class Receipt(NamedTuple):
+    """What the provider says of one message that it has taken.
+
+    Parameters
+    ----------
+    sent_at : float
+        Seconds since the epoch at which it was sent, by the provider's clock.
+    message_type : {"Text", "Binary"}
+        Its type.
+    text : str
+        Its content.
+    is_delivered : bool or None
+        Whether the device got it; None as long as the provider does not know.
+    code, message : str or None
+        Why not: the provider's code, and its words where they are kept.
+    """
+
+    sent_at: float
+    message_type: MessageType
+    text: str
+    is_delivered: bool | None
+    code: str | None = None
+    message: str | None = None
+
+
+class Heard(NamedTuple):
+    """A message from a device.
+
+    Parameters
+    ----------
+    received_at : int
+        When the provider had it, in milliseconds since the epoch.
+    message_type : {"Text", "Binary"}
+        Its type.
+    text : str
+        What it says.
+    """
+
+    received_at: int
+    message_type: MessageType
+    text: str
+
+
+class ListPage[Item](NamedTuple):
+    """A page of a list.
+
+    Parameters
+    ----------
+    items : tuple of Receipt or Heard
+        Those of the page.
+    listed, total : int
+        How many messages the page has, and all pages together. One that cannot be read is none of the items.
+    answer : CubeAnswer
+        The answer that it came with.
+    """
+
+    items: tuple[Item, ...]
+    listed: int
+    total: int
+    answer: CubeAnswer
+
 
 class Line(Protocol):
     """What a query goes over."""
@@ -92,6 +195,36 @@ class Line(Protocol):
         CubeUnavailable
             If that is not possible.
         """
+
+
+class Lists[C: Credentials, L: Line](Protocol):
+    """What a dialect tells of the messages of a device. To ask is a query like any other, which sends nothing."""
+
+    def receipts(self, listing: Listing[C], *, over: L, left: Callable[[], None]) -> ListPage[Receipt]:
+        """Ask what became of messages to a device, once.
+
+        Parameters
+        ----------
+        listing : Listing
+            Which messages.
+        over : Line
+            An open line of its credentials.
+        left : Callable[[], None]
+            Called when the query has left.
+
+        Returns
+        -------
+        ListPage
+            What the provider says, in its order.
+
+        Raises
+        ------
+        CubeError
+            One of its subclasses if it says something else, or nothing.
+        """
+
+    def heard(self, listing: Listing[C], *, over: L, left: Callable[[], None]) -> ListPage[Heard]:
+        """Ask what a device has sent, once: as `receipts`."""
 
 
 class Provider[C: Credentials, Q: Query[Any], L: Line](Protocol):
@@ -113,6 +246,9 @@ class Provider[C: Credentials, Q: Query[Any], L: Line](Protocol):
             Seconds after it first left in which the same query, sent again, is one request to the provider; 0 if a
             query that is sent again is always another request.
         """
+
+    def lists(self, credentials: C) -> Lists[C, L] | None:
+        """Return what can be asked of a device's messages; None if the account's dialect tells nothing of them."""
 
     def prepare(self, credentials: C, messages: Sequence[SendRequest]) -> Q:
         """Make a query, which is dated and signed each time it is sent.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cube_sms import __version__
@@ -12,13 +13,14 @@ from .answers import Interpreter
 from .base import Credentials, CubeAnswer, CubeError, CubeUnavailable, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from cube_sms.platform import Meaning
     from cube_sms.request import SendRequest
 
     from .answers import Form
+    from .base import Lists
     from .http import Connection, Connections
 
 
@@ -83,6 +85,10 @@ class Client[C: Credentials, Q: Query[Any]](ABC):
     def repeats_within(self, credentials: C) -> float:
         """Return how long a query can be repeated: see `cube_sms.provider.base.Provider`."""
 
+    def lists(self, credentials: C) -> Lists[C, Connection] | None:
+        """Return that nothing can be asked of a device's messages: see `cube_sms.provider.base.Provider`."""
+        return None
+
     @abstractmethod
     def prepare(self, credentials: C, messages: Sequence[SendRequest]) -> Q:
         """Make a query: see `cube_sms.provider.base.Provider`."""
@@ -117,19 +123,30 @@ class Client[C: Credentials, Q: Query[Any]](ABC):
         CubeRejected, CubeAuthenticationError, CubeThrottled, CubeUnavailable, CubeOutcomeUnknown
             See `cube_sms.provider.base`.
         """
+        self.check_line(over)
+        with timed() as elapsed:
+            body, headers = self.sign(query)
+            answer = over.post(self._path, body, {**self._headers, **headers}, left)
+            said = self._interpreter.read(answer, query, self._clock())
+            return CubeAnswer(said.code, said.message, elapsed(), said.job_id)
+
+    def check_line(self, over: Connection) -> None:
+        """Refuse a line to the server of another dialect."""
         if over.origin != self._server.origin:
             # The account has moved to another dialect since the line was taken.
             raise CubeUnavailable("not posted: the connection is to another server")
-        started = time.perf_counter()
-        body, headers = self.sign(query)
-        try:
-            answer = over.post(self._path, body, {**self._headers, **headers}, left)
-            said = self._interpreter.read(answer, query, self._clock())
-            return CubeAnswer(said.code, said.message, time.perf_counter() - started, said.job_id)
-        except CubeError as error:
-            error.latency = time.perf_counter() - started
-            raise
 
     def close(self) -> None:
         """Close every connection. The next POST opens one again."""
         self._connections.close()
+
+
+@contextmanager
+def timed() -> Iterator[Callable[[], float]]:
+    """Give a query's errors the seconds that it took, and return what tells them as far as it has come."""
+    started = time.perf_counter()
+    try:
+        yield lambda: time.perf_counter() - started
+    except CubeError as error:
+        error.latency = time.perf_counter() - started
+        raise

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from cube_sms.platform import Settings
+    from cube_sms.platform import ProviderSettings
     from cube_sms.request import SendRequest
 
-    from .base import CubeAnswer, Line, Provider, Query
+    from .base import CubeAnswer, Line, Lists, Provider, Query
 
 type AnyCredentials = csss.CsssCredentials | v4.V4Credentials
 """Those of any dialect."""
@@ -32,15 +32,15 @@ class Dialect(NamedTuple):
     ----------
     credentials : type
         What its accounts have in the secret.
-    provider : Callable[[Settings, Connections], Provider]
+    provider : Callable[[ProviderSettings, Connections], Provider]
         Makes what speaks it, for a deployment.
     """
 
     credentials: type[AnyCredentials]
-    provider: Callable[[Settings, Connections], AnyProvider]
+    provider: Callable[[ProviderSettings, Connections], AnyProvider]
 
 
-def _csss(settings: Settings, connections: Connections) -> AnyProvider:
+def _csss(settings: ProviderSettings, connections: Connections) -> AnyProvider:
     return csss.CubeClient(
         settings.cube_base_url,
         connections,
@@ -49,7 +49,7 @@ def _csss(settings: Settings, connections: Connections) -> AnyProvider:
     )
 
 
-def _v4(settings: Settings, connections: Connections) -> AnyProvider:
+def _v4(settings: ProviderSettings, connections: Connections) -> AnyProvider:
     return v4.CubeV4Client(
         settings.cube_v4_base_url,
         connections,
@@ -58,7 +58,7 @@ def _v4(settings: Settings, connections: Connections) -> AnyProvider:
     )
 
 
-def _options(settings: Settings) -> dict[str, Any]:
+def _options(settings: ProviderSettings) -> dict[str, Any]:
     return {
         "language": settings.cube_language,
         "answer_codes": settings.cube_answer_codes,
@@ -96,6 +96,10 @@ class Dialects:
     def repeats_within(self, credentials: AnyCredentials) -> float:
         """Return how long a query can be repeated."""
         return self._of(credentials).repeats_within(credentials)
+
+    def lists(self, credentials: AnyCredentials) -> Lists[Any, Any] | None:
+        """Return what can be asked of a device's messages."""
+        return self._of(credentials).lists(credentials)
 
     def prepare(self, credentials: AnyCredentials, messages: Sequence[SendRequest]) -> Query[AnyCredentials]:
         """Make a query."""
@@ -145,7 +149,7 @@ def read_credentials(entry: Mapping[str, object], version: int) -> AnyCredential
     raise ValueError(f"must have {choice}, " + ("not fields of both" if found else "and has none of these"))
 
 
-def make_provider(settings: Settings, connections: int) -> AnyProvider:
+def make_provider(settings: ProviderSettings, connections: int) -> AnyProvider:
     """Make the provider of a deployment.
 
     Parameters

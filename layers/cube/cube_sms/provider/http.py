@@ -244,11 +244,38 @@ class Connection:
         CubeOutcomeUnknown
             If anything breaks.
         """
+        return self._request("POST", path, body, headers, left)
+
+    def get(self, path: str, headers: Mapping[str, str], left: Callable[[], None]) -> Answer:
+        """Get once, over a connection that is open.
+
+        Parameters
+        ----------
+        path : str
+            The whole path, with its query.
+        headers, left
+            As for `post`.
+
+        Returns
+        -------
+        Answer
+            As for `post`.
+
+        Raises
+        ------
+        CubeOutcomeUnknown
+            If anything breaks.
+        """
+        return self._request("GET", path, None, headers, left)
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], left: Callable[[], None]
+    ) -> Answer:
         response = None
         try:
             # A server may answer, and close the connection, before it has read all of a request.
             with suppress(BrokenPipeError, ConnectionResetError):
-                self._http.request("POST", path, body, headers, preload_content=False)
+                self._http.request(method, path, body, headers, preload_content=False)
             left()
             response = self._http.getresponse()
             if response.status < 200:

@@ -1,19 +1,14 @@
-"""What a callback holds: the provider's forms of a message from a device, and what is told of it."""
+"""What a callback holds: the provider's forms of a message from a device."""
 
 from __future__ import annotations
 
-import json
-import uuid
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from cube_sms.platform import Event, rfc3339
-from cube_sms.request import DeviceId, mask_device_id
-
-DETAIL_TYPE = "SMS Received"
+from cube_sms.delivery import Received
+from cube_sms.request import DeviceId  # noqa: TC001 - msgspec reads the annotations
 
 # Milliseconds from 2001 to 2100: seconds are none, and no time is beyond what a date can be.
 Milliseconds = Annotated[int, Meta(ge=10**12, lt=4_102_444_800_000)]
@@ -51,56 +46,6 @@ class _Notification(msgspec.Struct):
 
 
 _FORMS: tuple[type[_Callback | _Notification], ...] = (_Callback, _Notification)
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message from a device.
-
-    Parameters
-    ----------
-    account : str
-        Whose device it is.
-    device_id : str
-        Where it came from, usually the ICCID of the SIM.
-    message_type : str
-        ``Text`` or ``Binary``.
-    content : str
-        What it says.
-    received_at : int
-        When the provider had it, in milliseconds since the epoch.
-    """
-
-    account: str
-    device_id: str
-    message_type: str
-    content: str = field(repr=False)
-    received_at: int
-
-    @property
-    def event_id(self) -> str:
-        """The same however often the provider tells of the message: a repeat is told by what it holds."""
-        facts = [self.account, self.device_id, self.message_type, self.content, self.received_at]
-        return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(facts)))
-
-    @property
-    def masked_device_id(self) -> str:
-        """What a log may show of the device id."""
-        return mask_device_id(self.device_id)
-
-    @property
-    def event(self) -> Event:
-        """The event that tells of it."""
-        received_at = rfc3339(self.received_at / 1000)
-        detail: dict[str, Any] = {
-            "eventId": self.event_id,
-            "account": self.account,
-            "deviceId": self.device_id,
-            "messageType": self.message_type,
-            "content": self.content,
-            "receivedAt": received_at,
-        }
-        return Event(DETAIL_TYPE, detail, received_at)
 
 
 def read_received(account: str, body: bytes) -> Received | None:

@@ -1,4 +1,4 @@
-"""Receiver: verifies a callback, and publishes what it tells before the provider is answered."""
+"""Receiver: verifies a callback, and publishes and keeps what it tells before the provider is answered."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cube_sms.delivery import Taken
 from cube_sms.platform import AwsUnavailableError, Reply, body_of, header_of, problem_of, reply_to_error, sendable
 
 from .accounts import MEMBERS, CallbackAccounts
-from .forms import Received, read_received
+from .forms import read_received
 from .refusals import Refusal
 from .verification import is_genuine, is_timely, matching, read_signature
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_sqs import SQSClient
 
-    from cube_sms.platform import EventBus
+    from cube_sms.delivery import Received, ReplyTaker
     from cube_sms.provider import CredentialStore
 
     from .accounts import CallbackAccount
@@ -76,8 +77,8 @@ class Receipt(NamedTuple):
         Why it is refused.
     received : Received, optional
         What it tells. If there is none and it is not refused, its form is not known, and it waits on a queue.
-    error : str, optional
-        Why the event was not published: the provider has to repeat it.
+    taken : Taken
+        What became of what it tells. If its event was not published, the provider has to repeat it.
     faults : tuple of str
         What is wrong with accounts in the secret, as far as that is news.
     """
@@ -85,7 +86,7 @@ class Receipt(NamedTuple):
     account: str | None
     refusal: Refusal | None = None
     received: Received | None = None
-    error: str | None = None
+    taken: Taken = Taken()
     faults: tuple[str, ...] = ()
 
     @property
@@ -93,7 +94,7 @@ class Receipt(NamedTuple):
         """The answer to the provider. All but 200 has it repeat the callback."""
         if self.refusal:
             return problem_of(self.refusal.answer, None, {})
-        return reply_to_error(AwsUnavailableError()) if self.error else Reply(200, {"status": "received"})
+        return reply_to_error(AwsUnavailableError()) if self.taken.error else Reply(200, {"status": "received"})
 
 
 class CallbackReceiver:
@@ -103,8 +104,8 @@ class CallbackReceiver:
     ----------
     credentials : CredentialStore
         Tokens and keys of the accounts.
-    bus : EventBus
-        Where replies go.
+    replies : ReplyTaker
+        Takes what devices say.
     sqs : SQSClient
         boto3's client.
     unknown_queue_url : str
@@ -116,14 +117,14 @@ class CallbackReceiver:
     def __init__(
         self,
         credentials: CredentialStore,
-        bus: EventBus,
+        replies: ReplyTaker,
         sqs: SQSClient,
         unknown_queue_url: str,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._credentials = credentials
-        self._bus = bus
+        self._replies = replies
         self._sqs = sqs
         self._unknown_queue_url = unknown_queue_url
         self._clock = clock
@@ -146,6 +147,8 @@ class CallbackReceiver:
         ------
         CredentialsError
             If the secret cannot be read.
+        SpoiledRecordError, RecordsUnavailableError
+            If it cannot be found out who waits for the device, or the table does not take a reply for its history.
         BotoCoreError, ClientError
             If the queue does not take a callback whose form is not known.
         """
@@ -161,8 +164,7 @@ class CallbackReceiver:
         if not received:
             self._keep(receipt.account, callback.body)
             return receipt
-        (error,) = self._bus.put([received.event])
-        return receipt._replace(received=received, error=error)
+        return receipt._replace(received=received, taken=self._replies.take(received.device, [received]))
 
     def _accounts(self, *, afresh: bool = False) -> CallbackAccounts:
         return CallbackAccounts.of(self._credentials.members(*MEMBERS, afresh=afresh))

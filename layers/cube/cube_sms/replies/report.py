@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cube_sms.platform import metrics
+from cube_sms.platform import metrics, report_task_answers
 
 if TYPE_CHECKING:
     from cube_sms.platform import Telemetry
@@ -34,12 +34,16 @@ def report_receipt(telemetry: Telemetry, receipt: Receipt, correlation_id: str) 
         telemetry.count(receipt.refusal.metric, account=account)
     elif received:
         told = {"account": account, "device_id": received.masked_device_id, "event_id": received.event_id}
-        if receipt.error:
-            telemetry.log("error", "reply not published", correlation_id, **told, error=receipt.error)
+        taken = receipt.taken
+        if taken.error:
+            telemetry.log("error", "reply not published", correlation_id, **told, error=taken.error)
             telemetry.count(metrics.CALLBACKS_FAILED)
         else:
             telemetry.log("info", "reply published", correlation_id, **told)
             telemetry.count(metrics.REPLIES_PUBLISHED, account=account)
+        report_task_answers(telemetry, taken.told, correlation_id)
+        if taken.untold:
+            telemetry.log("warning", "tasks are told later", correlation_id, **told, error=taken.untold)
     else:
         telemetry.log("warning", "callback not understood", correlation_id, account=account)
         telemetry.count(metrics.CALLBACKS_NOT_UNDERSTOOD, account=account)

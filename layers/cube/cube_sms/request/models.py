@@ -86,6 +86,19 @@ TaskToken = Annotated[
     ),
 ]
 
+MAX_AWAIT_REPLY = 86_400
+"""The most seconds that a task waits for a reply: what a device sends within a day of a message is passed on."""
+
+AwaitReply = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=MAX_AWAIT_REPLY,
+        description=f"a whole number of seconds from 1 to {MAX_AWAIT_REPLY}: for how long after the message was sent "
+        "the task of taskToken waits for the device's reply",
+    ),
+]
+
 
 class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """A request to send one SMS to one device.
@@ -114,6 +127,8 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     task_token : str, optional
         Of a Step Functions task that waits for the outcome. It is no part of the request itself: a task that is tried
         again has another one.
+    await_reply : int, optional
+        Seconds for which that task waits for the device's reply, instead of being told that the message was sent.
     """
 
     device_id: DeviceId
@@ -126,6 +141,7 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     delivery: Delivery = "at-least-once"
     priority: Priority = "normal"
     task_token: TaskToken | UnsetType = UNSET
+    await_reply: AwaitReply | UnsetType = UNSET
 
     def __repr__(self) -> str:
         # Content and token stay out of whatever shows a request.

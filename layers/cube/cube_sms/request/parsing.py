@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -13,11 +13,15 @@ from cube_sms.platform import Fault
 from .content import HALF_A_PAIR, MAX_ITEMS, holds_half_a_pair, item_faults, shown_name, text_faults
 from .errors import InvalidRequestError
 from .lenient_json import decode_leniently
-from .models import DEFAULT_MAX_CONTENT_LENGTH, ContentList, RequestId, SendRequest
+from .models import DEFAULT_MAX_CONTENT_LENGTH, AwaitReply, ContentList, RequestId, SendRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _DECODER = msgspec.json.Decoder(SendRequest)
 _FIELDS = {field.encode_name: field for field in msgspec.structs.fields(SendRequest)}
 _ONE_CONTENT = Fault("content", "exactly one of content and smsContentList is required")
+_NO_TASK = Fault("awaitReply", "needs taskToken: it says for how long that task waits")
 
 
 def parse_send_request(
@@ -73,6 +77,8 @@ required
         request = None if faults else msgspec.convert(valid, SendRequest)
     else:
         faults = _content_faults(request, max_content_length)
+        if request.await_reply and not request.task_token:
+            faults.append(_NO_TASK)
         own_id, task_token, priority = request.request_id or None, request.task_token or None, request.priority
     if request_id is not None:
         id_faults = _request_id_faults(request_id_name, request_id, own_id)
@@ -116,8 +122,7 @@ def _read_field_by_field(body: bytes, max_length: int) -> tuple[list[Fault], dic
             valid[name] = value
     unknown = sorted(fields.keys() - _FIELDS.keys())
     faults += [Fault(shown_name(name), "is not a field of a send request") for name in unknown]
-    if ("content" in given) == ("smsContentList" in given):
-        faults.append(_ONE_CONTENT)
+    faults += _faults_between(given)
     if "content" in valid:
         faults += text_faults("content", valid["content"], valid.get("messageType"), max_length)
     if "smsContentList" in valid:
@@ -125,14 +130,24 @@ def _read_field_by_field(body: bytes, max_length: int) -> tuple[list[Fault], dic
     return faults, valid
 
 
+def _faults_between(given: Container[str]) -> list[Fault]:
+    """Return what is wrong with which fields there are, whatever is in them."""
+    faults = [_NO_TASK] if "awaitReply" in given and "taskToken" not in given else []
+    return [*faults, _ONE_CONTENT] if ("content" in given) == ("smsContentList" in given) else faults
+
+
 def _converted(value: Any, annotation: Any) -> tuple[Any, str | None]:
     # Of the provider's array only the size is looked at: its items have faults of their own. Of a time, msgspec also
     # reads the two common variants with a space for the T and an offset without a colon, which do no harm.
     is_list = annotation == ContentList | UnsetType
-    if not is_list and not isinstance(value, str):
+    is_text = not is_list and annotation != AwaitReply | UnsetType
+    if is_text and not isinstance(value, str):
         return None, f"must be a string: {_description(annotation)}"
-    if not is_list and holds_half_a_pair(value):
+    if is_text and holds_half_a_pair(value):
         return None, HALF_A_PAIR
+    if isinstance(value, float) and value.is_integer():
+        # As JSON Schema has it: 60.0 is a whole number.
+        value = int(value)
     try:
         return msgspec.convert(
             value, Annotated[list[Any], Meta(min_length=1, max_length=MAX_ITEMS)] if is_list else annotation

@@ -50,6 +50,10 @@ def send_request_schema() -> dict[str, Any]:
         {"required": ["content"], "properties": {"content": {"type": "string"}}},
         {"required": ["smsContentList"], "properties": {"smsContentList": {"type": "array", "items": {}}}},
     ]
+    schema["anyOf"] = [
+        {"required": ["taskToken"], "properties": {"taskToken": {"type": "string"}}},
+        {"not": {"required": ["awaitReply"], "properties": {"awaitReply": {"type": "integer"}}}},
+    ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -1,8 +1,9 @@
-"""What was sent to a device, newest first: pages of the index that a deployment with `DeviceHistory` has."""
+"""What was sent to a device and what it has answered: pages of the index that a deployment with `DeviceHistory` has."""
 
 from __future__ import annotations
 
 import json
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,35 +12,73 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cube_sms.platform import KEY, RecordsUnavailableError, get_items, key_of
 
-from .items import or_fault, read_record
+from .items import REPLY_KEY, is_time, or_fault, read_record, read_reply
+from .record import KeptReply, Record
+from .replies import find_contents
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from cube_sms.delivery.errors import SpoiledRecordError
 
-    from .record import Record
-
 MOST_PER_PAGE = 100
-"""As many records as DynamoDB reads at once."""
+"""As many items as DynamoDB reads at once."""
+
+# Bytes that DynamoDB's keys have at the most.
+_LONGEST_KEY = 2048
+
+type Entry = Record | KeptReply | SpoiledRecordError
+"""A message, a reply, or why one of them cannot be read."""
 
 
 class Page(NamedTuple):
-    """A page of a device's messages.
+    """A page of a device's history.
 
     Parameters
     ----------
-    records : list of Record or SpoiledRecordError
-        Their records, newest first; of one that cannot be read, why.
+    entries : list of Entry
+        What there is, newest first.
     next : str or None
         What to ask for the page after it with; None if there is none.
     """
 
-    records: list[Record | SpoiledRecordError]
+    entries: list[Entry]
     next: str | None
 
 
-def device_messages(
+def entry_members(entry: Entry) -> dict[str, Any]:
+    """Return what callers and operators see of an entry, as JSON members: `kind` says what the others are.
+
+    Parameters
+    ----------
+    entry : Entry
+        The entry.
+
+    Returns
+    -------
+    dict
+        Its members.
+    """
+    match entry:
+        case Record():
+            return {"kind": "message", **entry.shown}
+        case KeptReply():
+            return {"kind": "reply", **entry.members}
+    return {"kind": "unreadable", "key": entry.message_id, "reason": str(entry)}
+
+
+def is_place(text: str) -> bool:
+    """Return whether a text can be `Page.next` of a page."""
+    try:
+        _read_place(text)
+    except ValueError:
+        return False
+    return True
+
+
+def device_history(
     client: DynamoDBClient,
     table: str,
     index: str,
@@ -47,11 +86,12 @@ def device_messages(
     *,
     limit: int = MOST_PER_PAGE,
     after: str | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Page:
-    """Return a page of the messages to a device: a query of the index, and a read for each record.
+    """Return a page of a device's history: a query of the index, and a read for each item.
 
-    The index follows the table within moments. It has no record of a message that was cancelled before anybody saw its
-    request, since that names no device.
+    A message stands where it was accepted, a reply where the provider had it. The index follows the table within
+    moments. It has no message that was cancelled before anybody saw its request, since that names no device.
 
     Parameters
     ----------
@@ -62,9 +102,11 @@ def device_messages(
     device_id : str
         The device.
     limit : int
-        The most records of the page, at most `MOST_PER_PAGE`.
+        The most entries of the page, at most `MOST_PER_PAGE`.
     after : str, optional
         `Page.next` of the page before it.
+    clock : Callable[[], float]
+        Seconds since the epoch.
 
     Returns
     -------
@@ -85,9 +127,9 @@ def device_messages(
         "Limit": min(limit, MOST_PER_PAGE),
     }
     if after is not None:
-        created_at, message_id = _read_place(after)
+        created_at, key = _read_place(after)
         query["ExclusiveStartKey"] = {
-            KEY: {"S": message_id},
+            KEY: {"S": key},
             "deviceId": {"S": device_id},
             "createdAt": {"S": created_at},
         }
@@ -97,9 +139,16 @@ def device_messages(
         raise RecordsUnavailableError(error) from error
     keys = [key_of(item) for item in answer["Items"]]
     found = {key_of(item): item for item in get_items(client, table, keys, is_consistent=False)}
+    replies = [item for key, item in found.items() if key.startswith(REPLY_KEY)]
+    contents = find_contents(client, table, replies, clock())
+
+    def read(item: Mapping[str, Any]) -> Record | KeptReply:
+        key = key_of(item)
+        return read_reply(item, contents.get(key)) if key.startswith(REPLY_KEY) else read_record(item)
+
     last = answer.get("LastEvaluatedKey")
     # One that has gone meanwhile is left out.
-    return Page([or_fault(read_record, found[key]) for key in keys if key in found], _place(last) if last else None)
+    return Page([or_fault(read, found[key]) for key in keys if key in found], _place(last) if last else None)
 
 
 def _place(key: dict[str, Any]) -> str:
@@ -109,6 +158,7 @@ def _place(key: dict[str, Any]) -> str:
 def _read_place(text: str) -> tuple[str, str]:
     with suppress(ValueError):
         match json.loads(urlsafe_b64decode(text.encode())):
-            case [str(created_at), str(message_id)]:
-                return created_at, message_id
+            # DynamoDB refuses a key that can be none.
+            case [str(created_at), str(key)] if is_time(created_at) and 0 < len(key.encode()) <= _LONGEST_KEY:
+                return created_at, key
     raise ValueError("is none that was given out")

@@ -11,13 +11,16 @@ from cube_sms.delivery.errors import SpoiledRecordError
 from cube_sms.delivery.states import State
 from cube_sms.platform import KEY, Fault, key_of
 
-from .record import Record, Refusal
+from .record import KeptReply, Record, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 REFUSED_KEY = "#refused#"
 """What keys of items begin with that leave word of requests which were not accepted: no account is without a name."""
+
+REPLY_KEY = "#reply#"
+"""What keys of items begin with that tell of a device's reply."""
 
 TEXT_LENGTH = 2048
 """The most characters of a text in a record: no key has more, and ten events have to fit into one call."""
@@ -81,7 +84,10 @@ def read_record(item: Mapping[str, Any]) -> Record:
         message=read("message", "S", _text, None),
         reason=read("reason", "S", _text, None),
         job_id=read("jobId", "S", _text, None),
+        content_hash=read("contentHash", "S", _text, None),
+        due_at=read("dueAt", "N", float, None),
         task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
+        await_reply=read("awaitReply", "N", _count, None),
     )
     if faults:
         raise SpoiledRecordError(key_of(item), faults)
@@ -120,6 +126,42 @@ def read_refusal(item: Mapping[str, Any]) -> Refusal:
     return refusal
 
 
+def read_reply(item: Mapping[str, Any], content: str | None) -> KeptReply:
+    """Return the reply that an item of the table tells of.
+
+    Parameters
+    ----------
+    item : Mapping[str, Any]
+        The item, in DynamoDB's types.
+    content : str or None
+        What the reply says, if it is kept: it has an item of its own.
+
+    Returns
+    -------
+    KeptReply
+        The reply.
+
+    Raises
+    ------
+    SpoiledRecordError
+        As for `read_record`.
+    """
+    faults: list[Fault] = []
+    read: Any = partial(_read, item, faults)
+    reply = KeptReply(
+        event_id=key_of(item).removeprefix(REPLY_KEY),
+        account=read("account", "S", _text),
+        device_id=read("deviceId", "S", _text),
+        message_type=read("messageType", "S", _text),
+        received_at=read("createdAt", "S", _time),
+        in_reply_to=read("inReplyTo", "S", _text, None),
+        content=content,
+    )
+    if faults:
+        raise SpoiledRecordError(key_of(item), faults)
+    return reply
+
+
 def read_item(item: Mapping[str, Any]) -> Record | Refusal | None:
     """Return what an item of the table is, whatever it is.
 
@@ -131,7 +173,7 @@ def read_item(item: Mapping[str, Any]) -> Record | Refusal | None:
     Returns
     -------
     Record, Refusal or None
-        None for the items of others, such as the gate's.
+        None for all others, such as the gate's and what devices have answered.
 
     Raises
     ------
@@ -142,6 +184,11 @@ def read_item(item: Mapping[str, Any]) -> Record | Refusal | None:
     if key.startswith(REFUSED_KEY):
         return read_refusal(item)
     return None if key.startswith("#") else read_record(item)
+
+
+def is_time(text: str) -> bool:
+    """Return whether a text has the form in which times are kept."""
+    return bool(_TIME.fullmatch(text))
 
 
 def or_fault[Found](read: Callable[[Mapping[str, Any]], Found], item: Mapping[str, Any]) -> Found | SpoiledRecordError:
@@ -205,7 +252,7 @@ def _flag(value: object) -> bool:
 
 
 def _time(text: str) -> str:
-    # As `rfc3339` writes it, and as EventBridge takes it.
-    if not _TIME.fullmatch(text) or datetime.fromisoformat(text).timestamp() < 0:
+    # As EventBridge takes it.
+    if not is_time(text) or datetime.fromisoformat(text).timestamp() < 0:
         raise ValueError
     return text

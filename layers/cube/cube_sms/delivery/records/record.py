@@ -1,4 +1,4 @@
-"""What is kept of a message, and of a request that was not accepted."""
+"""What is kept of a message, of a request that was not accepted, and of what a device has answered."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cube_sms.delivery.states import State
+
 if TYPE_CHECKING:
-    from cube_sms.delivery.states import State
     from cube_sms.request import SendRequest
 
 
@@ -49,8 +50,14 @@ class Record:
         The provider's code in its last answer, its words where they are kept, and ours for what went wrong.
     job_id : str, optional
         The provider's name for what it has accepted, if it gives one.
+    content_hash : str, optional
+        What tells its content from another one, while its receipt is asked for.
+    due_at : float, optional
+        Seconds since the epoch at which that is next.
     task_tokens : frozenset of str
         Of the Step Functions tasks that wait for the outcome.
+    await_reply : int, optional
+        Seconds after it was sent for which they wait for the device's reply; None if they wait for the outcome alone.
     was_deleted : bool
         Whether somebody had deleted it while its claim was held, as `RecordStore.finish` found. It is not kept.
     """
@@ -72,7 +79,10 @@ class Record:
     message: str | None = None
     reason: str | None = None
     job_id: str | None = None
+    content_hash: str | None = None
+    due_at: float | None = None
     task_tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    await_reply: int | None = None
     was_deleted: bool = field(default=False, compare=False)
 
     @property
@@ -93,6 +103,11 @@ class Record:
             "createdAt": self.created_at,
             "updatedAt": self.updated_at,
         }
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """What those who look it up see of it: its members, and of a message that waits from when on it may be sent."""
+        return self.members | ({"expectedAt": self.expected_at} if self.state is State.QUEUED else {})
 
     def is_of(self, request: SendRequest) -> bool:
         """Return whether it tells of this request, and not of another one under the same id.
@@ -128,6 +143,50 @@ class Refusal:
     def members(self) -> dict[str, Any]:
         """What a task that waits is told, as JSON members."""
         return {"requestId": self.request_id, "reason": self.reason, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptReply:
+    """What a device has answered.
+
+    Parameters
+    ----------
+    event_id : str
+        The same however often the provider tells of it.
+    account : str
+        Whose device it is.
+    device_id : str
+        Where it came from, usually the ICCID of the SIM.
+    message_type : str
+        ``Text`` or ``Binary``.
+    content : str or None
+        What it says; None if that is not kept.
+    received_at : str
+        When the provider had it: RFC 3339, UTC.
+    in_reply_to : str or None
+        The id of the request that it answers, if one waited.
+    """
+
+    event_id: str
+    account: str
+    device_id: str
+    message_type: str
+    content: str | None = field(repr=False)
+    received_at: str
+    in_reply_to: str | None = None
+
+    @property
+    def members(self) -> dict[str, Any]:
+        """What callers and consumers of events see of it, as JSON members."""
+        return {
+            "eventId": self.event_id,
+            "account": self.account,
+            "deviceId": self.device_id,
+            "messageType": self.message_type,
+            "content": self.content,
+            "receivedAt": self.received_at,
+            "inReplyTo": self.in_reply_to,
+        }
 
 
 def hash_of(request: SendRequest) -> str:

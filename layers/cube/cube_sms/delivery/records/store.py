@@ -2,7 +2,8 @@
 
 A message is claimed with one conditional write before its POST, and the claim is finished with one after it; nothing
 is read on the way. The ways into `State.SENDING` are the entries of `_INTO_SENDING`, the way out of it is the condition
-in `finish`. While nobody has the message, `waiting` writes what becomes of it. No other transition can be written.
+in `finish`. While nobody has the message, `waiting` writes what becomes of it, and `followed` what its receipt says. No
+other transition can be written.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cube_sms.delivery.errors import RecordDeletedError, RequestConflictError
+from cube_sms.delivery.looks import next_look
 from cube_sms.delivery.states import State
-from cube_sms.platform import DAY, KEY, rfc3339
+from cube_sms.platform import DAY, KEY, rfc3339, shard_of
 
 from .items import REFUSED_KEY, TEXT_LENGTH
 from .record import Record, hash_of
@@ -72,6 +74,16 @@ _INTO_SENDING: dict[State | None, _Transition] = {
     # The lease is over: its worker died, and may have posted it.
     State.SENDING: _Transition(_SEEN, _COUNTED, ":true", {":zero": 0, ":true": True}),
     **{state: _OVER for state in State if state.can_restart},
+}
+
+# What a claim can end in. The others are written while nobody has the message: by `waiting` and by `followed`.
+_ENDS_OF_CLAIMS = {
+    State.RETRYING,
+    State.SENT,
+    State.REJECTED,
+    State.EXPIRED,
+    State.FAILED,
+    State.UNKNOWN,
 }
 
 # Longer than the stream of the table tells of it.
@@ -206,6 +218,7 @@ class RecordStore(WaitingRecords):
         message: str | None = None,
         reason: str | None = None,
         job_id: str | None = None,
+        content_hash: str | None = None,
         unsettled: bool = False,
     ) -> Record:
         """Write what a claim came to: one write.
@@ -218,7 +231,7 @@ class RecordStore(WaitingRecords):
         record : Record
             The claimed record.
         state : State
-            The state that follows: final, or `State.RETRYING`. No claim ends as cancelled.
+            The state that follows: final, or `State.RETRYING`. No claim ends as cancelled, or by a receipt.
         by : str, optional
             The owner that ends it, where that is not the record's own but one that found its lease over.
         attempts : int, optional
@@ -227,6 +240,8 @@ class RecordStore(WaitingRecords):
             The provider's words, and ours.
         job_id : str, optional
             The provider's name for what it has accepted.
+        content_hash : str, optional
+            What its receipt is known by, if that is to be asked for.
         unsettled : bool
             Whether the outcome of a POST is unknown, now or from earlier.
 
@@ -242,15 +257,16 @@ class RecordStore(WaitingRecords):
         RecordsUnavailableError
             Where DynamoDB is away.
         """
-        if state in (State.QUEUED, State.SENDING, State.CANCELLED):
+        if state not in _ENDS_OF_CLAIMS:
             raise ValueError("a claim ends in another state")
         by = by or record.owner
         unsettled = unsettled or record.unsettled
-        values = {
+        now = self._clock()
+        values: dict[str, object] = {
             ":state": state,
             ":by": by,
             ":attempts": record.attempts if attempts is None else attempts,
-            ":now": rfc3339(self._clock()),
+            ":now": rfc3339(now),
             ":code": code and code[:TEXT_LENGTH],
             ":message": message and message[:TEXT_LENGTH],
             ":reason": reason and reason[:TEXT_LENGTH],
@@ -263,6 +279,9 @@ class RecordStore(WaitingRecords):
             # Where there is none the item stays as small as it is.
             update += ", jobId = :job"
             values[":job"] = job_id[:TEXT_LENGTH]
+        if content_hash and state is State.SENT:
+            update += ", contentHash = :content, due = :due, dueAt = :dueAt"
+            values |= {":content": content_hash, ":due": shard_of(record.message_id), ":dueAt": next_look(now, now)}
         try:
             # What is unsettled stays so: another worker may have found that out meanwhile.
             found, _ = self._table.update(
@@ -312,6 +331,7 @@ class RecordStore(WaitingRecords):
             record.message_id,
             f"{update}, unsettled = :unsettled, requestHash = :hash, deviceId = :device, createdAt = :created,"
             " begunAt = :begun, possiblyDuplicated = :duplicated, #ttl = :ttl"
+            + (", awaitReply = :await" if record.await_reply else "")
             + (" ADD taskTokens :tokens" if record.task_tokens else ""),
             f"attribute_not_exists({KEY})",
             {
@@ -323,6 +343,7 @@ class RecordStore(WaitingRecords):
                 ":duplicated": record.possibly_duplicated,
                 ":ttl": int(self._clock() + self._retention),
                 **({":tokens": record.task_tokens} if record.task_tokens else {}),
+                **({":await": record.await_reply} if record.await_reply else {}),
             },
         )
 
@@ -341,7 +362,9 @@ class RecordStore(WaitingRecords):
             f"SET #state = :sending, attempts = {into.attempts}, requestHash = :hash, deviceId = :device,"
             " createdAt = if_not_exists(createdAt, :accepted), begunAt = if_not_exists(begunAt, :now),"
             " updatedAt = :now, leaseUntil = :lease, #owner = :owner, #ttl = :ttl,"
-            f" unsettled = {into.unsettled}, possiblyDuplicated = {into.unsettled} REMOVE expectedAt"
+            f" unsettled = {into.unsettled}, possiblyDuplicated = {into.unsettled}"
+            + (", awaitReply = :await" if request.await_reply else "")
+            + " REMOVE expectedAt"
             + (" ADD taskTokens :tokens" if request.task_token else ""),
             into.condition,
             {
@@ -356,6 +379,7 @@ class RecordStore(WaitingRecords):
                 ":ttl": int(now + self._retention),
                 **into.values,
                 **({":tokens": frozenset({request.task_token})} if request.task_token else {}),
+                **({":await": request.await_reply} if request.await_reply else {}),
                 **({":seen_owner": seen.owner, ":seen_state": seen.state} if seen else {}),
             },
         )

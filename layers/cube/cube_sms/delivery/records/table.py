@@ -99,8 +99,8 @@ class RecordTable:
         found: dict[str, Any] = {key_of(item): or_fault(read_item, item) for item in items}
         return found
 
-    def put(self, key: str, update: str, values: Mapping[str, Any]) -> None:
-        """Write an item that is no record, whatever there is.
+    def put(self, key: str, update: str, values: Mapping[str, Any], *, is_once: bool = False) -> None:
+        """Write an item that is no record.
 
         Parameters
         ----------
@@ -108,13 +108,18 @@ class RecordTable:
             The item's key.
         update, values
             As for `update`.
+        is_once : bool
+            Whether an item that is there stays as it is. It is written over otherwise.
 
         Raises
         ------
         RecordsUnavailableError
             Where DynamoDB is away.
         """
-        update_item(self._client, self._table, key, UpdateExpression=update, **_expressions(update, values))
+        condition = {"ConditionExpression": f"attribute_not_exists({KEY})"} if is_once else {}
+        update_item(
+            self._client, self._table, key, UpdateExpression=update, **condition, **_expressions(update, values)
+        )
 
     def update(self, message_id: str, update: str, condition: str, values: Mapping[str, Any]) -> tuple[Record, bool]:
         """Write a record under a condition, and read it whether the condition held or not.

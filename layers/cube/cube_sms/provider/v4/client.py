@@ -1,4 +1,4 @@
-"""Client of ``POST /sms``: one query to up to a hundred SIMs.
+"""Client of ``POST /sms``, one query to up to a hundred SIMs, and of the lists of messages to and from a SIM.
 
 Nothing above this module and `signing` knows the field names of v4's wire format. Facts about the provider come from
 docs/provider.md.
@@ -7,22 +7,25 @@ docs/provider.md.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlencode
 
 from cube_sms.platform import Fault
-from cube_sms.provider.base import Query
-from cube_sms.provider.client import Client
+from cube_sms.provider.base import CubeAnswer, CubeOutcomeUnknown, ListPage, Query
+from cube_sms.provider.client import Client, timed
 from cube_sms.request import InvalidRequestError
 
 from .answers import FORM
 from .credentials import V4Credentials
+from .lists import PAGE_SIZE, read_heard, read_items, read_receipt
 from .signing import body, members_of, sign, text_to_sign
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from cube_sms.provider.http import Connections
+    from cube_sms.provider.base import Heard, Listing, Receipt
+    from cube_sms.provider.http import Connection, Connections
     from cube_sms.request import SendRequest
 
     from .signing import Members, Spaces
@@ -50,7 +53,7 @@ class V4Query(Query[V4Credentials]):
 
 
 class CubeV4Client(Client[V4Credentials, V4Query]):
-    """Client of one endpoint.
+    """Client of the endpoints for SMS.
 
     Parameters
     ----------
@@ -77,6 +80,10 @@ class CubeV4Client(Client[V4Credentials, V4Query]):
         """Return how long a nonce with the same SIMs and message is one request."""
         return REPEATS_WITHIN
 
+    def lists(self, credentials: V4Credentials) -> Self:
+        """Return what asks what became of messages."""
+        return self
+
     def prepare(self, credentials: V4Credentials, messages: Sequence[SendRequest]) -> V4Query:
         """Make a query, under a nonce of its own.
 
@@ -97,12 +104,59 @@ class CubeV4Client(Client[V4Credentials, V4Query]):
 
     def sign(self, query: V4Query) -> tuple[bytes, dict[str, str]]:
         """Return the body of a query, and the headers that date and sign it now."""
+        return body(query.members), self._signed(query.credentials, query.members, query.nonce, self._path)
+
+    def receipts(
+        self, listing: Listing[V4Credentials], *, over: Connection, left: Callable[[], None]
+    ) -> ListPage[Receipt]:
+        """Ask what became of messages to a SIM, once: see `cube_sms.provider.base.Lists`."""
+        page = self._list("mt", read_receipt, listing, over, left)
+        receipts = []
+        for receipt, error in page.items:
+            code, message = self._interpreter.kept(error, replace(listing, texts=(receipt.text,)))
+            receipts.append(receipt._replace(code=code, message=message) if error.code else receipt)
+        return ListPage(tuple(receipts), page.listed, page.total, page.answer)
+
+    def heard(self, listing: Listing[V4Credentials], *, over: Connection, left: Callable[[], None]) -> ListPage[Heard]:
+        """Ask what a SIM has sent, once: see `cube_sms.provider.base.Lists`."""
+        return self._list("mo", read_heard, listing, over, left)
+
+    def _list[Item](
+        self,
+        kind: str,
+        read: Callable[[Any], Item | None],
+        listing: Listing[V4Credentials],
+        over: Connection,
+        left: Callable[[], None],
+    ) -> ListPage[Item]:
+        self.check_line(over)
+        path = f"{self._path}/{kind}/{quote(listing.device_id, safe='')}"
+        parameters = {
+            "begin_from": _milliseconds(listing.since),
+            "end_by": _milliseconds(listing.until),
+            "page_no": str(listing.page),
+            "page_size": str(PAGE_SIZE),
+        }
+        with timed() as elapsed:
+            headers = self._signed(listing.credentials, members_of(parameters), uuid.uuid4().hex, path)
+            answer = over.get(f"{path}?{urlencode(parameters)}", {**self._headers, **headers}, left)
+            said = self._interpreter.read(answer, listing, self._clock())
+            page = read_items(answer.body, read)
+            if page is None:
+                raise CubeOutcomeUnknown("the list of messages cannot be read", status=answer.status)
+            return ListPage(page.read, page.listed, page.total, CubeAnswer(said.code, said.message, elapsed()))
+
+    def _signed(self, credentials: V4Credentials, members: Members, nonce: str, path: str) -> dict[str, str]:
+        """Return the headers that date and sign a request now."""
         timestamp = str(int(self._clock() * 1000))
-        text = text_to_sign(query.members, nonce=query.nonce, timestamp=timestamp, uri=self._path, spaces=self._spaces)
-        headers = {
-            "Authorization": f"LF {query.credentials.key_id}/{sign(text, query.credentials.private_key)}",
+        text = text_to_sign(members, nonce=nonce, timestamp=timestamp, uri=path, spaces=self._spaces)
+        return {
+            "Authorization": f"LF {credentials.key_id}/{sign(text, credentials.private_key)}",
             "timestamp": timestamp,
-            "nonce": query.nonce,
+            "nonce": nonce,
             "X-LF-Signature-Type": "2.0",
         }
-        return body(query.members), headers
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))

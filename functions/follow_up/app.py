@@ -1,0 +1,86 @@
+"""Lambda handler: look at what is due, once a minute."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+
+from cube_sms.delivery import WAITING_KEY, Asks, FollowedRecords, ReplyRecords, ReplyTaker, report_paced
+from cube_sms.followup import Asker, FollowUp, ReceiptFollower, ReplyFollower, Shift, report_told
+from cube_sms.platform import (
+    AWS_CONFIG,
+    DAY,
+    SERVICE,
+    EventBus,
+    FollowUpSettings,
+    Tasks,
+    Telemetry,
+    direct_client,
+)
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_stepfunctions import SFNClient
+
+telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
+
+# Seconds before an invocation is cut off in which a run is over: for its last writes.
+MARGIN = 5.0
+
+
+class Work(NamedTuple):
+    """What an invocation works with."""
+
+    follow_up: FollowUp
+    asker: Asker
+
+
+@cache
+def work() -> Work:
+    """Make what looks at things, once for each execution environment."""
+    settings = FollowUpSettings.from_environment(os.environ)
+    dynamodb = direct_client("dynamodb", os.environ)
+    table = settings.messages_table
+    shift = Shift(dynamodb, table, settings.cube_daily_quota * settings.receipt_quota_percent // 100)
+    asker = Asker.from_settings(settings, direct_client("secretsmanager", os.environ), dynamodb, shift)
+    records = FollowedRecords(dynamodb, table, retention=settings.record_retention_days * DAY)
+    receipts = ReceiptFollower(records, asker, window=settings.receipt_window_hours * 3600.0)
+    asks = Asks(dynamodb, table, is_polled=settings.replies == "poll")
+    bus = EventBus(boto3.client("events", config=AWS_CONFIG), settings.event_bus)
+    history = ReplyRecords(
+        dynamodb,
+        table,
+        retention=settings.record_retention_days * DAY,
+        content_retention=settings.keep_replies * DAY,
+    )
+    taker = ReplyTaker(asks, bus, Tasks(step_functions), history if settings.device_history else None)
+    replies = ReplyFollower(asks, taker, asker)
+    # Somebody waits for a reply, and for a receipt nobody does.
+    return Work(FollowUp(dynamodb, table, shift, {WAITING_KEY: replies, "": receipts}), asker)
+
+
+@cache
+def step_functions() -> SFNClient:
+    """Make the client that is needed when a task waits."""
+    return boto3.client("stepfunctions", config=AWS_CONFIG)
+
+
+@telemetry.logger.inject_lambda_context
+def handler(_event: dict[str, Any], context: LambdaContext) -> None:
+    """Answer an event of the schedule."""
+    try:
+        until = time.time() + context.get_remaining_time_in_millis() / 1000 - MARGIN
+        for told in work().follow_up.run(until=until):
+            report_told(telemetry, told, context.aws_request_id)
+        report_paced(telemetry, work().asker.gate_status)
+    finally:
+        telemetry.flush()
+
+
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    # Before the first event Lambda gives it more CPU than the function has.
+    work()

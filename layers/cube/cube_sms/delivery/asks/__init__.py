@@ -1,0 +1,24 @@
+"""Requests whose tasks wait for the device's reply: who waits, what has been said, and telling the tasks."""
+
+from __future__ import annotations
+
+from .ask import CLOCK_TOLERANCE, DeviceReply
+from .meeting import Meeting
+from .received import RECEIVED, Received
+from .store import WAITING_KEY, Asks, Device
+from .taking import ReplyTaker, Taken
+from .telling import tell_tasks
+
+__all__ = [
+    "CLOCK_TOLERANCE",
+    "RECEIVED",
+    "WAITING_KEY",
+    "Asks",
+    "Device",
+    "DeviceReply",
+    "Meeting",
+    "Received",
+    "ReplyTaker",
+    "Taken",
+    "tell_tasks",
+]
