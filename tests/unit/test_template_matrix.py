@@ -30,7 +30,7 @@ CHOICES: dict[str, list[dict[str, str]]] = {
     for name, values in {
         "DeploymentType": ["AllAtOnce", "Canary10Percent5Minutes"],
         "Campaigns": ["false", "true"],
-        "Replies": ["off", "callback"],
+        "Replies": ["off", "callback", "poll"],
         "Receipts": ["false", "true"],
         "QueueType": ["standard", "fifo"],
         "DeviceHistory": ["false", "true"],
