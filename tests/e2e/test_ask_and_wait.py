@@ -183,8 +183,8 @@ def test_a_message_that_is_not_sent_is_answered_as_ever(asking: Asking) -> None:
 @pytest.mark.parametrize(
     "permission",
     [
-        Permission("ReceiveCallbackRole", "NoteWhoWaits", "dynamodb:GetItem"),
-        Permission("ReceiveCallbackRole", "NoteWhoWaits", "dynamodb:UpdateItem"),
+        Permission("ReceiveCallbackRole", "NoteReplies", "dynamodb:GetItem"),
+        Permission("ReceiveCallbackRole", "NoteReplies", "dynamodb:UpdateItem"),
     ],
     ids=lambda permission: permission.action,
 )

@@ -114,4 +114,4 @@ def test_everything_a_release_needs_is_uploaded(stack: LocalStack, tmp_path: Pat
                 files = {member.filename for member in archive.infolist() if not member.is_dir()}
             built = {path.relative_to(build / name).as_posix() for path in (build / name).rglob("*") if path.is_file()}
             assert files == built, name
-    assert uploads == 12
+    assert uploads == 13

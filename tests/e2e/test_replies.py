@@ -209,7 +209,7 @@ def guarded() -> Iterator[LocalStack]:
     [
         (Permission("ReceiveCallbackRole", "ReadCredentials", "secretsmanager:GetSecretValue"), ""),
         (Permission("ReceiveCallbackRole", "PublishReplies", "events:PutEvents"), ""),
-        (Permission("ReceiveCallbackRole", "KeepReplies", "dynamodb:UpdateItem"), ""),
+        (Permission("ReceiveCallbackRole", "NoteReplies", "dynamodb:UpdateItem"), ""),
         (Permission("ReceiveCallbackRole", "PutUnknown", "sqs:SendMessage"), "unknown"),
     ],
     ids=lambda value: value.action if isinstance(value, Permission) else value or "known",

@@ -6,6 +6,9 @@ import contextlib
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import boto3
+
+from cube_sms.delivery.records import RECEIPT_KEY, FollowedRecords
 from cube_sms.delivery.states import State
 from tests.support import send_request
 
@@ -76,14 +79,21 @@ def recorded(store: RecordStore, request: SendRequest) -> Record:
     return record
 
 
-def in_state(store: RecordStore, request: SendRequest, state: State) -> Record:
+def in_state(store: RecordStore, request: SendRequest, state: State, **finish: Any) -> Record:
     """Leave a message in a state after one POST, or none if it is queued or cancelled, and return its record."""
     if state is State.QUEUED:
         return store.note_queued(request)
     if state is State.CANCELLED:
         return store.cancel(request.message_id, request=request).record
     record = store.claim(request).record
-    return record if state is State.SENDING else store.finish(record, state)
+    if state is State.SENDING:
+        return record
+    if state not in (State.DELIVERED, State.UNDELIVERED):
+        return store.finish(record, state, **finish)
+    record = store.finish(record, State.SENT, **finish)
+    receipts = FollowedRecords(boto3.client("dynamodb", region_name="eu-central-1"), TABLE, retention=86_400.0)
+    assert receipts.settle(record, state, f"{RECEIPT_KEY}{record.message_id}", code=None, message=None)
+    return recorded(store, request)
 
 
 @contextlib.contextmanager

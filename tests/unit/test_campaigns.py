@@ -75,11 +75,7 @@ def result(s3: S3Client, campaign: Campaign) -> list[dict[str, str]]:
 
 def send(store: RecordStore, state: State, fields: dict[str, str], **finish: Any) -> None:
     """Leave the message of a request in a state."""
-    request = parse_send_request(json.dumps(fields).encode())
-    if state in (State.QUEUED, State.SENDING, State.CANCELLED):
-        in_state(store, request, state)
-    else:
-        store.finish(store.claim(request).record, state, **finish)
+    in_state(store, parse_send_request(json.dumps(fields).encode()), state, **finish)
 
 
 def test_each_row_is_told_with_the_outcome_of_its_message(
