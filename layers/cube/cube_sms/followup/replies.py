@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .asking import Asker
 
-# If the provider cannot be queried at the end of a request's time, the request waits so many seconds longer.
+# If the provider cannot be queried at the end of a request's time, the request waits up to so many seconds longer.
 LAST_LOOK_PATIENCE = 600.0
 
 

@@ -51,7 +51,7 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     polls : int
         Number of queries for replies since the last request was sent.
     polled_at : float
-        Time of the last query, in seconds since the epoch.
+        Time of the last query, or of the last request if none followed, in seconds since the epoch.
     """
 
     asks: tuple[Ask, ...] = ()
