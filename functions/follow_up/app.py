@@ -1,4 +1,4 @@
-"""Lambda handler: look at what is due, once a minute."""
+"""Lambda handler: handle due receipts and replies, once a minute."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 
-# Seconds before an invocation is cut off in which a run is over: for its last writes.
+# A run ends so many seconds before Lambda stops the invocation: time for its last writes.
 MARGIN = 5.0
 
 
 class Work(NamedTuple):
-    """What an invocation works with."""
+    """The objects of an invocation."""
 
     follow_up: FollowUp
     asker: Asker
@@ -41,7 +41,7 @@ class Work(NamedTuple):
 
 @cache
 def work() -> Work:
-    """Make what looks at things, once for each execution environment."""
+    """Create the objects, once for each execution environment."""
     settings = FollowUpSettings.from_environment(os.environ)
     dynamodb = direct_client("dynamodb", os.environ)
     table = settings.messages_table
@@ -59,19 +59,19 @@ def work() -> Work:
     )
     taker = ReplyTaker(asks, bus, Tasks(step_functions), history if settings.device_history else None)
     replies = ReplyFollower(asks, taker, asker)
-    # Somebody waits for a reply, and for a receipt nobody does.
+    # Replies first: a task waits for them.
     return Work(FollowUp(dynamodb, table, shift, {WAITING_KEY: replies, "": receipts}), asker)
 
 
 @cache
 def step_functions() -> SFNClient:
-    """Make the client that is needed when a task waits."""
+    """Create the client on its first use: it is needed only if a task waits."""
     return boto3.client("stepfunctions", config=AWS_CONFIG)
 
 
 @telemetry.logger.inject_lambda_context
 def handler(_event: dict[str, Any], context: LambdaContext) -> None:
-    """Answer an event of the schedule."""
+    """Handle an event of the schedule."""
     try:
         until = time.time() + context.get_remaining_time_in_millis() / 1000 - MARGIN
         for told in work().follow_up.run(until=until):

@@ -1,4 +1,4 @@
-"""What is looked at again: the provider is asked later what became of messages."""
+"""Later queries for receipts and replies, and the answers to tasks whose time ended."""
 
 from __future__ import annotations
 

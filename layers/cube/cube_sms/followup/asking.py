@@ -1,4 +1,4 @@
-"""One query at a time to the provider, within its limits."""
+"""Queries of the provider's lists, one at a time and within its limits."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     type Question[Item] = Callable[[Lists[Any, Any], AnyCredentials, Line, Callable[[], None]], ListPage[Item]]
 
-# How long a query waits for its slot, in seconds. A caller of the API may wait for its connection meanwhile.
+# Seconds that a query waits for its slot. It holds a connection meanwhile, which a caller of the API may need.
 PATIENCE = 2.0
 
-# What a query takes at most beside that and itself.
+# Seconds of a query at most, in addition to its wait and its HTTP request.
 MARGIN = 5.0
 
 
@@ -35,13 +35,13 @@ class ShareSpentError(Exception):
 
 
 class NoListsError(Exception):
-    """The account's dialect tells nothing of its messages."""
+    """The account's dialect has no lists of messages."""
 
 
 class Asker:
-    """Asks the provider, as bulk messages are sent: all else goes before it.
+    """Queries the provider with the priority of bulk messages: all others go first.
 
-    A query has one of the connections that callers of the API share, for as long as it takes.
+    A query holds one of the connections that callers of the API share.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ class Asker:
     credentials : CredentialStore
         The accounts' credentials.
     gate : Gate
-        Keeps all workers within the provider's limits.
+        Keeps all workers within the provider's rate and quota.
     leases : ConnectionLeases
         The connections that callers of the API share.
     shift : Shift
-        How much of the day's quota there is.
+        Counts the queries within their share of the quota.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -76,13 +76,13 @@ class Asker:
         self._shift = shift
         self._clock = clock
         self.longest = PATIENCE + provider.longest_post + MARGIN
-        """The most seconds that one `ask` takes if AWS answers at once."""
+        """The most seconds that one `ask` takes, if AWS answers immediately."""
 
     @classmethod
     def from_settings(
         cls, settings: FollowUpSettings, secrets_manager: SecretsManagerClient, dynamodb: DynamoDBClient, shift: Shift
     ) -> Self:
-        """Make one for a deployment.
+        """Create one for a deployment.
 
         Parameters
         ----------
@@ -91,12 +91,12 @@ class Asker:
         secrets_manager, dynamodb
             boto3's clients.
         shift : Shift
-            How much of the day's quota there is.
+            Counts the queries within their share of the quota.
 
         Returns
         -------
         Asker
-            One with a client and stores of its own.
+            One with its own client and stores.
         """
         provider = make_provider(settings, 1)
         gate = Gate(
@@ -118,28 +118,28 @@ class Asker:
 
     @property
     def gate_status(self) -> GateStatus:
-        """What there is to tell of the gate."""
+        """The state of the gate, for logs and metrics."""
         return self._gate.status
 
     def ask_all[Item](self, account: str, question: Callable[[int], Question[Item]]) -> list[Item]:
-        """Ask for a whole list, page by page.
+        """Query a whole list, page by page.
 
         Parameters
         ----------
         account : str
-            Whose messages it is about.
+            Account of the messages.
         question : Callable[[int], Question]
-            Returns the question for a page, counted from 1.
+            Returns the query for a page, counted from 1.
 
         Returns
         -------
         list of Receipt or Heard
-            All items that can be read.
+            All readable items.
 
         Raises
         ------
         CubeOutcomeUnknown
-            If the list has changed while it was read.
+            If the list changed during the queries.
         ShareSpentError, NoListsError, NotNowError, CubeError, CredentialsError, RecordsUnavailableError
             As for `ask`.
         """
@@ -149,22 +149,23 @@ class Asker:
             number += 1
             page = self.ask(account, question(number))
             if (number > 1 and page.total != total) or (page.total > count and not page.listed):
-                # A message that has moved to another page would be taken for two.
-                raise CubeOutcomeUnknown("the list has changed while it was read")
+                # A message that moved to another page would count twice.
+                raise CubeOutcomeUnknown("the list changed during the queries")
             total = page.total
             count += page.listed
             found += page.items
         return found
 
     def ask[Item](self, account: str, question: Question[Item]) -> ListPage[Item]:
-        """Ask one question.
+        """Make one query.
 
         Parameters
         ----------
         account : str
-            Whose messages it is about.
+            Account of the messages.
         question : Question
-            Asks it, given what can be asked, the account's credentials, an open line and what to call when it has left.
+            Makes the query with the lists, the account's credentials and an open line. It calls its last argument when
+            the query has left.
 
         Returns
         -------
@@ -176,13 +177,13 @@ class Asker:
         ShareSpentError
             If the share of the quota is used up for now.
         NoListsError
-            If the account's dialect tells nothing of its messages.
+            If the account's dialect has no lists of messages.
         NotNowError
-            If the gate is closed, or there is no slot or no connection in time.
+            If the gate is closed, or no slot or connection is free in time.
         CubeError, CredentialsError
-            If the provider gives no answer, or the account has no credentials.
+            If the provider does not answer, or the account has no credentials.
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         credentials = self._credentials.get(account)
         lists = self._provider.lists(credentials)
@@ -195,15 +196,15 @@ class Asker:
                     return self._ask(partial(question, lists, credentials, line), slot)
             except CubeError as error:
                 if error.renews_credentials:
-                    # The next question has fresh ones.
+                    # The next query has new ones.
                     self._credentials.refresh(account, credentials)
                 raise
             finally:
-                # The provider counts a connection that is idle, and the next question may be a while off.
+                # The provider counts idle connections too, and the next query may come much later.
                 self._provider.close()
 
     def _slot(self, line: Line) -> Slot | None:
-        """Wait for a slot of the gate, with the line open, and count the query."""
+        """Count the query, and wait for a slot of the gate with the line open."""
         latest = self._clock() + PATIENCE
         if not self._shift.count():
             raise ShareSpentError
@@ -212,7 +213,7 @@ class Asker:
             while not self._gate.wait(slot, line.open):
                 slot = self._gate.take(latest=latest, is_bulk=True)
         except CubeError as error:
-            # No connection came about.
+            # The connection failed.
             self._gate.report(slot, error)
             raise
         return slot
@@ -225,7 +226,7 @@ class Asker:
             self._gate.report(slot, error)
             raise
         except BaseException:
-            # It may have left, and would otherwise be taken to be about to, for ever.
+            # The query may have left. Otherwise the gate would wait for it forever.
             left()
             raise
         self._gate.report(slot, page.answer)

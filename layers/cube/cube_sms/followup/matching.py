@@ -1,4 +1,4 @@
-"""Whose receipt it is: the provider names no message, so that device, type, text and time have to tell."""
+"""Match receipts with messages by device, type, text and time, since the provider's list has no message ids."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from cube_sms.provider import Receipt
 
 TOLERANCE = 600.0
-"""Seconds that a message may have been sent before its first POST, or after its answer, by the provider's clock.
+"""Seconds before the first POST, and after its answer, in which a receipt still fits by the provider's clock.
 
-The provider refuses a request from a clock that is further off.
+The provider refuses requests if the clocks differ by more.
 """
 
 
 class Final(NamedTuple):
-    """A receipt that says how a message ended.
+    """A receipt with a final state.
 
     Parameters
     ----------
     key : str
-        What says that it has been used: the key of an item. No two receipts that are there at the same time have one.
+        Key of the item that marks it as used. It is unique among the receipts of a list.
     content_hash : str
-        What tells its content from another one.
+        Hash of its content, to compare it with a record's.
     receipt : Receipt
         The receipt.
     """
@@ -40,33 +40,33 @@ class Final(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A message, and the receipt that is taken for its own."""
+    """A message, and the receipt that it takes."""
 
     record: Record
     final: Final
 
 
 def sent_at(record: Record) -> float:
-    """Return when the provider had accepted a message, in seconds since the epoch."""
+    """Return when the provider accepted a message, in seconds since the epoch."""
     return _seconds(record.updated_at)
 
 
 def window(record: Record) -> tuple[float, float]:
-    """Return from when to when a message can have been sent, by the provider's clock."""
+    """Return the first and the last moment at which a message can have been sent, by the provider's clock."""
     return _seconds(record.begun_at or record.updated_at) - TOLERANCE, sent_at(record) + TOLERANCE
 
 
 def final_receipts(account: str, device_id: str, receipts: Iterable[Receipt]) -> list[Final]:
-    """Return the receipts of a device that say how a message ended, the oldest first.
+    """Return the receipts of a device with a final state, the oldest first.
 
-    Of receipts that are alike in all that is known of them, each has a number. It does not matter which has which.
+    Receipts that are equal in all members get a number each, in any order.
 
     Parameters
     ----------
     account, device_id : str
-        Whose they are.
+        The account and the device.
     receipts : iterable of Receipt
-        All receipts of a time, in any order.
+        All receipts of a period, in any order.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def final_receipts(account: str, device_id: str, receipts: Iterable[Receipt]) ->
 
 
 def match_receipts(records: Iterable[Record], receipts: Sequence[Final], used: set[str]) -> list[Match]:
-    """Match messages of one device with receipts: the oldest first, and each with the oldest that can be its own.
+    """Match messages of one device with receipts: the oldest message first, each with the oldest receipt that fits.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def match_receipts(records: Iterable[Record], receipts: Sequence[Final], used: s
     receipts : sequence of Final
         The receipts, the oldest first.
     used : set of str
-        The keys of those that have been used before.
+        Keys of the receipts that earlier runs have used.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Receipts: what became of messages that the provider has accepted."""
+"""Receipts: the final states of messages that the provider has accepted."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 class ReceiptFollower:
-    """Asks for the receipts of messages that are due: one question for all those of a device.
+    """Queries the receipts of messages that are due: one query for all those of a device.
 
     Parameters
     ----------
     records : FollowedRecords
         The messages' records.
     asker : Asker
-        Asks the provider.
+        Queries the provider.
     window : float
-        Seconds after a message was sent for which its receipt is asked for.
+        Seconds after sending in which receipts are queried.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -50,7 +50,7 @@ class ReceiptFollower:
         self._clock = clock
 
     def follow(self, keys: Sequence[str], *, until: float) -> Iterator[Told]:
-        """Ask for receipts: see `cube_sms.followup.runs.Follower`."""
+        """Query receipts: see `cube_sms.followup.runs.Follower`."""
         devices: dict[tuple[str, str], list[Record]] = {}
         found = self._records.read(keys)
         for record in sorted(
@@ -60,7 +60,7 @@ class ReceiptFollower:
                 self._records.give_up(record.message_id)
                 yield Told(error=record)
             elif record.state is not State.SENT or record.due_at is None or record.due_at > self._clock():
-                # The index follows the table: it has just been looked at.
+                # The index lags behind the table: the record was just handled.
                 continue
             elif self._clock() - sent_at(record) >= self._window:
                 if self._records.give_up(record.message_id):
@@ -74,7 +74,7 @@ class ReceiptFollower:
             yield from self._follow(account, device_id, records)
 
     def _follow(self, account: str, device_id: str, records: Sequence[Record]) -> Iterator[Told]:
-        """Ask for the receipts of messages to one device."""
+        """Query the receipts of messages to one device."""
         matches: list[Match] = []
         try:
             receipts = self._ask(account, device_id, records)
@@ -84,16 +84,16 @@ class ReceiptFollower:
             candidates = [final for final in finals if final.content_hash in wanted]
             matches = match_receipts(records, candidates, self._records.used(final.key for final in candidates))
         except (NotNowError, ShareSpentError, RecordsUnavailableError):
-            # It holds for all others too. They stay due.
+            # The other devices would fail too. Their messages stay due.
             raise
         except NoListsError:
-            # The account has moved to another dialect: nobody can be asked.
+            # The account has changed to a dialect without lists.
             pass
         except Obstacle as error:
             counts = {metrics.RECEIPTS_FAILED: 1} | ({error.metric: 1} if error.metric else {})
             told = {"device_id": mask_device_id(device_id), "error": f"{type(error).__name__}: {error}"}
             yield Told(text="no receipts", level="warning", account=account, fields=told, counts=counts)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other devices are asked about
+        except Exception as error:  # noqa: BLE001 - the other devices need their queries
             yield Told(account=account, error=error, counts={metrics.RECEIPTS_FAILED: 1})
         for record, final in matches:
             receipt = final.receipt
@@ -107,7 +107,7 @@ class ReceiptFollower:
                 self._records.put_off(record, min(look, sent_at(record) + self._window))
 
     def _ask(self, account: str, device_id: str, records: Sequence[Record]) -> list[Receipt]:
-        """Return all receipts of the time in which messages can have been sent."""
+        """Return all receipts of the period in which the messages can have been sent."""
         windows = [window(record) for record in records]
         since, until = min(begin for begin, _ in windows), min(self._clock(), max(end for _, end in windows))
         return self._asker.ask_all(account, lambda page: partial(_receipts, device_id, since, until, page))

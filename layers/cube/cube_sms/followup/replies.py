@@ -1,4 +1,4 @@
-"""Replies: what devices have said to requests that wait, and the end of the time in which somebody waits."""
+"""Replies to requests that wait, and the end of their time."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
     from .asking import Asker
 
-# Seconds for which the end of a request's time waits for the last look, if the provider cannot be asked.
+# If the provider cannot be queried at the end of a request's time, the request waits up to so many seconds longer.
 LAST_LOOK_PATIENCE = 600.0
 
 
 class ReplyFollower:
-    """Looks after requests that wait for a device: asks for its replies, tells what is left to tell, ends their time.
+    """Follows requests that wait for a device: queries its replies, answers tasks, and ends the requests' time.
 
     Parameters
     ----------
     asks : Asks
-        Who waits for which device.
+        The requests that wait.
     taker : ReplyTaker
-        Takes what devices say.
+        Takes messages from devices.
     asker : Asker
-        Asks the provider.
+        Queries the provider.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -50,7 +50,7 @@ class ReplyFollower:
         self._clock = clock
 
     def follow(self, keys: Sequence[str], *, until: float) -> Iterator[Told]:
-        """Look after devices: see `cube_sms.followup.runs.Follower`."""
+        """Follow devices: see `cube_sms.followup.runs.Follower`."""
         hindrance: NotNowError | ShareSpentError | None = None
         for device in map(Device.of_key, keys):
             if self._clock() + self._asker.longest > until:
@@ -61,7 +61,7 @@ class ReplyFollower:
                 if self._asks.is_polled and seen.is_poll_due(self._clock()) and hindrance is None:
                     heard = self._ask(device, seen)
             except (NotNowError, ShareSpentError) as error:
-                # It holds for all devices alike. What needs no query goes on.
+                # No device can be queried now. What needs no query goes on.
                 hindrance = error
             except RecordsUnavailableError:
                 raise
@@ -73,28 +73,28 @@ class ReplyFollower:
                 yield _told(
                     device, "replies not asked for", "warning", counts, error=f"{type(error).__name__}: {error}"
                 )
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other devices are looked after
+            except Exception as error:  # noqa: BLE001 - the other devices need their queries
                 yield Told(account=device.account, error=error)
             yield from self._settle(device, seen, heard)
         if hindrance:
             raise hindrance
 
     def _ask(self, device: Device, seen: Meeting) -> list[Received]:
-        """Ask what a device has said since the first request began that still waits for it."""
+        """Query the replies of a device since the oldest open request began."""
         since = min(ask.begun_at for ask in seen.open_asks) - CLOCK_TOLERANCE
         try:
             found = self._asker.ask_all(
                 device.account, lambda page: partial(_heard, device.device_id, since, self._clock(), page)
             )
         except NoListsError:
-            # The account has moved to another dialect since the request was taken: nobody can be asked.
+            # The account has changed to a dialect without lists since the request was accepted.
             return []
         return [Received(*device, each.message_type, each.text, each.received_at) for each in found]
 
     def _settle(self, device: Device, seen: Meeting, heard: Sequence[Received] | None) -> Iterator[Told]:
-        """Decide what there is to decide, and tell it."""
+        """Decide which replies answer which requests, publish them, and answer the tasks."""
         meeting = self._decide(device, heard)
-        # Nobody tells again what was asked for. So a task is told after the event is out: the item forgets after that.
+        # The provider repeats no list by itself. So the event goes out before the task's answer, which clears the item.
         if self._asks.is_polled and (published := self._publish(device, seen, heard or (), meeting)):
             yield published
             if published.level == "error":
@@ -103,7 +103,7 @@ class ReplyFollower:
 
     def _decide(self, device: Device, heard: Sequence[Received] | None) -> Meeting:
         now, replies = self._clock(), [each.reply for each in heard or ()]
-        # Until it has been asked for the last time, the provider may know of a reply that came in time.
+        # Until the last query, the provider may have a reply that arrived in time.
         over_by = now if heard is not None or not self._asks.is_polled else now - LAST_LOOK_PATIENCE
 
         def decided(known: Meeting) -> Meeting:
@@ -113,7 +113,7 @@ class ReplyFollower:
         return self._asks.change(device, decided)
 
     def _publish(self, device: Device, seen: Meeting, heard: Sequence[Received], meeting: Meeting) -> Told | None:
-        """Publish the events of what is new, and of what may not have been published the last time."""
+        """Publish the events of new replies, and of those that the last run may have left unpublished."""
         news = [each for each in heard if not seen.answered_by(each.event_id)]
         news += [Received.of(device, verdict.reply) for verdict in seen.verdicts if verdict.reply]
         if error := self._taker.publish(news, meeting):
@@ -121,15 +121,15 @@ class ReplyFollower:
         return _told(device, "reply published", "info", {metrics.REPLIES_PUBLISHED: len(news)}) if news else None
 
     def _tell(self, device: Device, meeting: Meeting) -> Iterator[Told]:
-        """Tell the tasks."""
+        """Answer the tasks."""
         taken = self._taker.tell(device, meeting)
         for request_id in (verdict.ask.request_id for verdict in meeting.verdicts if not verdict.reply):
             yield _told(device, "no reply in time", "info", {metrics.REPLIES_MISSED: 1}, request_id=request_id)
         if taken.untold:
-            yield _told(device, "tasks are told later", "warning", error=taken.untold)
+            yield _told(device, "tasks are answered later", "warning", error=taken.untold)
         if taken.told.unanswered:
             yield _told(device, "task not answered", taken.told.level, errors=taken.told.unanswered)
-        # They are nobody's in particular.
+        # These counts belong to no account.
         yield Told(counts=taken.told.counts)
 
 

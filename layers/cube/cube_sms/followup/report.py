@@ -1,4 +1,4 @@
-"""What logs and metrics tell of a look at what is due."""
+"""Log lines and metrics of the follow-up."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a follower tells of one thing that it has done.
+    """What a follower reports of one step.
 
     Parameters
     ----------
     text : str
-        What happened, as a line of the log; empty for no line.
+        Text of the log line; empty for no line.
     level : {"info", "warning", "error"}
-        The level of that line.
+        Level of the log line.
     account : str, optional
-        Whose it is.
+        Account that it concerns.
     fields : Mapping[str, Any]
-        What else the line tells.
+        Other members of the log line.
     counts : Mapping[Metric, float]
-        The metrics that count it.
+        Metrics, with the value that each counts.
     error : Exception, optional
-        What could not be dealt with. It has a line and a metric of its own.
+        An unexpected error. It has a log line and a metric of its own.
     """
 
     text: str = ""
@@ -40,16 +40,16 @@ class Told:
 
 
 def report_told(telemetry: Telemetry, told: Told, correlation_id: str) -> None:
-    """Report what a follower tells.
+    """Write a follower's report to logs and metrics.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        Logs and metrics.
     told : Told
-        What it tells.
+        The report.
     correlation_id : str
-        The id of the invocation.
+        Id of the invocation.
     """
     if told.text:
         telemetry.log(told.level, told.text, correlation_id, account=told.account, **told.fields)

@@ -1,4 +1,4 @@
-"""A run: whatever is due is looked at by the follower of its kind."""
+"""A run: each due item goes to the follower of its kind."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ if TYPE_CHECKING:
 
     from .shift import Shift
 
-# Keys of each shard that are looked at before the index is asked again.
+# Keys that a run takes from each shard before it queries the index again.
 MOST = 25
 
 
 class Follower(Protocol):
-    """Looks at items of one kind that are due."""
+    """Handles due items of one kind."""
 
     def follow(self, keys: Sequence[str], *, until: float) -> Iterator[Told]:
-        """Look at items. What it does not come to stays due.
+        """Handle items. If time runs out, the others stay due.
 
         Parameters
         ----------
         keys : sequence of str
-            The items' keys, what has been due for the longest first.
+            Keys of the items, the longest due first.
         until : float
-            Seconds since the epoch until when all has to be done.
+            When it has to end, in seconds since the epoch.
 
         Yields
         ------
         Told
-            What logs and metrics tell.
+            Reports for logs and metrics.
 
         Raises
         ------
         NotNowError, ShareSpentError
-            If the provider cannot be asked now.
+            If the provider cannot be queried now.
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
 
 
 class FollowUp:
-    """Looks at all that is due, one run at a time.
+    """Handles all due items, one run at a time.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ class FollowUp:
     table : str
         Name of the table of records.
     shift : Shift
-        Lets one run work at a time.
+        Allows one run at a time.
     followers : Mapping[str, Follower]
-        Who looks at which kind of items (`cube_sms.platform.due.kind_of`), in the order in which they do.
+        The follower of each kind of items (`cube_sms.platform.due.kind_of`), in their order.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -82,22 +82,22 @@ class FollowUp:
         self._clock = clock
 
     def run(self, *, until: float) -> Iterator[Told]:
-        """Look at what is due.
+        """Handle the due items.
 
         Parameters
         ----------
         until : float
-            Seconds since the epoch until when all has to be done.
+            When it has to end, in seconds since the epoch.
 
         Yields
         ------
         Told
-            What logs and metrics tell.
+            Reports for logs and metrics.
 
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         if not self._shift.begin(until):
             yield Told(text="another run is under way")

@@ -1,4 +1,4 @@
-"""One run at a time, and how much of the day's quota it may ask with: one item in DynamoDB."""
+"""One run at a time, and its share of the daily quota: one item in DynamoDB."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 # In the table of records, beside the gate.
 SHIFT_KEY = "#followup"
 
-# What is asked is spread over the day, since what is sent in the evening has receipts too: by each moment no more than
-# the day's part until then, and until so many seconds later.
+# The share is spread over the day, so that messages of the evening get queries too. So many seconds of the share may be
+# used in advance.
 AHEAD = 3600.0
 
-# A write that others forestall is tried again on what they left.
+# If another write was first, the write is tried again on its result.
 TRIES = 3
 
 
 def allowed(share: int, now: float) -> float:
-    """Return how many queries of a day's share may have been made by now.
+    """Return how many queries of the day's share are allowed by now.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def allowed(share: int, now: float) -> float:
 
 
 class Shift:
-    """A run that follows up, as one worker sees it.
+    """The right of one worker to run the follow-up, and its count of queries.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Shift:
     table : str
         Name of the table of records.
     share : int
-        Queries that all runs of a day may make together; 0 for no limit.
+        Queries that all runs of a day may make; 0 for no limit.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -65,31 +65,31 @@ class Shift:
         self._share = share
         self._clock = clock
         self._worker = ""
-        # The item as it was last seen, in DynamoDB's types.
+        # The item when last read, in DynamoDB's types.
         self._seen: dict[str, Any] = {}
 
     def begin(self, until: float) -> bool:
-        """Begin a run, unless another one is under way: one write.
+        """Begin a run if no other one is under way: one write.
 
         Parameters
         ----------
         until : float
-            Seconds since the epoch at which it is over, however it ends.
+            When the right to run expires, in seconds since the epoch.
 
         Returns
         -------
         bool
-            Whether it has begun.
+            Whether the run has begun.
 
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         self._worker = secrets.token_urlsafe(6)
         for _ in range(TRIES):
             if self._number("until") >= self._clock():
-                # It may have ended since.
+                # The run that this worker saw may have ended since.
                 self._seen.pop("until")
             update = ConditionalUpdate()
             update.require(self._as_seen(update, "until"))
@@ -102,12 +102,12 @@ class Shift:
         return False
 
     def end(self) -> None:
-        """End the run, so that the next one can begin before its time is over: one write.
+        """End the run, so that the next one can begin before the right expires: one write.
 
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         update = ConditionalUpdate()
         update.require(update.equal("worker", self._worker))
@@ -115,18 +115,18 @@ class Shift:
         self._write(update)
 
     def count(self) -> bool:
-        """Count a query before it is made, and return whether it may be made: one write.
+        """Count a query in advance, and return whether it is allowed: one write.
 
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         if not self._share:
             return True
         now = self._clock()
         today = int(now // DAY)
-        # Two runs may count at once, though they should not. Each tries on what it has seen.
+        # If a run outlasts its right, two runs may count at once. Each repeats on what it has seen.
         for _ in range(TRIES):
             asked = self._number("asked") if self._number("day") == today else 0.0
             if asked >= allowed(self._share, now):
@@ -141,7 +141,7 @@ class Shift:
         return False
 
     def _number(self, name: str) -> float:
-        """Return a number as it was seen; 0 if there is none, or somebody has written something else."""
+        """Return a number of the item when last read; 0 if it is missing or no number."""
         try:
             return float(self._seen[name]["N"])
         except (LookupError, TypeError, ValueError):

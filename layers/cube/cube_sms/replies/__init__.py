@@ -1,4 +1,4 @@
-"""The way in for what devices answer: callbacks from the provider."""
+"""Callbacks from the provider, with the replies of devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What accounts have in the secret to verify callbacks with."""
+"""Tokens and keys of accounts in the secret, which verify callbacks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MEMBERS = (TOKEN, FORMER_TOKEN, KEY_ID, KEY) = (
     "callback_key_id",
     "callback_key",
 )
-"""What an account may have in the secret, beside its credentials."""
+"""The members that an account may have in the secret, beside its credentials."""
 
-# Of 64 characters each: 192 bits. And a part of a path that nobody has to encode.
+# 32 of these 64 characters are 192 bits, and all of them can be in a path as they are.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 
@@ -29,9 +29,9 @@ class CallbackAccount(NamedTuple):
     Parameters
     ----------
     name : str
-        Its name.
+        Name of the account.
     key_id, key : str or None
-        What its notifications are signed with. Where there is a key, a token alone proves nothing.
+        The key that signs its notifications. If there is one, the token alone proves nothing.
     """
 
     name: str
@@ -45,9 +45,9 @@ class CallbackAccounts(NamedTuple):
     Parameters
     ----------
     tokens : tuple of tuple
-        Every token with its account.
+        All tokens, each with its account.
     faults : tuple of str
-        Why other accounts cannot be called back. Never a value.
+        Why callbacks of other accounts fail. Never a value from the secret.
     """
 
     tokens: tuple[tuple[str, CallbackAccount], ...]
@@ -55,12 +55,12 @@ class CallbackAccounts(NamedTuple):
 
     @classmethod
     def of(cls, members: Members) -> CallbackAccounts:
-        """Read what accounts have in the secret. One that is malformed stops no other one.
+        """Read the tokens and keys of all accounts. A malformed account affects only itself.
 
         Parameters
         ----------
         members : Members
-            What they have of `MEMBERS`.
+            Their values of `MEMBERS`.
 
         Returns
         -------

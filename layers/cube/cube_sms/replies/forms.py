@@ -1,4 +1,4 @@
-"""What a callback holds: the provider's forms of a message from a device."""
+"""The forms of a callback: how the provider writes a message from a device."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from msgspec import Meta
 from cube_sms.delivery import Received
 from cube_sms.request import DeviceId  # noqa: TC001 - msgspec reads the annotations
 
-# Milliseconds from 2001 to 2100: seconds are none, and no time is beyond what a date can be.
+# Milliseconds from 2001 to 2100. The range excludes seconds, and times that no date can hold.
 Milliseconds = Annotated[int, Meta(ge=10**12, lt=4_102_444_800_000)]
 
 
 class _Callback(msgspec.Struct):
-    """The MO callback of the older family: all strings, numbers too."""
+    """The callback of the older API. All values are strings, numbers too."""
 
     sim_id: DeviceId
     text_message: str
@@ -24,7 +24,7 @@ class _Callback(msgspec.Struct):
 
     @property
     def facts(self) -> tuple[str, str, str, int]:
-        # As when it is sent, none means Text.
+        # As in a send request, no type means Text.
         return self.sim_id, self.message_type or "Text", self.text_message, self.received_at
 
 
@@ -34,7 +34,7 @@ class _Message(msgspec.Struct):
 
 
 class _Notification(msgspec.Struct):
-    """A notification of v4. Its form is not published: this is that of an item of ``GET /sms/mo``."""
+    """A notification of v4. Its form is unpublished, so this is an item of ``GET /sms/mo``."""
 
     sim_id: DeviceId
     received_at: Milliseconds
@@ -49,19 +49,19 @@ _FORMS: tuple[type[_Callback | _Notification], ...] = (_Callback, _Notification)
 
 
 def read_received(account: str, body: bytes) -> Received | None:
-    """Read the body of a callback that is verified.
+    """Read the body of a verified callback.
 
     Parameters
     ----------
     account : str
-        Whose callback it is.
+        Account of the callback.
     body : bytes
         The body.
 
     Returns
     -------
     Received or None
-        None if its form is none that is known.
+        None if its form is unknown.
     """
     for form in _FORMS:
         try:

@@ -1,4 +1,4 @@
-"""Receiver: verifies a callback, and publishes and keeps what it tells before the provider is answered."""
+"""Receiver: verifies a callback, and publishes and keeps its reply before it answers the provider."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from .accounts import CallbackAccount
 
 MAX_BODY = 65_536
-"""Bytes of a callback. A message has some hundred; EventBridge counts so many bytes as one event."""
+"""Bytes of a callback at most. A message has some hundred. EventBridge bills so many bytes as one event."""
 
-# Token or key may have been changed since the secret was fetched.
+# The token or key may have changed since the function read the secret.
 _MENDED_BY_ANOTHER_SECRET = (Refusal.UNKNOWN_TOKEN, Refusal.UNSIGNED, Refusal.NO_KEY, Refusal.FORGED)
 
 
 class Callback(NamedTuple):
-    """A call of the provider's. Nothing of it may be told but that it came.
+    """A call by the provider. Logs and errors must not show any of it.
 
     Parameters
     ----------
     token : str
-        The secret end of its path.
+        The secret at the end of its path.
     header : Callable[[str], str or None]
         Returns a header.
     body : bytes
@@ -51,7 +51,7 @@ class Callback(NamedTuple):
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Callback:
-        """Return the call that an event of API Gateway is about.
+        """Return the call of an event from API Gateway.
 
         Parameters
         ----------
@@ -67,20 +67,20 @@ class Callback(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What became of a callback.
+    """The result for a callback.
 
     Parameters
     ----------
     account : str, optional
-        Whose it is; None if no account has its token.
+        Account that has its token; None if no account has it.
     refusal : Refusal, optional
-        Why it is refused.
+        Reason for a refusal.
     received : Received, optional
-        What it tells. If there is none and it is not refused, its form is not known, and it waits on a queue.
+        Its message. If it is neither refused nor has a message, its form is unknown, and it waits on a queue.
     taken : Taken
-        What became of what it tells. If its event was not published, the provider has to repeat it.
+        The result for its message. If the event was not published, the provider has to repeat the callback.
     faults : tuple of str
-        What is wrong with accounts in the secret, as far as that is news.
+        New faults of accounts in the secret.
     """
 
     account: str | None
@@ -91,7 +91,7 @@ class Receipt(NamedTuple):
 
     @property
     def reply(self) -> Reply:
-        """The answer to the provider. All but 200 has it repeat the callback."""
+        """The answer to the provider, which repeats the callback after any other than 200."""
         if self.refusal:
             return problem_of(self.refusal.answer, None, {})
         return reply_to_error(AwsUnavailableError()) if self.taken.error else Reply(200, {"status": "received"})
@@ -105,11 +105,11 @@ class CallbackReceiver:
     credentials : CredentialStore
         Tokens and keys of the accounts.
     replies : ReplyTaker
-        Takes what devices say.
+        Takes messages from devices.
     sqs : SQSClient
         boto3's client.
     unknown_queue_url : str
-        URL of the queue of callbacks whose form is not known.
+        URL of the queue for callbacks of an unknown form.
     clock : Callable
         Seconds since the epoch.
     """
@@ -131,7 +131,7 @@ class CallbackReceiver:
         self._told: tuple[str, ...] = ()
 
     def receive(self, callback: Callback) -> Receipt:
-        """Verify a callback, and put what it tells where it is safe.
+        """Verify a callback, and publish and keep its message.
 
         Parameters
         ----------
@@ -141,16 +141,16 @@ class CallbackReceiver:
         Returns
         -------
         Receipt
-            What became of it.
+            The result.
 
         Raises
         ------
         CredentialsError
-            If the secret cannot be read.
+            If the secret is unreadable.
         SpoiledRecordError, RecordsUnavailableError
-            If it cannot be found out who waits for the device, or the table does not take a reply for its history.
+            If the device's item is unreadable, or DynamoDB is unavailable.
         BotoCoreError, ClientError
-            If the queue does not take a callback whose form is not known.
+            If the queue does not take a callback of an unknown form.
         """
         accounts = self._accounts()
         receipt = self._verified(callback, accounts)
@@ -170,7 +170,7 @@ class CallbackReceiver:
         return CallbackAccounts.of(self._credentials.members(*MEMBERS, afresh=afresh))
 
     def _news(self, accounts: CallbackAccounts) -> tuple[str, ...]:
-        # A stranger who calls again and again is not to have them told each time.
+        # Log each fault once: otherwise any caller could fill the log.
         news = tuple(fault for fault in accounts.faults if fault not in self._told)
         self._told = accounts.faults
         return news

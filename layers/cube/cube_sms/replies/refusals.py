@@ -1,4 +1,4 @@
-"""Why a callback is refused. Each reason says how it is answered and what counts it; nothing else decides by it."""
+"""Reasons for refusing a callback, each with its answer and its metric."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from cube_sms.platform import ApiAnswer, Metric, metrics
 
 
 class Refusal(Enum):
-    """Why a callback is refused.
+    """A reason for refusing a callback.
 
     Parameters
     ----------
     reason : str
-        The reason in one word. It is all that a line of the log tells.
+        The reason in one word, for the log.
     answer : ApiAnswer
-        How the caller is answered.
+        The answer to the caller.
     metric : Metric
-        What counts it.
+        The metric that counts it.
     """
 
-    # As for any path that is not there: nobody learns from it that tokens exist.
+    # The same answer as for any unknown path, so that it does not reveal tokens.
     UNKNOWN_TOKEN = (
         "UnknownToken",
         ApiAnswer(404, "Not found", "there is no such resource"),

@@ -1,4 +1,4 @@
-"""What logs and metrics tell of a callback: nothing that a stranger can write."""
+"""Log lines and metrics of a callback. They hold no text from an unverified caller."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def report_receipt(telemetry: Telemetry, receipt: Receipt, correlation_id: str) -> None:
-    """Report what became of a callback.
+    """Report the result for a callback.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        Logs and metrics.
     receipt : Receipt
-        What became of it.
+        The result.
     correlation_id : str
-        The call's id.
+        Id of the call.
     """
     for fault in receipt.faults:
         telemetry.log("error", "callbacks cannot be verified", correlation_id, error=fault)
@@ -43,23 +43,23 @@ def report_receipt(telemetry: Telemetry, receipt: Receipt, correlation_id: str) 
             telemetry.count(metrics.REPLIES_PUBLISHED, account=account)
         report_task_answers(telemetry, taken.told, correlation_id)
         if taken.untold:
-            telemetry.log("warning", "tasks are told later", correlation_id, **told, error=taken.untold)
+            telemetry.log("warning", "tasks are answered later", correlation_id, **told, error=taken.untold)
     else:
         telemetry.log("warning", "callback not understood", correlation_id, account=account)
         telemetry.count(metrics.CALLBACKS_NOT_UNDERSTOOD, account=account)
 
 
 def report_failed(telemetry: Telemetry, error: Exception, correlation_id: str) -> None:
-    """Report a callback that could not be dealt with, and that the provider is to repeat.
+    """Report a callback that failed, and that the provider has to repeat.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        Logs and metrics.
     error : Exception
-        Why.
+        The error.
     correlation_id : str
-        The call's id.
+        Id of the call.
     """
     telemetry.failed(error, correlation_id)
     telemetry.count(metrics.CALLBACKS_FAILED)

@@ -1,4 +1,4 @@
-"""Whether a callback is the provider's: its token, its signature, its time. Pure, with the standard library alone."""
+"""Verify that a callback is the provider's: its token, signature and time. Pure, with the standard library only."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ ALGORITHM = "HMAC-SHA1"
 OLDEST = 24 * 3600 + 600
 """Seconds after which a signed notification is stale.
 
-The provider resends for 24 hours, and does not say whether a resend has a timestamp of its own. A shorter time could
-lose replies after an outage of ours. What somebody repeats within it has the ``eventId`` of the first one.
+The provider resends for 24 hours, and does not say whether a resend has a new timestamp. A shorter time could lose
+replies after an outage of the gateway. A replayed notification has the ``eventId`` of the first one.
 """
 
 FURTHEST_AHEAD = 600
-"""Seconds that the provider's clock may be ahead of ours: as far as it lets ours be off."""
+"""Seconds that the provider's clock may be ahead of ours. The provider allows our clock the same."""
 
 _TIMESTAMP = re.compile(r"[0-9]{1,15}")
 
 
 class Signature(NamedTuple):
-    """What the headers of a signed notification say.
+    """The headers of a signed notification.
 
     Parameters
     ----------
     version : str
-        Of the notification.
+        Version of the notification.
     timestamp : str
         Milliseconds since the epoch.
     key_id : str
-        Which key signed it.
+        Id of the key that signed it.
     digest : str
-        Base64 of the HMAC.
+        The HMAC in Base64.
     """
 
     version: str
@@ -69,7 +69,7 @@ def read_signature(header: Callable[[str], str | None]) -> Signature | None:
     signed = header("x-lf-signature")
     if signed is None:
         return None
-    # Base64 may hold a slash too.
+    # Base64 can contain a slash too.
     key_id, slash, digest = signed.partition("/")
     version, timestamp = header("x-lf-notification-version"), header("x-lf-timestamp")
     if not (slash and version and timestamp and _TIMESTAMP.fullmatch(timestamp)):
@@ -85,16 +85,16 @@ def is_genuine(signature: Signature, body: bytes, key_id: str, key: str) -> bool
     Parameters
     ----------
     signature : Signature
-        What its headers say.
+        Its headers.
     body : bytes
         Its body.
     key_id, key : str
-        The key that the account has.
+        The account's key.
 
     Returns
     -------
     bool
-        Whether it was. It takes as long for a wrong signature as for the right one.
+        Whether it was. The duration is the same for a wrong signature.
 
     Raises
     ------
@@ -115,35 +115,35 @@ def is_timely(signature: Signature, now: float) -> bool:
     Parameters
     ----------
     signature : Signature
-        What its headers say.
+        Its headers.
     now : float
         Seconds since the epoch.
 
     Returns
     -------
     bool
-        Whether it is within `OLDEST` and `FURTHEST_AHEAD`.
+        Whether its time is within `OLDEST` and `FURTHEST_AHEAD`.
     """
     return -FURTHEST_AHEAD <= now - int(signature.timestamp) / 1000 <= OLDEST
 
 
 def matching[Owner](token: str, tokens: Iterable[tuple[str, Owner]]) -> Owner | None:
-    """Return whose a token is. How long it takes does not tell how much of the token is right.
+    """Return the owner of a token. The duration does not depend on how much of the token is right.
 
     Parameters
     ----------
     token : str
-        The token of a call.
+        Token of a call.
     tokens : iterable of tuple
-        All tokens there are, each with its owner.
+        All tokens, each with its owner.
 
     Returns
     -------
     Owner or None
-        None if it is nobody's.
+        None if no owner has the token.
     """
     given = token.encode("utf-8", "surrogatepass")
-    # All of them are looked at.
+    # Compare with all of them: an early end would show in the duration.
     matches = [owner for own, owner in tokens if hmac.compare_digest(own.encode(), given)]
     return matches[0] if matches else None
 
@@ -152,12 +152,12 @@ def _texts(body: bytes) -> list[str]:
     """Return the texts that may have been signed for a body."""
     try:
         value = json.loads(body.decode(), parse_constant=_refuse)
-        # The provider's words have the keys of the top level sorted, its sample those of every level.
+        # The provider's text sorts the keys of the top level, its sample those of every level.
         texts = [_text(value, sort_keys=True)]
         if isinstance(value, dict):
             texts.append(_text(dict(sorted(value.items())), sort_keys=False))
     except (ValueError, RecursionError):
-        # The error would quote it.
+        # The original error would quote the body.
         raise ValueError("the body is not JSON") from None
     return texts
 

@@ -1,4 +1,4 @@
-"""Requests whose tasks wait for the device's reply: who waits, what has been said, and telling the tasks."""
+"""Requests whose tasks wait for a reply: which ones wait, the replies, and the answers to the tasks."""
 
 from __future__ import annotations
 

@@ -1,28 +1,28 @@
-"""A request that waits for a device's reply, and what the device says meanwhile."""
+"""A request that waits for a reply, and a reply."""
 
 from __future__ import annotations
 
 import msgspec
 
 CLOCK_TOLERANCE = 30.0
-"""Seconds by which the provider's clock may be behind ours: so long before its request a reply may seem to come."""
+"""Seconds that the provider's clock may be behind ours. A reply may seem to be that much older than its request."""
 
 
 class DeviceReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a device said while somebody waited for it.
+    """A reply that arrived while a request waited.
 
     Parameters
     ----------
     event_id : str
-        The same however often the provider tells of it.
+        Equal in every repeat by the provider.
     received_at : float
-        When the provider had it, in seconds since the epoch.
+        When the provider received it, in seconds since the epoch.
     message_type : {"Text", "Binary"}
-        What the content is.
+        Type of the content.
     content : str
-        What it says.
+        The content.
     answers : str, optional
-        The id of the request that it belongs to.
+        Id of the request that it answers.
     """
 
     event_id: str
@@ -32,28 +32,27 @@ class DeviceReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     answers: str | None = None
 
     def __repr__(self) -> str:
-        # The content stays out of whatever shows a reply.
+        # Logs and errors must not show the content.
         return f"DeviceReply({self.event_id}, answers {self.answers})"
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A request that waits for a device's reply.
+    """A request that waits for a reply.
 
     Parameters
     ----------
     request_id : str
         The request's id.
     begun_at : float
-        When the first POST began that may have sent it, in seconds since the epoch. What the device said before is no
-        reply to it.
+        When the first POST that may have sent it began, in seconds since the epoch. Only later replies can answer it.
     sent_at : float
-        When it was sent; 0 until that is known.
+        When it was sent, in seconds since the epoch; 0 until that is known.
     until : float
-        Until when it waits; 0 until it was sent.
+        When it stops waiting, in seconds since the epoch; 0 until it was sent.
     tokens : tuple of str
-        Of the tasks that are still to be told.
+        Tokens of the tasks that still need an answer.
     is_over : bool
-        Whether its time was over before a reply came. That is final: a task is told one thing.
+        Whether its time ended before a reply arrived. This is final, since a task gets one answer.
     """
 
     request_id: str
@@ -64,10 +63,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     is_over: bool = False
 
     def __repr__(self) -> str:
-        # A token lets its holder end the task.
+        # Logs must not show the tokens: a token lets its holder end the task.
         return f"Ask({self.request_id}, until {self.until})"
 
     def takes(self, reply: DeviceReply) -> bool:
-        """Return whether a reply may answer it, as far as the times tell."""
+        """Return whether a reply may answer it, by their times."""
         is_in_time = not self.until or reply.received_at <= self.until
         return not self.is_over and is_in_time and self.begun_at - CLOCK_TOLERANCE <= reply.received_at

@@ -1,7 +1,7 @@
-"""What is known of one device: who waits for its reply, and what it has said meanwhile. Pure: no clock and no table.
+"""The requests that wait for one device, and its replies. Pure: no clock and no table.
 
 A reply answers the oldest request that was sent, is open, and was begun before the reply. A request takes the oldest
-such reply, and each reply belongs to one request for good.
+such reply. A reply never changes its request.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from msgspec.structs import replace
 
 from .ask import CLOCK_TOLERANCE, Ask, DeviceReply
 
-# A message lives at most 14 days on the queue, and what it asked for is in nobody's way then.
+# After so long an unsent request is removed: a message stays on the queue for 14 days at most.
 _ABANDONED_SECONDS = 15 * 86_400.0
 
-# Seconds from when a request was sent, or the provider was asked, until it is asked again. The first ones are as short
-# as a schedule by the minute can keep.
+# Seconds from `SENT`, and then from each query, to the next query. The function runs once a minute, so no pause is
+# shorter.
 _POLL_PAUSES = (60.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
 
 MOST_ASKS = 50
-"""The most requests that wait for one device. A token has up to 2 kB, and an item 400."""
+"""The most requests that wait for one device. A token has up to 2 kB, and an item of DynamoDB up to 400 kB."""
 
 
 class Verdict(NamedTuple):
-    """What tasks are to be told.
+    """The answer for the tasks of a request.
 
     Parameters
     ----------
     ask : Ask
-        Whose tasks.
+        The request.
     reply : DeviceReply or None
-        The reply; None if there was none in time.
+        The reply; None if none arrived in time.
     """
 
     ask: Ask
@@ -45,13 +45,13 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     Parameters
     ----------
     asks : tuple of Ask
-        The requests. One that was answered stays until its time is over, so that its reply is no other one's.
+        The requests. An answered one stays until its time ends, so that no other request takes its reply.
     replies : tuple of DeviceReply
-        Replies that belong to a request, and those that may yet.
+        Replies that answer a request, and those that may answer one later.
     polls : int
-        How often the provider was asked for replies since the last request was sent.
+        Number of queries for replies since the last request was sent.
     polled_at : float
-        When it was asked last, in seconds since the epoch.
+        Time of the last query, or of the last request if none followed, in seconds since the epoch.
     """
 
     asks: tuple[Ask, ...] = ()
@@ -60,7 +60,7 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     polled_at: float = 0.0
 
     def expect(self, request_id: str, now: float, *, may_be_sent: bool) -> Meeting:
-        """Note that a request is about to be posted.
+        """Note that the POST of a request is about to begin.
 
         Parameters
         ----------
@@ -69,7 +69,7 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
         now : float
             Seconds since the epoch.
         may_be_sent : bool
-            Whether an earlier POST may have sent it: then a reply from before counts too.
+            Whether an earlier POST may have sent it. Replies since that POST count then.
         """
         known = self.ask(request_id)
         begun_at = known.begun_at if known and may_be_sent else now
@@ -85,9 +85,9 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
         at : float
             When it was sent, in seconds since the epoch.
         seconds : float
-            For how long they wait after that.
+            How long they wait after that.
         tokens : frozenset of str
-            Theirs.
+            Tokens of the tasks.
         """
         ask, found = self.ask(request_id), self
         if not ask or not ask.until:
@@ -97,33 +97,33 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
         return found._with(ask)._matched()
 
     def withdraw(self, request_id: str) -> Meeting:
-        """Note that a request was not sent, and waits for nothing."""
+        """Remove a request that was not sent."""
         return replace(self, asks=tuple(ask for ask in self.asks if ask.request_id != request_id or ask.until))
 
     def hear(self, *replies: DeviceReply) -> Meeting:
-        """Note replies, each of which may have been noted before."""
+        """Note replies. A reply that is already known changes nothing."""
         known = {reply.event_id for reply in self.replies}
         new = {reply.event_id: reply for reply in replies if reply.event_id not in known}
         return replace(self, replies=(*self.replies, *new.values()))._matched()
 
     def expire(self, now: float) -> Meeting:
-        """Note whose time is over."""
+        """Note which requests have reached the end of their time."""
         over = [replace(ask, is_over=True) for ask in self.open_asks if ask.until <= now]
         return self._with(*over)
 
     def told(self, verdict: Verdict) -> Meeting:
-        """Note that the tasks of a verdict were told."""
+        """Note that the tasks of a verdict have their answer."""
         ask = self.ask(verdict.ask.request_id)
         if not ask:
             return self
         return self._with(replace(ask, tokens=tuple(token for token in ask.tokens if token not in verdict.ask.tokens)))
 
     def polled(self, now: float) -> Meeting:
-        """Note that the provider was asked for replies."""
+        """Note a query for replies."""
         return replace(self, polls=self.polls + 1, polled_at=now)
 
     def pruned(self, now: float) -> Meeting:
-        """Leave out what nobody waits for any more."""
+        """Remove requests and replies that are no longer needed."""
         asks = tuple(ask for ask in self.asks if ask.tokens or now < self._needed_until(ask))
         if not asks:
             return Meeting()
@@ -135,54 +135,54 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
             replies=tuple(
                 reply
                 for reply in self.replies
-                # One that belongs to a request is known again while another one could take it.
+                # A repeat of an answered reply must be recognised as long as its request is here.
                 if reply.answers in ids or any(ask.takes(reply) for ask in waiting)
             ),
         )
 
     def ask(self, request_id: str) -> Ask | None:
-        """Return a request that waits."""
+        """Return the request with an id."""
         return next((ask for ask in self.asks if ask.request_id == request_id), None)
 
     def reply_to(self, request_id: str) -> DeviceReply | None:
-        """Return the reply that belongs to a request."""
+        """Return the reply that answers a request."""
         return next((reply for reply in self.replies if reply.answers == request_id), None)
 
     def answered_by(self, event_id: str) -> str | None:
-        """Return the id of the request that a reply belongs to."""
+        """Return the id of the request that a reply answers."""
         return next((reply.answers for reply in self.replies if reply.event_id == event_id), None)
 
     @property
     def open_asks(self) -> list[Ask]:
-        """The requests that were sent and have no reply yet, in the order in which they were sent."""
+        """The requests that were sent and have no reply yet, in the order of sending."""
         found = [ask for ask in self._waiting if ask.until]
         return sorted(found, key=lambda ask: (ask.sent_at, ask.request_id))
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """What tasks are still to be told."""
+        """The answers that tasks still need."""
         found = [Verdict(ask, self.reply_to(ask.request_id)) for ask in self.asks if ask.tokens]
         return [verdict for verdict in found if verdict.reply or verdict.ask.is_over]
 
     def is_poll_due(self, now: float) -> bool:
-        """Return whether the provider is to be asked for replies: after a pause, and at the end of a request's time."""
+        """Return whether a query for replies is due: after a pause, or at the end of a request's time."""
         times = [self.next_poll, *(ask.until for ask in self.open_asks)]
         return bool(self.open_asks) and min(times) <= now
 
     @property
     def next_poll(self) -> float:
-        """When the provider is to be asked for replies, in seconds since the epoch."""
+        """When the next query for replies is due after a pause, in seconds since the epoch."""
         return self.polled_at + _POLL_PAUSES[min(self.polls, len(_POLL_PAUSES) - 1)]
 
     @property
     def kept_until(self) -> float:
-        """When nothing of it is needed any more, in seconds since the epoch; 0 if nothing is."""
+        """The time until which it is needed, in seconds since the epoch; 0 if it holds no request."""
         return max(map(self._needed_until, self.asks), default=0.0)
 
     def _needed_until(self, ask: Ask) -> float:
         if not ask.until:
             return ask.begun_at + _ABANDONED_SECONDS
-        # A request that begins shortly after the reply would take it for its own, if the provider told of it again.
+        # Otherwise a request that begins shortly after the reply would take a repeat of it.
         reply = self.reply_to(ask.request_id)
         return max(ask.until, reply.received_at + CLOCK_TOLERANCE) if reply else ask.until
 

@@ -1,4 +1,4 @@
-"""A message from a device, and what is told of it."""
+"""A message from a device, with its event and its entry in the history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .ask import DeviceReply
 from .store import Device
 
 RECEIVED = "SMS Received"
-"""What EventBridge calls the event."""
+"""The event's `detail-type`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,15 @@ class Received:
     Parameters
     ----------
     account : str
-        Whose device it is.
+        Account of the device.
     device_id : str
-        Where it came from, usually the ICCID of the SIM.
+        Id of the device, usually the ICCID of the SIM.
     message_type : str
         ``Text`` or ``Binary``.
     content : str
-        What it says.
+        The content.
     received_at : int
-        When the provider had it, in milliseconds since the epoch.
+        When the provider received it, in milliseconds since the epoch.
     """
 
     account: str
@@ -43,18 +43,18 @@ class Received:
 
     @classmethod
     def of(cls, device: Device, reply: DeviceReply) -> Received:
-        """Return what was kept of a message for those who wait for its device."""
+        """Return the message that a kept reply was made from."""
         return cls(*device, reply.message_type, reply.content, round(reply.received_at * 1000))
 
     @property
     def event_id(self) -> str:
-        """The same however often the provider tells of the message: a repeat is told by what it holds."""
+        """An id made of all members, so that every repeat by the provider has the same one."""
         facts = [self.account, self.device_id, self.message_type, self.content, self.received_at]
         return str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(facts)))
 
     @property
     def masked_device_id(self) -> str:
-        """What a log may show of the device id."""
+        """The device id as logs may show it."""
         return mask_device_id(self.device_id)
 
     @property
@@ -64,7 +64,7 @@ class Received:
 
     @property
     def reply(self) -> DeviceReply:
-        """What those who wait for the device need of it."""
+        """The reply, as requests that wait take it."""
         return DeviceReply(
             event_id=self.event_id,
             received_at=self.received_at / 1000,
@@ -73,12 +73,12 @@ class Received:
         )
 
     def kept(self, in_reply_to: str | None) -> KeptReply:
-        """Return what is told of it, and is in the history of the device.
+        """Return the members of its event and of its entry in the device's history.
 
         Parameters
         ----------
         in_reply_to : str or None
-            The id of the request that it answers, if one waited.
+            Id of the request that it answers, if one waited.
         """
         return KeptReply(
             event_id=self.event_id,
@@ -91,6 +91,6 @@ class Received:
         )
 
     def event(self, in_reply_to: str | None) -> Event:
-        """Return the event that tells of it, likewise."""
+        """Return its event. The parameter is that of `kept`."""
         kept = self.kept(in_reply_to)
         return Event(RECEIVED, kept.members, kept.received_at)

@@ -1,7 +1,7 @@
-"""The items of devices that somebody waits for, in the table of records: one for each device.
+"""The items of devices that requests wait for, one for each device, in the table of records.
 
-An item holds all of it as one JSON text and is written only where it is still as it was read, so that what was decided
-about a reply is decided once. When nobody waits any more it stays, empty, until DynamoDB deletes it.
+An item holds a `Meeting` as JSON. A write succeeds only if the item is unchanged since it was read, so each reply is
+decided once. After the last request, the item stays empty until DynamoDB deletes it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 WAITING_KEY = "#waiting#"
-"""What keys of items begin with that tell who waits for a device: no account is without a name."""
+"""Prefix of the items' keys. No message has such a key, since every account has a name."""
 
-# Another write comes between now and then. Who loses so often is to come again.
+# A write may lose against another one. After so many losses the caller has to repeat.
 _TRIES = 5
 
-# What is decided and not told after so long is told by whoever follows what is due.
+# If a task has no answer after so long, the follow-up answers it.
 _REPEAT_SECONDS = 60.0
 
-# The day that the stream is kept: what it tells once more finds what was decided.
+# DynamoDB keeps the stream for a day. A record that Lambda repeats still finds the decision.
 _KEPT_SECONDS = DAY
 
 
@@ -42,7 +42,7 @@ class Device(NamedTuple):
     Parameters
     ----------
     account : str
-        Whose it is.
+        Name of the account.
     device_id : str
         Its id.
     """
@@ -69,7 +69,7 @@ class Device(NamedTuple):
 
 
 class Asks:
-    """Who waits for the reply of which device. Safe to share between threads.
+    """The requests that wait for replies, by device. Safe to share between threads.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Asks:
     table : str
         Name of the table of records.
     is_polled : bool
-        Whether replies come because the provider is asked for them.
+        Whether the gateway queries the provider for replies (`Replies=poll`).
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -92,7 +92,7 @@ class Asks:
         self._clock = clock
 
     def meeting(self, device: Device) -> Meeting:
-        """Return what is known of a device, as DynamoDB has it at this moment.
+        """Return the meeting of a device, by a consistent read.
 
         Parameters
         ----------
@@ -102,24 +102,24 @@ class Asks:
         Returns
         -------
         Meeting
-            An empty one if nobody waits for it.
+            An empty one if no request waits for it.
 
         Raises
         ------
         SpoiledRecordError
-            If somebody has changed the item so that it cannot be read.
+            If a change by hand has made the item unreadable.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         return _read(device, get_item(self._client, self._table, device.key))
 
     def expect(self, device: Device, request_id: str, *, may_be_sent: bool) -> Meeting:
-        """Note that a request is about to be posted: see `Meeting.expect`.
+        """Note that the POST of a request is about to begin: see `Meeting.expect`.
 
         Parameters
         ----------
         device : Device
-            Where it goes.
+            The device that it is sent to.
         request_id : str
             Its id.
         may_be_sent : bool
@@ -128,12 +128,12 @@ class Asks:
         Returns
         -------
         Meeting
-            What is known of the device now.
+            The meeting of the device now.
 
         Raises
         ------
         DeviceBusyError
-            If as many requests wait for the device as there may be.
+            If `MOST_ASKS` requests wait for the device.
         SpoiledRecordError, RecordsUnavailableError
             As for `meeting`.
         """
@@ -147,26 +147,26 @@ class Asks:
         return self.change(device, expected)
 
     def change(self, device: Device, step: Callable[[Meeting], Meeting]) -> Meeting:
-        """Change what is known of a device: one read, and one write if the step changes anything.
+        """Change the meeting of a device: one read, and one write if the step changes anything.
 
         Parameters
         ----------
         device : Device
             The device.
         step : Callable[[Meeting], Meeting]
-            Returns what is to be known. It is called again if another write forestalls this one.
+            Returns the changed meeting. It is called again if another write was first.
 
         Returns
         -------
         Meeting
-            What is known now, without what nobody waits for any more.
+            The meeting now, pruned.
 
         Raises
         ------
         SpoiledRecordError
-            If somebody has changed the item so that it cannot be read.
+            If a change by hand has made the item unreadable.
         RecordsUnavailableError
-            Where DynamoDB is away, or others write again and again.
+            If DynamoDB is unavailable, or other writes are always first.
         """
         item = get_item(self._client, self._table, device.key)
         for _ in range(_TRIES):
@@ -178,12 +178,12 @@ class Asks:
             item, is_written = self._update(changed, item, device.key, now).write(self._client, self._table, device.key)
             if is_written:
                 return changed
-        raise RecordsUnavailableError("others write the device's item again and again")
+        raise RecordsUnavailableError("other writes of the device's item are always first")
 
     def _update(self, meeting: Meeting, seen: Mapping[str, Any], key: str, now: float) -> ConditionalUpdate:
         update = ConditionalUpdate()
         update.require(update.same("version", seen["version"]) if "version" in seen else update.absent(KEY))
-        # A new one each time, and no number: DynamoDB may delete the item meanwhile, and somebody make it anew.
+        # Random, not a number: DynamoDB may delete the item, and another worker create it again with the same number.
         update.set("version", uuid.uuid4().hex)
         update.set("meeting", msgspec.json.encode(meeting).decode())
         update.set("ttl", float(int(max(now, meeting.kept_until) + _KEPT_SECONDS)))
@@ -195,7 +195,7 @@ class Asks:
         return update
 
     def _due_at(self, meeting: Meeting, now: float) -> float:
-        """Return when somebody has to look at it; 0 if nobody has to."""
+        """Return when the item is due for the follow-up; 0 if it is not."""
         times = [ask.until for ask in meeting.open_asks]
         if times and self.is_polled:
             times.append(meeting.next_poll)

@@ -1,4 +1,4 @@
-"""Taking what a device said: for those who wait for it, and for the event bus."""
+"""Messages from devices: to the requests that wait, the event bus and the history."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 class Taken(NamedTuple):
-    """What became of messages from a device.
+    """The result for messages from a device.
 
     Parameters
     ----------
     error : str, optional
-        Why not all of their events were published.
+        Why some of their events were not published.
     told : TaskAnswers
-        What came of telling the tasks that waited.
+        The answers to the tasks that waited.
     untold : str, optional
-        Why some tasks are to be told later. Whoever follows what is due does that.
+        Why some tasks have no answer yet. The follow-up answers them.
     """
 
     error: str | None = None
@@ -41,18 +41,18 @@ class Taken(NamedTuple):
 
 
 class ReplyTaker:
-    """Takes what devices say. Safe to share between threads.
+    """Takes messages from devices. Safe to share between threads.
 
     Parameters
     ----------
     asks : Asks
-        Who waits for which device.
+        The requests that wait.
     bus : EventBus
-        Where events go.
+        The event bus.
     tasks : Tasks
         The tasks that wait.
     history : ReplyRecords or None
-        Where replies are kept, if devices have a history.
+        Keeps replies, if devices have a history.
     """
 
     def __init__(self, asks: Asks, bus: EventBus, tasks: Tasks, history: ReplyRecords | None = None) -> None:
@@ -62,75 +62,75 @@ class ReplyTaker:
         self._history = history
 
     def take(self, device: Device, received: Sequence[Received]) -> Taken:
-        """Take messages from a device, each of which may have been taken before.
+        """Take messages from a device. A repeat of one is harmless.
 
         Parameters
         ----------
         device : Device
             The device.
         received : sequence of Received
-            What it said.
+            Its messages.
 
         Returns
         -------
         Taken
-            What became of it.
+            The result.
 
         Raises
         ------
         SpoiledRecordError
-            If somebody has changed the device's item so that it cannot be read.
+            If a change by hand has made the device's item unreadable.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         replies = [each.reply for each in received]
-        # First which request each belongs to: from then on it is no other one's, whoever dies.
+        # First decide which request each reply answers. The decision stays, even if this worker crashes.
         meeting = self._asks.change(device, lambda known: known.hear(*replies))
         error = self.publish(received, meeting)
         return self.tell(device, meeting)._replace(error=error)
 
     def publish(self, received: Sequence[Received], meeting: Meeting) -> str | None:
-        """Publish the events of messages from a device, and keep what its history tells of them.
+        """Publish the events of messages from a device, and write them to its history.
 
         Parameters
         ----------
         received : sequence of Received
             The messages.
         meeting : Meeting
-            What is known of the device.
+            The meeting of the device.
 
         Returns
         -------
         str or None
-            Why some events were not taken; None if all were.
+            Why EventBridge refused some events; None if it took all.
 
         Raises
         ------
         RecordsUnavailableError
-            If the table does not take what is to be kept.
+            If DynamoDB does not take the entries of the history.
         """
         events = [each.event(meeting.answered_by(each.event_id)) for each in received]
         errors = [error for some in batched(events, PUT_EVENTS_SIZE, strict=False) for error in self._bus.put(some)]
-        # Whatever came of that: not every callback of the provider's is repeated.
+        # Also if that failed: the provider may not repeat the callback.
         if self._history:
             for each in received:
                 self._history.keep(each.kept(meeting.answered_by(each.event_id)))
         return next(filter(None, errors), None)
 
     def tell(self, device: Device, meeting: Meeting) -> Taken:
-        """Tell the tasks that wait for a device what was decided.
+        """Answer the tasks that wait for a device.
 
         Parameters
         ----------
         device : Device
             The device.
         meeting : Meeting
-            What is known of it.
+            Its meeting.
 
         Returns
         -------
         Taken
-            What came of it.
+            The answers, or why some tasks have none yet.
         """
         try:
             return Taken(told=tell_tasks(self._asks, self._tasks, device, meeting))

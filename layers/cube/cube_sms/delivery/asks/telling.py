@@ -1,7 +1,7 @@
-"""Telling tasks what came of waiting for a device.
+"""Answers to the tasks that wait for a device.
 
-What they are told has been written before, and that they were told is written after it: whoever dies between leaves it
-to the next one, and a task that is told twice does not notice.
+The decision is written before the answer, and a note of the answer after it. After a crash in between, the next run
+answers again. Step Functions refuses the second answer.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ NO_REPLY = "NoReply"
 
 
 def tell_tasks(asks: Asks, tasks: Tasks, device: Device, meeting: Meeting) -> TaskAnswers:
-    """Tell the tasks that wait for a device what was decided.
+    """Answer the tasks that wait for a device.
 
     Parameters
     ----------
     asks : Asks
-        Where it is noted.
+        Notes which tasks have their answer.
     tasks : Tasks
         The tasks.
     device : Device
         The device.
     meeting : Meeting
-        What is known of it.
+        Its meeting, with the decisions.
 
     Returns
     -------
     TaskAnswers
-        What came of it.
+        The answers.
 
     Raises
     ------
     BotoCoreError, ClientError
-        If Step Functions is away. What was not told is due again within a minute.
+        If Step Functions is unavailable. The tasks without an answer are due again after a minute.
     RecordsUnavailableError
-        If DynamoDB is away. Tasks that were told are told once more then.
+        If DynamoDB is unavailable. The next run answers the same tasks again.
     """
     told = TaskAnswers()
     for verdict in meeting.verdicts:
