@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cube_sms.delivery.asks.ask import DeviceReply
-from cube_sms.delivery.asks.meeting import MOST_ASKS, Meeting
+from cube_sms.delivery.asks.meeting import MOST_ASKS, MOST_CHARACTERS, Meeting
 from cube_sms.delivery.asks.store import WAITING_KEY, Asks, Device
 from cube_sms.delivery.errors import DeviceBusyError, SpoiledRecordError
 from cube_sms.platform.due import due_keys
@@ -142,6 +142,25 @@ class TestItem:
         for verdict in asks.change(device, lambda known: known.expire(clock.now)).verdicts:
             asks.change(device, partial(Meeting.told, verdict=verdict))
         asks.expect(device, "one-more", may_be_sent=False)
+
+    def test_keeps_no_more_than_an_item_has_room_for(
+        self, asks: Asks, device: Device, clock: Clock, dynamodb: DynamoDBClient
+    ) -> None:
+        # Given a request that nobody knows to be sent
+        asks.expect(device, "one", may_be_sent=False)
+        # When its device sends long messages again and again, of characters that need the most bytes
+        for number in range(8):
+            said = DeviceReply(
+                event_id=str(number), received_at=clock.now + number, message_type="Text", content="\x01" * 10_000
+            )
+            asks.change(device, lambda known, said=said: known.hear(said))  # type: ignore[misc]
+        # Then the first ones are there, and the first of them is the reply
+        assert len(asks.meeting(device).replies) == MOST_CHARACTERS // 10_000
+        meeting = asks.change(device, lambda known: known.sent("one", clock.now + 1, WAIT, frozenset({"token"})))
+        assert [verdict.reply and verdict.reply.event_id for verdict in meeting.verdicts] == ["0"]
+        # And there is room for other requests
+        for number in range(MOST_ASKS - 1):
+            ask(asks, device, f"{number:01000}")
 
 
 class TestDue:

@@ -23,6 +23,9 @@ _POLL_PAUSES = (60.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
 MOST_ASKS = 50
 """The most requests that wait for one device. A token has up to 2 kB, and an item of DynamoDB up to 400 kB."""
 
+MOST_CHARACTERS = 30_000
+"""The most characters of all replies of a device: some hundred. JSON may need 6 bytes for one."""
+
 
 class Verdict(NamedTuple):
     """The answer for the tasks of a request.
@@ -101,10 +104,14 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
         return replace(self, asks=tuple(ask for ask in self.asks if ask.request_id != request_id or ask.until))
 
     def hear(self, *replies: DeviceReply) -> Meeting:
-        """Note replies. A reply that is already known changes nothing."""
-        known = {reply.event_id for reply in self.replies}
-        new = {reply.event_id: reply for reply in replies if reply.event_id not in known}
-        return replace(self, replies=(*self.replies, *new.values()))._matched()
+        """Note replies, as far as there is room. A reply that is already known changes nothing."""
+        known = {reply.event_id: reply for reply in self.replies}
+        room = MOST_CHARACTERS - sum(len(reply.content) for reply in self.replies)
+        for reply in sorted(replies, key=_order):
+            if reply.event_id not in known and len(reply.content) <= room:
+                known[reply.event_id] = reply
+                room -= len(reply.content)
+        return replace(self, replies=tuple(known.values()))._matched()
 
     def expire(self, now: float) -> Meeting:
         """Note which requests have reached the end of their time."""
@@ -198,10 +205,14 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
 
     def _matched(self) -> Meeting:
         found = self
-        for reply in sorted(self.replies, key=lambda reply: (reply.received_at, reply.event_id)):
+        for reply in sorted(self.replies, key=_order):
             taker = next((ask for ask in found.open_asks if ask.takes(reply)), None)
             if taker and not reply.answers:
                 answer = replace(reply, answers=taker.request_id)
                 replies = (answer if each.event_id == reply.event_id else each for each in found.replies)
                 found = replace(found, replies=tuple(replies))
         return found
+
+
+def _order(reply: DeviceReply) -> tuple[float, str]:
+    return reply.received_at, reply.event_id
