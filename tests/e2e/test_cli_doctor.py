@@ -217,7 +217,7 @@ def topic_that_is_gone(stack: LocalStack) -> Iterator[None]:
         (used(QUOTA - 5), "warning", "quota", "95 of 100 queries of today (UTC) are used."),
         (used(QUOTA), "fault", "quota", "messages wait until tomorrow."),
         (dead_letter, "warning", "letters", "About 1 messages could not be sent."),
-        (alarm_that_sounds, "fault", "alarms", "cube-sms-dead-letters: Messages that could not be sent are on the"),
+        (alarm_that_sounds, "fault", "alarms", "cube-sms-dead-letters: Messages could not be sent and are on the"),
         (topic_without_a_subscription, "fault", "alarm topic", "The topic has no subscription: alarms show only"),
         (topic_that_is_gone, "fault", "alarm topic", f"There is no topic {TOPIC}: alarms show only"),
     ],

@@ -247,13 +247,14 @@ def test_a_receipt_needs_each_permission(guarded: Receipts, permission: Permissi
 
 
 def test_a_pause_is_heeded_by_whoever_may_look_for_it(guarded: Receipts) -> None:
-    # Given a message that is due, and an operator's pause
+    # Given an operator's pause, a worker that has not looked at the gate shortly before it, and a message that is due
     request_id = guarded.send(a_device())
     dynamodb, table = guarded.stack.aws.client("dynamodb"), guarded.stack.outputs["MessagesTableName"]
-    guarded.make_due(request_id)
     order_pause(dynamodb, table, Pause(time.time(), math.inf, "drill"))
-    # When it is looked at, then nobody is asked
+    change_environment(guarded.stack, RESTARTED_FOR="a pause")
     asked = guarded.stack.cube.stats()["read"]
+    guarded.make_due(request_id)
+    # When it is looked at, then nobody is asked
     wait_until("a run", lambda: "FunctionError" not in guarded.invoke())
     assert (guarded.record(request_id).state, guarded.stack.cube.stats()["read"]) == (State.SENT, asked)
     # But without the permission the pause is not seen
