@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from cube_sms.pacing import GateStatus, Slot
     from cube_sms.platform import FollowUpSettings
-    from cube_sms.provider import AnyCredentials, AnyProvider, Line, ListPage, Lists
+    from cube_sms.provider import AnyCredentials, AnyProvider, Line, Listing, ListPage, Lists
 
     from .shift import Shift
 
-    type Question[Item] = Callable[[Lists[Any, Any], AnyCredentials, Line, Callable[[], None]], ListPage[Item]]
+    type Which[Item] = Callable[[Lists[Any, Any]], Callable[..., ListPage[Item]]]
 
 # Seconds that a query waits for its slot. It holds a connection meanwhile, which a caller of the API may need.
 PATIENCE = 2.0
@@ -121,15 +121,19 @@ class Asker:
         """The state of the gate, for logs and metrics."""
         return self._gate.status
 
-    def ask_all[Item](self, account: str, question: Callable[[int], Question[Item]]) -> list[Item]:
+    def ask_all[Item](
+        self, account: str, which: Which[Item], listing: Callable[[AnyCredentials, int], Listing[Any]]
+    ) -> list[Item]:
         """Query a whole list, page by page.
 
         Parameters
         ----------
         account : str
             Account of the messages.
-        question : Callable[[int], Question]
-            Returns the query for a page, counted from 1.
+        which : Callable[[Lists], Callable]
+            Returns one of the lists of the account's dialect.
+        listing : Callable[[Credentials, int], Listing]
+            Returns what to query for a page, counted from 1, with the account's credentials.
 
         Returns
         -------
@@ -147,7 +151,7 @@ class Asker:
         count, total, number = 0, 1, 0
         while count < total:
             number += 1
-            page = self.ask(account, question(number))
+            page = self.ask(account, which, listing, number)
             if (number > 1 and page.total != total) or (page.total > count and not page.listed):
                 # A message that moved to another page would count twice.
                 raise CubeOutcomeUnknown("the list changed during the queries")
@@ -156,16 +160,19 @@ class Asker:
             found += page.items
         return found
 
-    def ask[Item](self, account: str, question: Question[Item]) -> ListPage[Item]:
+    def ask[Item](
+        self, account: str, which: Which[Item], listing: Callable[[AnyCredentials, int], Listing[Any]], page: int
+    ) -> ListPage[Item]:
         """Make one query.
 
         Parameters
         ----------
         account : str
             Account of the messages.
-        question : Question
-            Makes the query with the lists, the account's credentials and an open line. It calls its last argument when
-            the query has left.
+        which, listing
+            As for `ask_all`.
+        page : int
+            The page, counted from 1.
 
         Returns
         -------
@@ -189,11 +196,11 @@ class Asker:
         lists = self._provider.lists(credentials)
         if lists is None:
             raise NoListsError
+        query = partial(which(lists), listing(credentials, page))
         with self._leases.hold(until=self._clock() + self.longest):
             try:
                 with self._provider.connection(credentials) as line:
-                    slot = self._slot(line)
-                    return self._ask(partial(question, lists, credentials, line), slot)
+                    return self._ask(query, line, self._slot(line))
             except CubeError as error:
                 if error.renews_credentials:
                     # The next query has new ones.
@@ -218,10 +225,10 @@ class Asker:
             raise
         return slot
 
-    def _ask[Item](self, question: Callable[[Callable[[], None]], ListPage[Item]], slot: Slot | None) -> ListPage[Item]:
+    def _ask[Item](self, query: Callable[..., ListPage[Item]], line: Line, slot: Slot | None) -> ListPage[Item]:
         left = partial(self._gate.left, slot)
         try:
-            page = question(left)
+            page = query(over=line, left=left)
         except CubeError as error:
             self._gate.report(slot, error)
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import SpoiledRecordError, State, next_look
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from cube_sms.delivery import FollowedRecords, Record
-    from cube_sms.provider import AnyCredentials, Line, ListPage, Lists, Receipt
+    from cube_sms.provider import Receipt
 
     from .asking import Asker
     from .matching import Match
@@ -110,20 +109,11 @@ class ReceiptFollower:
         """Return all receipts of the period in which the messages can have been sent."""
         windows = [window(record) for record in records]
         since, until = min(begin for begin, _ in windows), min(self._clock(), max(end for _, end in windows))
-        return self._asker.ask_all(account, lambda page: partial(_receipts, device_id, since, until, page))
-
-
-def _receipts(
-    device_id: str,
-    since: float,
-    until: float,
-    page: int,
-    lists: Lists[Any, Any],
-    credentials: AnyCredentials,
-    line: Line,
-    left: Callable[[], None],
-) -> ListPage[Receipt]:
-    return lists.receipts(Listing(credentials, device_id, since, until, page), over=line, left=left)
+        return self._asker.ask_all(
+            account,
+            lambda lists: lists.receipts,
+            lambda credentials, page: Listing(credentials, device_id, since, until, page),
+        )
 
 
 def _settled(record: Record, state: State, receipt: Receipt, now: float) -> Told:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import CLOCK_TOLERANCE, Device, Received, SpoiledRecordError
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from cube_sms.delivery import Asks, Meeting, ReplyTaker
     from cube_sms.platform import Level, Metric
-    from cube_sms.provider import AnyCredentials, Heard, Line, ListPage, Lists
 
     from .asking import Asker
 
@@ -84,7 +82,9 @@ class ReplyFollower:
         since = min(ask.begun_at for ask in seen.open_asks) - CLOCK_TOLERANCE
         try:
             found = self._asker.ask_all(
-                device.account, lambda page: partial(_heard, device.device_id, since, self._clock(), page)
+                device.account,
+                lambda lists: lists.heard,
+                lambda credentials, page: Listing(credentials, device.device_id, since, self._clock(), page),
             )
         except NoListsError:
             # The account has changed to a dialect without lists since the request was accepted.
@@ -131,19 +131,6 @@ class ReplyFollower:
             yield _told(device, "task not answered", taken.told.level, errors=taken.told.unanswered)
         # These counts belong to no account.
         yield Told(counts=taken.told.counts)
-
-
-def _heard(
-    device_id: str,
-    since: float,
-    until: float,
-    page: int,
-    lists: Lists[Any, Any],
-    credentials: AnyCredentials,
-    line: Line,
-    left: Callable[[], None],
-) -> ListPage[Heard]:
-    return lists.heard(Listing(credentials, device_id, since, until, page), over=line, left=left)
 
 
 def _told(device: Device, text: str, level: Level, counts: Mapping[Metric, float] | None = None, **fields: Any) -> Told:
