@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
 INDEX = "docs/guides/README.md"
 GUIDES = [page for page in pages() if page.startswith("docs/guides/") and page != INDEX]
 # They change the stack, or delete it: it is no other guide's.
@@ -107,12 +108,15 @@ class Reader:
         self._stack = stack
         self._folder = folder
         self._overrides: list[str] = []
-        tools = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONWARNINGS": "ignore"}
-        self._environment = {**os.environ, **stack.aws.environment, **tools}
+        path = f"{folder}:{BIN}:{os.environ['PATH']}"
+        self._environment = {**os.environ, **stack.aws.environment, "PATH": path}
         for name in ("docs", "events", "statemachine"):
             (folder / name).symlink_to(ROOT / name)
         for name, text in {**FILES, "private-key.pem": KeyPair.new().private, ".shell": ""}.items():
             (folder / name).write_text(text, "utf-8")
+        # Version 1 of the AWS CLI, which PyPI has, does not look for SQS where the environment says. Version 2 does.
+        (folder / "aws").write_text(f'#!/bin/sh\nexec {BIN}/aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"\n', "utf-8")
+        (folder / "aws").chmod(0o755)
 
     def follow(self, step: Step) -> None:
         """Do what a block says, and compare the answer."""
