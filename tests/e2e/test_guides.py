@@ -31,8 +31,16 @@ GUIDES = [page for page in pages() if page.startswith("docs/guides/") and page !
 WITH_A_STACK_OF_THEIR_OWN = {"change-a-limit", "ordered-delivery", "remove-everything"}
 
 # What only reads is repeated until its answer fits.
-READS = ("aws sqs receive-message", "aws stepfunctions describe-execution", "cube-sms dlq list", "cube-sms messages")
-READS += ("cube-sms account list", "cube-sms rejected list", "cube-sms show", "cube-sms top")
+READS = (
+    "aws sqs receive-message",
+    "aws stepfunctions describe-execution",
+    "cube-sms account list",
+    "cube-sms dlq list",
+    "cube-sms messages",
+    "cube-sms rejected list",
+    "cube-sms show",
+    "cube-sms top",
+)
 # A receipt takes a minute or two, and a busy machine longer.
 PATIENCE = 300
 
