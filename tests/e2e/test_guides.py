@@ -86,13 +86,7 @@ def steps(page: str) -> list[Step]:
 
 
 def pattern(answer: str) -> re.Pattern[str]:
-    r"""Return what an answer has to match: … stands for anything in a line, and on a line of its own for any lines.
-
-    >>> bool(pattern("State  Rows\nSENT   …\n").fullmatch("State    Rows\nSENT     2   \n"))
-    True
-    >>> bool(pattern("…\nSENT   2\n").fullmatch("State    Rows\nSENT     3   \n"))
-    False
-    """
+    """Return what an answer has to match: … is anything in a line, and on a line of its own any lines."""
     lines = (
         r"(?:.*\n)*?" if line == "…" else r"[ \t]*".join(map(_word, line.split())) + r"[ \t]*\n"
         for line in answer.splitlines()
@@ -222,3 +216,18 @@ def test_guide_has_a_task_a_command_and_an_answer(page: str) -> None:
 
 def test_readme_has_every_guide() -> None:
     assert sorted(set(re.findall(r"\((docs/guides/[\w-]+\.md)\)", section("README.md", "Where to go next")))) == GUIDES
+
+
+@pytest.mark.parametrize(
+    ("answer", "fits"),
+    [
+        ("State  Rows\nSENT  2\n", True),
+        ("State    …\nSENT  …\n", True),
+        ("…\nSENT  2\n", True),
+        ("SENT  2\n", False),
+        ("State  Rows\n", False),
+        ("…\nSENT  3\n", False),
+    ],
+)
+def test_answer_is_compared_as_a_whole(answer: str, *, fits: bool) -> None:
+    assert bool(pattern(answer).fullmatch("State    Rows\nSENT     2   \n")) == fits
