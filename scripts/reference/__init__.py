@@ -1,0 +1,49 @@
+"""Write docs/reference/*.md, from the code and the templates.
+
+Usage: ``make schemas``. The text of a page above its mark is written by hand and stays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .commands import commands
+from .errors import errors
+from .events import events
+from .limits import limits
+from .markdown import REFERENCE, page, table
+from .metrics import metrics
+from .parameters import parameters
+from .permissions import permissions
+from .states import states
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["pages"]
+
+_PAGES = {
+    "commands": (commands, "cli/cube_sms_cli"),
+    "errors": (errors, "the classes of errors and the templates"),
+    "events": (events, "the JSON Schemas and the templates"),
+    "limits": (limits, "the constants of layers/cube/cube_sms, the JSON Schema and the templates"),
+    "metrics": (metrics, "platform/metrics.py and the templates"),
+    "parameters": (parameters, "template.yaml"),
+    "permissions": (permissions, "the templates and docs/operator-policy.json"),
+    "states": (states, "the states in layers/cube/cube_sms"),
+}
+
+
+def pages() -> dict[Path, str]:
+    """Return every page of the reference that is written from the code, with its text, and the index of all pages."""
+    written = {path: page(path, *_PAGES[path.stem]) for path in (REFERENCE / f"{name}.md" for name in _PAGES)}
+    index = REFERENCE / "README.md"
+    return {**written, index: page(index, lambda: _index(index), "the pages of this folder")}
+
+
+def _index(index: Path) -> str:
+    rows = []
+    for path in sorted({*REFERENCE.glob("*.md")} - {index}):
+        title, about = (" ".join(part.split()) for part in path.read_text("utf-8").split("\n\n")[:2])
+        rows.append([f"[{title.removeprefix('# ')}]({path.name})", f"{about.partition('. ')[0].rstrip('.')}."])
+    return f"\n{table(['page', ''], rows)}\n"
