@@ -46,9 +46,9 @@ def _roles(name: str, on: set[str]) -> str:
     }
     found = []
     for logical_id, each in resources(name, _ROLE):
-        user, description = users.get(code(logical_id), (logical_id, ""))
+        user, description = users.get(code(logical_id), (f"{logical_id} of {name}", ""))
         needed = on | parameters_of(template(name), each.get("Condition"))
-        where = f"Role `{logical_id}` in `{name}`" + (f", if {code(*sorted(needed))} says so." if needed else ".")
+        where = f"Role `{logical_id}` in `{name}`." + (f" It depends on {code(*sorted(needed))}." if needed else "")
         found.append(section(user, f"{description} {where}", _table(name, logical_id, *_documents(each["Properties"]))))
     return "".join(found)
 

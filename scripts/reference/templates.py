@@ -44,12 +44,12 @@ def resources(name: str, kind: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def parameters_of(whole: Mapping[str, Any], condition: str | None) -> set[str]:
     """Return the parameters on which a condition depends."""
+    found: set[str] = set()
     if condition is None:
-        return set()
-    found = set()
+        return found
     for kind, name in _references(whole["Conditions"][condition]):
         found |= {name} if kind == "Ref" else parameters_of(whole, name)
-    return found & whole["Parameters"].keys()
+    return {name for name in found if name in whole["Parameters"]}
 
 
 def _references(node: Any) -> Iterator[tuple[str, str]]:
@@ -85,44 +85,52 @@ def options(node: Any) -> Iterator[tuple[Any, tuple[str, ...]]]:
 
 
 def named(node: Any) -> str:
-    """Return what a part of a template names.
+    """Return what a part of a template, or of a policy, names.
 
     Examples
     --------
-    >>> named({"Fn::GetAtt": ["SendQueue", "Arn"]})
-    '`SendQueue`'
+    >>> named([{"Fn::GetAtt": ["SendQueue", "Arn"]}, {"Ref": "AlarmTopicArn"}])
+    '`SendQueue`, `AlarmTopic`'
     >>> named({"Fn::Sub": "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:stateMachine:*"})
     '`states stateMachine:*`'
     >>> named({"Fn::Sub": "${CampaignBucket.Arn}/runs/*"})
     '`CampaignBucket/runs/*`'
+    >>> named(["arn:${Partition}:sqs:${Region}:${Account}:${SendQueueName}", "sqs.${Region}.*"])
+    '`sqs SendQueueName`, `sqs`'
     """
+    return code(*dict.fromkeys(_names(node)))
+
+
+def _names(node: Any) -> Iterator[str]:
     match node:
         case list():
-            return ", ".join(dict.fromkeys(named(each) for each in node))
+            for each in node:
+                yield from _names(each)
+        case {"Fn::If": [_, then, otherwise]}:
+            yield from _names([each for each in (then, otherwise) if each != _NO_VALUE])
         case {"Ref": name}:
-            return code(str(name).removesuffix("Arn").removesuffix(".Alias"))
-        case {"Fn::GetAtt": [name, *attribute]}:
-            stream = "/stream" if attribute == ["StreamArn"] else ""
-            return code(f"{name}{stream}")
-        case {"Fn::GetAtt": str(text)}:
-            return named({"Fn::GetAtt": text.split(".")})
+            yield str(name).removesuffix("Arn").removesuffix(".Alias")
+        case {"Fn::GetAtt": [name, "StreamArn"]}:
+            yield f"{name}/stream"
+        case {"Fn::GetAtt": [name, *_]}:
+            yield name
         case {"Fn::Sub": [text, dict(values)]}:
             # What a condition or a list decides stays a placeholder.
-            known = {name: named(value).strip("`") for name, value in values.items() if isinstance(value, str)}
-            return named({"Fn::Sub": re.sub(r"\$\{(\w+)\}", lambda found: known.get(found[1], found[0]), text)})
-        case {"Fn::Sub": str(text)}:
-            text = re.sub(r"\$\{(\w+?)(?:\.?Arn)?\}", r"\1", text.removesuffix(".${AWS::Region}.${AWS::URLSuffix}"))
-            if text.startswith(("arn:", "${AWS::Partition}")):
-                _, _, service, *_, name = text.split(":", 5) if "::" not in text else _split(text)
-                text = f"{service} {name}"
-            return code(text)
-        case {"Fn::If": [_, then, otherwise]}:
-            return named([each for each in (then, otherwise) if each != _NO_VALUE])
-    return code(node)
+            known = {name: value for name, value in values.items() if isinstance(value, str)}
+            yield _filled(re.sub(r"\$\{(\w+)\}", lambda found: known.get(found[1], found[0]), text))
+        case {"Fn::Sub": text}:
+            yield _filled(text)
+        case str():
+            yield _filled(node)
 
 
-def _split(arn: str) -> list[str]:
-    return re.sub(r"\$\{AWS::\w+\}", "", arn).split(":", 5)
+def _filled(text: str) -> str:
+    """Return a text with the names of its placeholders, and an ARN as its service and what comes last."""
+    text = re.sub(r"\.\$\{(?:AWS::)?Region\}\..*", "", text)
+    if text.startswith("arn:"):
+        _, _, service, *_, name = re.sub(r"\$\{AWS::\w+\}", "", text).split(":", 5)
+        text = f"{service} {name}"
+    return re.sub(r"\$\{(\w+?)(?:\.?Arn)?\}", r"\1", text)
 
 
 @cache
