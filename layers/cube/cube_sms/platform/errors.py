@@ -199,11 +199,11 @@ class AwsUnavailableError(NotPostedError):
 
     state = "RETRYING"
     answer = ApiAnswer(503, "The gateway is unavailable", "AWS is in the way; try again", is_later=True)
+    metric: ClassVar[Metric | None] = None
     remedy = (
         "The gateway tries again by itself. If this lasts, look for the error of AWS in the log: a service is "
         "unavailable, or a role or the key lacks a permission."
     )
-    metric: ClassVar[Metric | None] = None
     letter = None
     log = None
 

@@ -55,7 +55,7 @@ CUBE_THROTTLED = Metric("CubeThrottled")
 """Queries answered with HTTP 429, or with a code listed as throttled."""
 CUBE_AUTHENTICATION_FAILED = Metric("CubeAuthenticationFailed")
 """Queries whose credentials Cube refused, also after the secret was read again."""
-# The secret says which accounts there are.
+# Without the secret the accounts are unknown.
 CREDENTIALS_UNUSABLE = Metric("CredentialsUnusable", of="all")
 """Messages that wait, because the secret cannot be fetched or an account in it is malformed."""
 STALE_CREDENTIALS = Metric("StaleCredentials")
@@ -105,7 +105,7 @@ CALLBACKS_FAILED = Metric("CallbacksFailed", of="all")
 """Callbacks that could not be taken at that time. The provider repeats them."""
 CALLBACKS_NOT_UNDERSTOOD = Metric("CallbacksNotUnderstood")
 """Callbacks whose form is unknown. They wait on a queue."""
-# Everybody who finds the address can call it.
+# Anyone who finds the address can call it.
 CALLBACKS_MISADDRESSED = Metric("CallbacksMisaddressed", of="unknown")
 """Calls of the address for callbacks with a token that no account has."""
 
