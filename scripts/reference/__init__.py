@@ -5,6 +5,7 @@ Usage: ``make schemas``. The text of a page above its mark is written by hand an
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from .commands import commands
@@ -42,8 +43,12 @@ def pages() -> dict[Path, str]:
 
 
 def _index(index: Path) -> str:
+    """Return the table of all pages: the first sentence of each, and what it is written from."""
     rows = []
     for path in sorted({*REFERENCE.glob("*.md")} - {index}):
-        title, about = (" ".join(part.split()) for part in path.read_text("utf-8").split("\n\n")[:2])
-        rows.append([f"[{title.removeprefix('# ')}]({path.name})", f"{about.partition('. ')[0].rstrip('.')}."])
-    return f"\n{table(['page', ''], rows)}\n"
+        text = path.read_text("utf-8")
+        title, about, *_ = [part for part in text.split("\n\n") if not part.startswith("<!--")]
+        source = re.search(r"ritten by `make schemas`, from (.*)\. -->", text)
+        sentence = " ".join(about.split()).partition(". ")[0].rstrip(".:")
+        rows.append([f"[{title.removeprefix('# ')}]({path.name})", f"{sentence}.", source[1] if source else "by hand"])
+    return f"\n{table(['page', '', 'written from'], rows)}\n"

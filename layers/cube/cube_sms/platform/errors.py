@@ -195,7 +195,7 @@ class NotPostedError(Obstacle, is_abstract=True):
 
 
 class AwsUnavailableError(NotPostedError):
-    """AWS is in the way. The error's text may name resources of the deployment: that is for its log."""
+    """AWS is unavailable. The error's text may name resources of the deployment: only its log has it."""
 
     state = "RETRYING"
     answer = ApiAnswer(503, "The gateway is unavailable", "AWS is in the way; try again", is_later=True)
