@@ -21,7 +21,7 @@ from .states import states
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["pages"]
+__all__ = ["PATHS", "text_of"]
 
 _PAGES = {
     "commands": (commands, "cli/cube_sms_cli"),
@@ -35,17 +35,23 @@ _PAGES = {
 }
 
 
-def pages() -> dict[Path, str]:
-    """Return every page of the reference that is written from the code, with its text, and the index of all pages."""
-    written = {path: page(path, *_PAGES[path.stem]) for path in (REFERENCE / f"{name}.md" for name in _PAGES)}
-    index = REFERENCE / "README.md"
-    return {**written, index: page(index, lambda: _index(index), "the pages of this folder")}
+_INDEX = REFERENCE / "README.md"
+
+PATHS = (*(REFERENCE / f"{name}.md" for name in _PAGES), _INDEX)
+"""The pages that are written from the code, and the index of all pages."""
 
 
-def _index(index: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what a page of `PATHS` holds."""
+    if path == _INDEX:
+        return page(path, _index, "the pages of this folder")
+    return page(path, *_PAGES[path.stem])
+
+
+def _index() -> str:
     """Return the table of all pages: the first sentence of each, and what it is written from."""
     rows = []
-    for path in sorted({*REFERENCE.glob("*.md")} - {index}):
+    for path in sorted({*REFERENCE.glob("*.md")} - {_INDEX}):
         text = path.read_text("utf-8")
         title, about, *_ = [part for part in text.split("\n\n") if not part.startswith("<!--")]
         source = re.search(r"ritten by `make schemas`, from (.*)\. -->", text)

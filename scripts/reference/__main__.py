@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import pages
+from . import PATHS, text_of
 
 if __name__ == "__main__":
-    for path, text in pages().items():
-        path.write_text(text, "utf-8")
+    for path in PATHS:
+        path.write_text(text_of(path), "utf-8")

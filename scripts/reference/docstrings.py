@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import pkgutil
+from functools import cache
 from itertools import dropwhile, pairwise, takewhile
 from typing import TYPE_CHECKING
+
+import cube_sms
 
 from .markdown import prose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
+
+
+@cache
+def modules() -> list[ModuleType]:
+    """Return every module of the layer, imported."""
+    return [importlib.import_module(each.name) for each in pkgutil.walk_packages(cube_sms.__path__, "cube_sms.")]
 
 
 def meaning(kind: type) -> str:

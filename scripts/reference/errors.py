@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 from typing import TYPE_CHECKING, get_args
 
-import cube_sms
 from cube_sms.campaigns import InvalidCampaignError
 from cube_sms.delivery import State
-from cube_sms.delivery.asks.telling import NO_REPLY
+from cube_sms.delivery.asks import telling
 from cube_sms.pacing.errors import GateClosedError, GateReason, NotNowError
 from cube_sms.platform import Obstacle
 from cube_sms.platform.errors import POLICY
@@ -18,7 +15,7 @@ from cube_sms.provider import CubeError
 from cube_sms.replies.refusals import Refusal
 
 from .answers import of_cube, problems
-from .docstrings import attribute_docs, meaning, remarks
+from .docstrings import attribute_docs, meaning, modules
 from .markdown import PROJECT, code, prose, section, table
 
 if TYPE_CHECKING:
@@ -65,8 +62,8 @@ def obstacles() -> list[type[Obstacle]]:
 
 
 def _classes[T](base: type[T]) -> set[type[T]]:
-    for module in pkgutil.walk_packages(cube_sms.__path__, "cube_sms."):
-        importlib.import_module(module.name)
+    """Return all classes of the layer below a class."""
+    modules()
     below = {each for kind in base.__subclasses__() for each in (kind, *_classes(kind))}
     return {kind for kind in below if kind.__module__.startswith("cube_sms.")}
 
@@ -127,7 +124,7 @@ def _tasks(kinds: list[type[Obstacle]]) -> Iterator[list[str]]:
     found = {
         **{state.title(): states[state] for state in State if state.is_final and not state.is_sent},
         **{kind.letter: meaning(kind) for kind in kinds if kind.letter},
-        NO_REPLY: remarks(importlib.import_module("cube_sms.delivery.asks.telling"))["NO_REPLY"],
+        telling.NO_REPLY: attribute_docs(telling)["NO_REPLY"],
         "InvalidCampaign": meaning(InvalidCampaignError),
     }
     machines = [path.read_text("utf-8") for path in (PROJECT / "statemachine").glob("*.json")]

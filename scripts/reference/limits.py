@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 from typing import TYPE_CHECKING, Any
 
-import cube_sms
 from cube_sms.request.schema import send_request_schema
 
-from .docstrings import comment_above, remarks
+from .docstrings import comment_above, modules, remarks
 from .markdown import PROJECT, code, prose, section, table
 from .templates import application, template
 
@@ -65,11 +62,9 @@ _SETTINGS = {
     "maxReceiveCount": "receives",
     "Timeout": _SECONDS,
     "BatchSize": "records",
-    "MaximumBatchingWindowInSeconds": _SECONDS,
     "MaximumRecordAgeInSeconds": _SECONDS,
     "ThrottlingRateLimit": "calls a second",
     "ThrottlingBurstLimit": "calls",
-    "ToleratedFailurePercentage": "percent",
 }
 """The properties of resources that are limits."""
 
@@ -98,7 +93,7 @@ def limits() -> str:
             table(["`CubeMaxConnections`", "queue: invocations", "queue: threads of each", "API"], shares),
         )
         + section("Resources", table(["resource", "property", "value", "why"], _settings()))
-        + "".join(_package(name, list(modules)) for name, modules in _packages().items())
+        + "".join(_package(name, found) for name, found in _packages().items())
     )
 
 
@@ -139,13 +134,13 @@ def _comments(lines: list[str]) -> dict[tuple[str, str], str]:
 
 def _packages() -> dict[str, list[ModuleType]]:
     found: dict[str, list[ModuleType]] = {}
-    for each in pkgutil.walk_packages(cube_sms.__path__, "cube_sms."):
-        found.setdefault(each.name.split(".")[1], []).append(importlib.import_module(each.name))
+    for module in modules():
+        found.setdefault(module.__name__.split(".")[1], []).append(module)
     return found
 
 
-def _package(name: str, modules: list[ModuleType]) -> str:
-    rows = [row for module in modules for row in _constants(module)]
+def _package(name: str, found: list[ModuleType]) -> str:
+    rows = [row for module in found for row in _constants(module)]
     return section(f"Constants of `{name}`", table(["constant", "value", "why"], rows)) if rows else ""
 
 

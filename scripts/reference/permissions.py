@@ -32,7 +32,7 @@ def _shared(name: str) -> str:
         section(
             logical_id,
             each["Properties"]["Description"],
-            _table(name, logical_id, each["Properties"]["PolicyDocument"]),
+            _table(name, logical_id, (each["Properties"]["PolicyDocument"], ())),
         )
         for logical_id, each in resources(name, _SHARED)
     )
@@ -58,18 +58,17 @@ def _documents(role: Mapping[str, Any]) -> Iterator[tuple[Any, tuple[str, ...]]]
         yield policy["PolicyDocument"], conditions
 
 
-def _table(name: str, owner: str, *documents: Any) -> str:
+def _table(name: str, owner: str, *documents: tuple[Any, tuple[str, ...]]) -> str:
+    """Return the statements of some policies, each with the conditions of the policy."""
     remarks = statement_remarks(name)
     rows = []
-    for document in documents:
-        whole, outer = document if isinstance(document, tuple) else (document, ())
+    for whole, outer in documents:
         for statement, inner in options(whole["Statement"]):
             sid = statement["Sid"]
             remark = remarks.get((owner, sid)) or remarks.get(("", sid), "")
             needed = {each for condition in (*outer, *inner) for each in parameters_of(template(name), condition)}
             rows.append([code(sid), *_what(statement), code(*sorted(needed)), remark])
-    unique = list(dict.fromkeys(map(tuple, rows)))
-    return table(["statement", "actions", "resources", "depends on", "why"], unique)
+    return table(["statement", "actions", "resources", "depends on", "why"], rows)
 
 
 def _what(statement: Mapping[str, Any]) -> list[str]:
