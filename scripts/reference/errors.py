@@ -74,7 +74,7 @@ def _fate(kind: type[Obstacle]) -> str:
         return f"A dead letter, if it is from the queue: {code(kind.letter)}."
     fate = f"{code(kind.state)}."
     if issubclass(kind, NotNowError):
-        fate += " It waits, and no attempt counts."
+        fate += " On the queue it waits, and no attempt counts."
     elif kind.state == State.RETRYING and issubclass(kind, CubeError):
         fate += f" After the last attempt {code(State.FAILED)}."
     if kind.outcome == "unknown":
