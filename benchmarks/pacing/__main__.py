@@ -13,7 +13,7 @@ from benchmarks.pacing import events, groups, reach, receipts
 from benchmarks.pacing.drain import CASES, Case, Run, drain
 from benchmarks.plots import COLORS, DPI, panels
 from benchmarks.processes import OURS, PEERS_PACKAGES, copy_peers, require_build
-from benchmarks.report import columns, machine, options, publish, table, write_tables
+from benchmarks.report import machine, options, publish, table, write_tables
 from local.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ HEADER = (
     "429", "lost", "doubled", "API median / max", "API failed",
 )  # fmt: skip
 
-PAGE_HEADER = tuple(name for name in HEADER if name not in {"optimum /s", "whole drain ÷ optimum"})
+# What the page shows of ours, and of what is beside it
+_OURS = ("case", "rate /s", "÷ optimum", "target", "drained in", "API median / max")
+_OTHER = ("who", "rate /s", "429", "lost", "doubled", "API failed")
 RESULTS = "pacing-results.txt"
 
 _OTHERS = {
@@ -115,10 +117,14 @@ def _page(results: Sequence[_Result]) -> str:
         if other and case.has_peer and other.backlog[0] > ours.backlog[0]:
             kept = f"since ours keeps {case.api_invocations} of the {case.connections} connections for the API"
             notes.append(f"At {case.title} the peer is faster, {kept}; each share is of an optimum of its own.")
-    rows = [row for result in results for row in _rows(result)]
+    rows = []
+    for result in results:
+        mine, *others = (dict(zip(HEADER, row, strict=True)) for row in _rows(result))
+        beside = [others[0][name] for name in _OTHER] if others else [""] * len(_OTHER)
+        rows.append([*(mine[name] for name in _OURS), *beside])
     of_ours = "; ".join(f"{connections} ({', '.join(dict.fromkeys(qps))})" for connections, qps in deployed.items())
     last = f"Connections of our queue function and API: {of_ours}. {machine()}"
-    return "\n\n".join([columns(HEADER, rows, PAGE_HEADER), *notes, last])
+    return "\n\n".join([table((*_OURS, "beside it", *_OTHER[1:]), rows), *notes, last])
 
 
 def _rows(result: _Result) -> list[tuple[str, ...]]:
