@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.campaigns import Campaign, Executions, InvalidCampaignError
+from cube_sms.campaigns import Campaign, CampaignStatus, Executions, InvalidCampaignError
 
 from .campaign_bucket import CampaignBucket
 from .errors import OperatorError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _WANTED_FOR = "Deploy the stack with Campaigns=true."
 
 # The statuses of a campaign that goes on by itself, and those that it ends with.
-UNDER_WAY = frozenset({"RUNNING", "STOPPING"})
+UNDER_WAY = frozenset(status for status in CampaignStatus if not status.is_over)
 
 # What the state machine calls a file or an input that cannot be meant. The cause is a sentence for its owner then.
 _REFUSED = "CubeSms.InvalidCampaign"

@@ -28,10 +28,13 @@ class Exit(IntEnum):
     """The exit statuses, for scripts."""
 
     DONE = 0
+    """The command has done what it was asked for."""
     FAULT = 1
+    """The command has failed. Standard error says why, and what to do."""
     USAGE = 2
+    """The command line is wrong."""
     WAITING = 3
-    """What was asked for has not ended yet, and goes on by itself."""
+    """What was asked for has not ended yet. It continues by itself."""
 
 
 class OperatorError(Exception):

@@ -145,6 +145,29 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def ends(*, done: str = "", fault: str = "", waiting: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add to the help of a command what its exit statuses mean, if that is more than for every command.
+
+    Parameters
+    ----------
+    done, fault, waiting : str
+        The conditions for `Exit.DONE`, `Exit.FAULT` and `Exit.WAITING`.
+
+    Returns
+    -------
+    Callable
+        A decorator, for a function that `command` takes.
+    """
+    conditions = {Exit.DONE: done, Exit.FAULT: fault, Exit.WAITING: waiting}
+    text = "; ".join(f"{status:d} if {condition}" for status, condition in conditions.items() if condition)
+
+    def decorate(body: Callable[..., None]) -> Callable[..., None]:
+        body.__doc__ = f"{inspect.getdoc(body)}\n\nExit status: {text}."
+        return body
+
+    return decorate
+
+
 def _own_fault(error: Exception) -> str:
     """Return what a fault of the command is, without its text: that may hold content or credentials."""
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -16,7 +16,7 @@ from cube_sms_cli.asking import confirm
 from cube_sms_cli.commands.probe import impossible
 from cube_sms_cli.credentials import ask, fault_of, lengths, without_credentials
 from cube_sms_cli.errors import Exit, OperatorError
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import printable, table
 
 Name = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Which account.")]
@@ -48,6 +48,7 @@ def list_(operator: Operator) -> None:
     )
 
 
+@ends(fault="the functions cannot use the credentials of an account")
 def check(
     operator: Operator, names: Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT…]", help="Which.")] = None
 ) -> None:
@@ -93,6 +94,10 @@ def add(
     _tell_stored(operator, name, lengths(entry))
 
 
+@ends(
+    fault="with --device, Cube refuses the credentials",
+    waiting="with --finish, the logs show no message yet that Cube accepted with the new credentials",
+)
 def rotate(
     operator: Operator,
     name: Name,

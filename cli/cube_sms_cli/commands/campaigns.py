@@ -16,7 +16,7 @@ from cube_sms_cli.asking import confirm
 from cube_sms_cli.campaigns import UNDER_WAY, Campaigns
 from cube_sms_cli.errors import TOLD, Exit, OperatorError
 from cube_sms_cli.findings import findings
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import table
 from cube_sms_cli.watching import ended, watch
 
@@ -43,8 +43,9 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="campaign", help="Send a message to each device of a CSV file.")
 
 
+@ends(done="all rows are valid", fault="a row would be refused, or the file is invalid")
 def check(operator: Operator, file: File, name: NameOption = None, text: Content = "") -> None:
-    """Check every row of a file, and send nothing. It ends with 1 if a row would be refused.
+    """Check every row of a file, and send nothing.
 
     Example: cube-sms campaign check spring.csv --text "Report your position"
     """
@@ -55,6 +56,11 @@ def check(operator: Operator, file: File, name: NameOption = None, text: Content
         raise typer.Exit(Exit.FAULT)
 
 
+@ends(
+    done="the campaign has ended, or with --no-watch, is under way",
+    fault="it was stopped or has failed",
+    waiting="it continues after Ctrl-C",
+)
 def start(
     operator: Operator, file: File, name: NameOption = None, text: Content = "", no_watch: NoWatch = False
 ) -> None:
@@ -70,6 +76,11 @@ def start(
     _go_on(operator, campaigns, told, no_watch=no_watch)
 
 
+@ends(
+    done="the campaign has ended",
+    fault="it was stopped or has failed",
+    waiting="it continues: with --once, or after Ctrl-C",
+)
 def follow(
     operator: Operator,
     name: Name,
@@ -94,6 +105,11 @@ def pause(operator: Operator, name: Name) -> None:
     _raise_if_over(told)
 
 
+@ends(
+    done="the campaign has ended, or with --no-watch, is under way",
+    fault="it was stopped or has failed",
+    waiting="it continues after Ctrl-C",
+)
 def resume(operator: Operator, name: Name, no_watch: NoWatch = False) -> None:
     """Have a campaign go on that was paused, stopped or broken off, and watch it. Nothing is sent twice.
 
@@ -106,6 +122,7 @@ def resume(operator: Operator, name: Name, no_watch: NoWatch = False) -> None:
     _go_on(operator, campaigns, told, no_watch=no_watch)
 
 
+@ends(done="the campaign is stopped", fault="it has ended before", waiting="it continues after Ctrl-C")
 def stop(
     operator: Operator,
     name: Name,
@@ -124,6 +141,7 @@ def stop(
     _go_on(operator, campaigns, campaigns.stop(name), no_watch=no_watch, wanted="STOPPED")
 
 
+@ends(fault="the campaign has no result, since it has failed", waiting="it has no result yet")
 def result(
     operator: Operator,
     name: Name,

@@ -12,7 +12,7 @@ from cube_sms_cli.choosing import Choice, choosing
 from cube_sms_cli.errors import Exit, OperatorError
 from cube_sms_cli.letters import EXAMPLES, Summary, whole
 from cube_sms_cli.look import Look
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import NONE, escaped, printable
 from cube_sms_cli.progress import progress
 from cube_sms_cli.redrive import Deletion, Redrive
@@ -121,6 +121,7 @@ class _Letters:
                 raise OperatorError(f"None of the {self._noun} has the id {printable(request_id)}{look.and_unseen}.")
         operator.out.answer(found, *(_line(name, value) for each in found for name, value in each.items()))
 
+    @ends(fault="a message with a requested id is not there, or only a part of a message is left")
     @choosing
     def redrive(
         self,
@@ -151,6 +152,7 @@ class _Letters:
             operator.out.answer(redrive.data, *redrive.shown())
         self._end(operator, redrive.missing, is_well=not redrive.refused.count)
 
+    @ends(fault="a message with a requested id is not there")
     @choosing
     def delete(
         self,

@@ -13,7 +13,7 @@ from cube_sms.request import DEFAULT_ACCOUNT
 from cube_sms_cli.dossier import gather
 from cube_sms_cli.errors import TOLD, Exit, OperatorError
 from cube_sms_cli.following import Timeline, follow, path_of, record_of
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import printable, table
 from cube_sms_cli.problems import problem
 from cube_sms_cli.requests import enqueue, post
@@ -39,6 +39,11 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command(each))
 
 
+@ends(
+    done="Cube has accepted the message, or with --queue alone, it is on the queue",
+    fault="it has another end, or is invalid",
+    waiting="it is still under way: at --timeout, after Ctrl-C, or since another caller sends it",
+)
 def send(
     operator: Operator,
     device: Annotated[str, typer.Argument(help="The SIM's ICCID.", metavar="DEVICE")],
@@ -55,7 +60,7 @@ def send(
     wait: Annotated[bool, typer.Option("--wait", help="Have it queued, and follow it to its end.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="How many seconds to follow it at the most.")] = 300.0,
 ) -> None:
-    """Send a message. It ends with 0 if Cube has accepted it.
+    """Send a message.
 
     Example: cube-sms send 89314404000939952215 "Report your position" --wait
     """
@@ -90,6 +95,7 @@ def send(
         operator.out.answer(told, table(["Message", "State", "Code"], rows), f"Look at it with: {hint}")
 
 
+@ends(fault="nothing is known of the message")
 def show(
     operator: Operator,
     request_id: Annotated[str, typer.Argument(help="Which message.", metavar="REQUEST_ID")],
@@ -113,12 +119,13 @@ def show(
     operator.out.answer(found.members, *sheet(found))
 
 
+@ends(done="all messages are cancelled", fault="it is too late for one of them")
 def cancel(
     operator: Operator,
     request_ids: Annotated[list[str], typer.Argument(help="Which messages.", metavar="REQUEST_ID…")],
     account: Account = DEFAULT_ACCOUNT,
 ) -> None:
-    """Cancel messages that wait. It ends with 1 if it is too late for one of them.
+    """Cancel messages that wait.
 
     Example: cube-sms cancel order-4711 order-4712
     """

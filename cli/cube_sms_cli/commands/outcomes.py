@@ -9,7 +9,7 @@ import typer
 
 from cube_sms_cli.errors import Exit
 from cube_sms_cli.look import Look
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import table
 from cube_sms_cli.progress import progress
 from cube_sms_cli.replay import (
@@ -46,6 +46,7 @@ def list_(operator: Operator) -> None:
     _look(operator, is_to_be_published=False)
 
 
+@ends(fault="an outcome could not be published")
 def replay(operator: Operator) -> None:
     """Publish what the stream still has of them, and take it off the queue.
 
@@ -55,6 +56,7 @@ def replay(operator: Operator) -> None:
         raise typer.Exit(Exit.FAULT)
 
 
+@ends(fault="a record cannot be read")
 def rebuild(
     operator: Operator,
     since: Annotated[datetime, typer.Option(parser=moment, metavar="TIME", help="Since when: 2027-01-31T12:00:00Z.")],

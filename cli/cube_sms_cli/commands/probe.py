@@ -8,7 +8,7 @@ import typer
 
 from cube_sms.request import is_device_id
 from cube_sms_cli.errors import Exit, OperatorError
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import table
 from cube_sms_cli.probing import conclude, could_exist, make_probe, run
 
@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(command(probe))
 
 
+@ends(done="the stack signs as Cube wants", fault="it does not, or the answers of Cube leave that open")
 def probe(
     operator: Operator,
     account: Annotated[str, typer.Argument(help="Whose credentials sign.")],

@@ -106,6 +106,8 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
         several in a row with one code that close it.
     answer : ApiAnswer
         How the API answers.
+    remedy : str
+        What to do about it, for the reference.
     metric : Metric or None
         What counts it.
     letter : str or None
@@ -131,7 +133,7 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
     >>> class HalfAnError(NotPostedError):
     ...     state = "RETRYING"
     Traceback (most recent call last):
-    TypeError: HalfAnError does not say: answer, metric, letter, log
+    TypeError: HalfAnError does not say: answer, remedy, metric, letter, log
     """
 
     outcome: ClassVar[Literal["no", "unknown", "yes"]]
@@ -140,6 +142,7 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
     gate: Literal["nothing", "opens", "counts", "closes"]
     account: ClassVar[Literal["nothing", "opens", "counts"]]
     answer: ApiAnswer
+    remedy: ClassVar[str]
     metric: ClassVar[Metric | None]
     letter: ClassVar[str | None]
     renews_credentials: ClassVar[bool]
@@ -171,6 +174,7 @@ POLICY = (
     "gate",
     "account",
     "answer",
+    "remedy",
     "metric",
     "letter",
     "renews_credentials",
@@ -191,11 +195,15 @@ class NotPostedError(Obstacle, is_abstract=True):
 
 
 class AwsUnavailableError(NotPostedError):
-    """AWS is in the way. The error's text may name resources of the deployment: that is for its log."""
+    """AWS is unavailable. The error's text may name resources of the deployment: only its log has it."""
 
     state = "RETRYING"
     answer = ApiAnswer(503, "The gateway is unavailable", "AWS is in the way; try again", is_later=True)
     metric: ClassVar[Metric | None] = None
+    remedy = (
+        "The gateway tries again by itself. If this lasts, look for the error of AWS in the log: a service is "
+        "unavailable, or a role or the key lacks a permission."
+    )
     letter = None
     log = None
 
@@ -209,6 +217,7 @@ class UnexpectedError(NotPostedError):
 
     state = "RETRYING"
     answer = ApiAnswer(500, "Internal error", "the log says more, under the request's id")
+    remedy = "Look in the log under the id of the request, and report the fault."
     metric = None
     letter = None
     log = None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 
+# SQS takes this many attributes of a message.
 MAX_ATTRIBUTES = 10
 
 FAILED_CLAIM = "failedClaim"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     type Asked = Query[Any] | Listing[Any]
 
+# What is kept of the provider's code and words, for a record, a log line and an attribute of a dead letter.
 MAX_CODE_LENGTH = 32
 MAX_MESSAGE_LENGTH = 256
 REDACTED = "[redacted]"

@@ -348,11 +348,14 @@ class CubeAnswer(NamedTuple):
 class CredentialsError(AwsUnavailableError):
     """The account's credentials cannot be had; the message names what is missing and never shows a value."""
 
+    remedy = "Run `cube-sms account check`, and correct the entry of the account in the secret."
     metric = metrics.CREDENTIALS_UNUSABLE
 
 
 class UnknownAccountError(CredentialsError):
-    """The secret holds no credentials for the account."""
+    """The secret holds no credentials for the account. In a send request, the field `account` is then invalid."""
+
+    remedy = "Name another account in the request, or store this one with `cube-sms account add`."
 
 
 class CubeError(Obstacle, is_abstract=True):
@@ -404,6 +407,10 @@ class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name
     gate = "opens"
     account: ClassVar[Literal["counts", "opens"]] = "counts"
     answer = ApiAnswer(422, "Rejected by Cube", "Cube said no")
+    remedy = (
+        "Look up the code at the provider. If it was temporary, list it in CubeAnswerCodes and run "
+        "`cube-sms rejected redrive`."
+    )
     # The state has one.
     metric = None
     renews_credentials = False
@@ -415,12 +422,14 @@ class CubeRecipientRejected(CubeRejected):
     """Cube said no to a recipient, with a code that is known to say so. The account itself is well."""
 
     account = "opens"
+    remedy = "Correct the id of the device, or ask the provider about the SIM."
 
 
 class CubeMessageRejected(CubeRejected):
     """Cube said no to the message, whoever was to have it, with a code that is known to say so."""
 
     account = "opens"
+    remedy = "Correct the text, and send it under another id."
     is_of_recipients = False
 
 
@@ -432,6 +441,7 @@ class CubeAuthenticationError(CubeError):
     gate = "opens"
     account = "nothing"
     answer = ApiAnswer(502, "Cube refused the account's credentials")
+    remedy = "Correct the credentials with `cube-sms account rotate`. See docs/runbook.md#authentication-failures."
     metric = metrics.CUBE_AUTHENTICATION_FAILED
     # The account's secret may just have been rotated.
     renews_credentials = True
@@ -445,6 +455,9 @@ class CubeThrottled(CubeError):  # noqa: N818 - the taxonomy's own name
     gate = "closes"
     account = "nothing"
     answer = ApiAnswer(429, "Too many requests", is_later=True)
+    remedy = (
+        "Wait: the gate opens by itself. If this repeats, lower CubeMaxQps, or find who else calls from this address."
+    )
     metric = metrics.CUBE_THROTTLED
     renews_credentials = False
 
@@ -457,6 +470,7 @@ class CubeUnavailable(CubeError):  # noqa: N818 - the taxonomy's own name
     gate = "counts"
     account = "nothing"
     answer = ApiAnswer(503, "Cube is unavailable", is_later=True)
+    remedy = "Wait: the message is tried again. If this lasts, ask the provider. See docs/runbook.md#gate-closed."
     metric = None
     renews_credentials = False
 
@@ -472,6 +486,10 @@ class CubeOutcomeUnknown(CubeError):  # noqa: N818 - the taxonomy's own name
     gate: Literal["nothing", "counts"] = "nothing"
     account = "nothing"
     answer = ApiAnswer(504, "Outcome unknown", "{error}; the message may have been sent")
+    remedy = (
+        "Find out if the device has the message before you send it under another id. "
+        "See docs/runbook.md#unknown-outcomes."
+    )
     metric = None
     renews_credentials = False
 

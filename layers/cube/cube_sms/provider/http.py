@@ -28,6 +28,7 @@ from .base import CubeOutcomeUnknown, CubeUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+# This much of an answer is read. An envelope has some hundred bytes.
 MAX_ANSWER_BYTES = 64 * 1024
 
 # A connection that has been idle for longer is not used again: what stands between us and Cube (a NAT gateway drops

@@ -15,6 +15,8 @@ from .content import (
 )
 
 DEFAULT_ACCOUNT = "default"
+
+# The provider takes this many characters of a text, if the contract has no other number.
 DEFAULT_MAX_CONTENT_LENGTH = 140
 
 # Python's `$` also matches before a final newline, JSON Schema's does not: the look-ahead makes them equal.

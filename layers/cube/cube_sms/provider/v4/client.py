@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
     from .signing import Members, Spaces
 
+# The provider takes this many SIMs in one query.
 MOST_RECIPIENTS = 100
+
+# The provider takes an equal query within this time for the same request.
 REPEATS_WITHIN = 10.0
 
 _TYPES = {"Text": 1, "Binary": 2}
