@@ -103,7 +103,7 @@ def rotate(
         typer.Option(help="Ask Cube first whether it takes them, as `probe` does: a device that cannot exist."),
     ] = None,
     finish: Annotated[
-        bool, typer.Option("--finish", help="Delete the previous credentials, if Cube has accepted a message since.")
+        bool, typer.Option("--finish", help="End the rotation, if Cube has accepted a message since. The previous credentials go.")
     ] = False,
     back: Annotated[bool, typer.Option("--back", help="Restore the previous credentials.")] = False,
 ) -> None:
@@ -166,7 +166,7 @@ def remove(
 
 
 def _finish(operator: Operator, accounts: Accounts, name: str) -> None:
-    """Delete the previous credentials of an account, if Cube has accepted the new ones."""
+    """Keep the previous credentials of an account no longer, if Cube has accepted the new ones."""
     # Later, no function has the old ones any more.
     made_at = accounts.read().made_at or datetime.now(UTC)
     since = made_at + timedelta(seconds=MAX_AGE)
@@ -178,7 +178,7 @@ def _finish(operator: Operator, accounts: Accounts, name: str) -> None:
         operator.out.answer({"account": name, "accepted": False, "keepsPrevious": True}, told)
         raise typer.Exit(Exit.WAITING)
     accounts.let_go(name, accounts.kept()[name])
-    told = f"{name}: Cube has accepted the new credentials. The previous ones are deleted."
+    told = f"{name}: Cube has accepted the new credentials. The previous ones are no longer kept."
     operator.out.answer({"account": name, "accepted": True, "keepsPrevious": False}, told)
 
 

@@ -40,7 +40,7 @@ QUEUE_AGE = Metric("QueueAge", "Milliseconds")
 CUBE_LATENCY = Metric("CubeLatency", "Milliseconds")
 CUBE_THROTTLED = Metric("CubeThrottled")
 CUBE_AUTHENTICATION_FAILED = Metric("CubeAuthenticationFailed")
-# Without the secret nobody can say which accounts there are.
+# Without the secret the accounts are unknown.
 CREDENTIALS_UNUSABLE = Metric("CredentialsUnusable", of="all")
 STALE_CREDENTIALS = Metric("StaleCredentials")
 GATE_WAIT = Metric("GateWait", "Milliseconds")
@@ -66,7 +66,7 @@ REPLIES_MISSED = Metric("RepliesMissed")
 CALLBACKS_REFUSED = Metric("CallbacksRefused")
 CALLBACKS_FAILED = Metric("CallbacksFailed", of="all")
 CALLBACKS_NOT_UNDERSTOOD = Metric("CallbacksNotUnderstood")
-# Whoever finds the address can call it.
+# Anyone who finds the address can call it.
 CALLBACKS_MISADDRESSED = Metric("CallbacksMisaddressed", of="unknown")
 
 METRICS = {value.name: value for value in list(globals().values()) if isinstance(value, Metric)}

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 MAX_AGE = 300.0
 """Seconds that the functions use credentials before they fetch them again."""
 
-# After a failure, and for an account that is not in the secret, Secrets Manager is asked again this many seconds after
-# it answered last, not for every message.
+# After a failure, or for an account that is not in the secret, Secrets Manager is asked again so many seconds after its
+# last answer. So a message seldom asks.
 RETRY_SECONDS = 5.0
 
 # Secrets Manager answers in milliseconds; what takes longer than this is a Secrets Manager in trouble.
@@ -110,7 +110,7 @@ class CredentialStore:
         boto3's client.
     secret_id : str
         Name or ARN of the secret, whose value is ``{"<account>": {"access_code": "…", …}, …}``. An entry's fields
-        tell the dialect of its account.
+        decide the dialect of its account.
     max_age : float
         Seconds a fetched value is used before it is fetched again.
     patience : float
@@ -155,12 +155,12 @@ class CredentialStore:
         Returns
         -------
         Credentials
-            At most `max_age` seconds old, or ``stale`` if Secrets Manager is away or takes its time.
+            At most `max_age` seconds old, or ``stale`` if Secrets Manager is unavailable or slow.
 
         Raises
         ------
         UnknownAccountError
-            If the secret, fetched afresh if need be, does not hold the account.
+            If the secret, fetched again if need be, does not hold the account.
         CredentialsError
             If the secret is missing, cannot be read, or lacks a field. The message names it and shows no value.
         """
@@ -186,7 +186,7 @@ class CredentialStore:
             If the secret is missing, cannot be read, or holds no accounts.
         """
         with suppress(UnknownAccountError):
-            # No account is without a name: this fetches the secret if need be.
+            # Each account has a name, so this only fetches the secret if need be.
             self.get("")
         with self._lock:
             return sorted(self._accounts or ())
@@ -204,7 +204,7 @@ class CredentialStore:
         Returns
         -------
         Credentials
-            Fetched afresh, or ``stale`` if Secrets Manager is away.
+            Fetched again, or ``stale`` if Secrets Manager is unavailable.
 
         Raises
         ------
@@ -288,7 +288,7 @@ class CredentialStore:
         with self._lock:
             now = self._answered_at = self._clock()
             self._due_at = now + RETRY_SECONDS
-            # A value of yesterday serves while Secrets Manager is away, and hides no fault of the deployment.
+            # An old value serves while Secrets Manager is unavailable, and hides no fault of the deployment.
             self._is_away = is_away and self._accounts is not None
             self._error = None if self._is_away else error
             if accounts is not None:
