@@ -103,7 +103,7 @@ def rotate(
         typer.Option(help="Ask Cube first whether it takes them, as `probe` does: a device that cannot exist."),
     ] = None,
     finish: Annotated[
-        bool, typer.Option("--finish", help="End the rotation, if Cube has accepted a message since. The previous credentials go.")
+        bool, typer.Option("--finish", help="End the rotation, if Cube has accepted a message since.")
     ] = False,
     back: Annotated[bool, typer.Option("--back", help="Restore the previous credentials.")] = False,
 ) -> None:
