@@ -97,7 +97,7 @@ check-checkov:
 
 # Tests wait more than they work, so that there are more workers than processors. tests/conftest.py has the order, and
 # which tests are one worker's.
-WORKERS ?= 5
+WORKERS ?= 7
 FILE ?= tests
 PYTEST = $(DEV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 

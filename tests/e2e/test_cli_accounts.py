@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.e2e.processes import Ended
+    from tests.processes import Ended
 
 CODE, SECRET = "P002276", "a-secret-of-a-test"
 NEW_CODE, NEW_SECRET = "P002277", "another-secret-of-a-test"

@@ -20,7 +20,7 @@ from tests.e2e.command import COMMAND, run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.processes import Ended
+    from tests.processes import Ended
 
 # MiniStack goes through all of them for each ten that it gives: 20,000 take it minutes, and SQS seconds.
 MANY = 2_000

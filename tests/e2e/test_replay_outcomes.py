@@ -19,7 +19,7 @@ from tests.e2e.test_send import a_device, send_request, states
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.processes import Ended
+    from tests.processes import Ended
 
 
 @pytest.fixture(scope="module")

@@ -220,7 +220,7 @@ def test_no_order_of_events_breaks_a_record(dynamodb: DynamoDBClient, delivery: 
     run_state_machine_as_test(
         Delivered,
         settings=settings(
-            max_examples=25,
+            max_examples=15,
             stateful_step_count=25,
             deadline=None,
             database=None,
