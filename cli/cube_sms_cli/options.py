@@ -24,7 +24,7 @@ DEFAULT_STACK = "cube-sms"
 
 @dataclass(frozen=True)
 class Options:
-    """Where a command works, and how it answers.
+    """The stack on which a command works, and how it answers.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Operator:
     stack : Stack
         The deployed stack, which is asked when it is first needed.
     out : Output
-        Where answers go.
+        Takes the answers.
     options : Options
         What the command line said of both.
     """
@@ -96,7 +96,7 @@ def common(
 
 
 def command(body: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function: with the common options, and with its faults told as sentences.
+    """Make a command of a function: with the common options, and with its faults as sentences.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
         except (typer.Exit, typer.Abort, KeyboardInterrupt):
             raise
         except Exception as error:
-            # Typer tells of what is wrong with the command line.
+            # Typer reports what is wrong with the command line.
             if isinstance(error, typer.TyperException) or options.debug:
                 raise
             operator.out.fault(told(error) or _own_fault(error))

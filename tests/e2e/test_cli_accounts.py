@@ -224,7 +224,7 @@ def test_rotation_of_nothing_is_a_sentence(vault: Vault) -> None:
     both = vault.account("rotate", "default", "--back", "--finish")
     assert (nobody.status, [each.status for each in ended], both.status) == (1, [1, 1], 2)
     assert nobody.err.startswith("cube-sms: There is no account nobody.")
-    assert all(each.err.startswith("cube-sms: Nothing is kept of what default had before") for each in ended)
+    assert all(each.err.startswith("cube-sms: default has no previous credentials") for each in ended)
     assert vault.value() == {"default": ENTRY}
 
 

@@ -84,7 +84,7 @@ def start(
 def follow(
     operator: Operator,
     name: Name,
-    once: Annotated[bool, typer.Option("--once", help="Tell how far it is, and end with 3 if it goes on.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show how far it is, and end with 3 if it goes on.")] = False,
 ) -> None:
     """Watch a campaign until its end. Ctrl-C leaves it running.
 
@@ -111,7 +111,7 @@ def pause(operator: Operator, name: Name) -> None:
     waiting="it continues after Ctrl-C",
 )
 def resume(operator: Operator, name: Name, no_watch: NoWatch = False) -> None:
-    """Have a campaign go on that was paused, stopped or broken off, and watch it. Nothing is sent twice.
+    """Resume a campaign that was paused or stopped, or that failed, and watch it. Nothing is sent twice.
 
     Example: cube-sms campaign resume spring
     """
@@ -147,7 +147,7 @@ def result(
     name: Name,
     output: Annotated[str | None, typer.Option(help="The file to write, - for standard output.")] = None,
 ) -> None:
-    """Download what became of each row, once a campaign has ended. The file has the texts of the rows.
+    """Download the outcome of each row, after a campaign has ended. The file has the texts of the rows.
 
     Example: cube-sms campaign result spring --output spring.outcomes.csv
     """
@@ -168,7 +168,7 @@ def result(
     shown = [_summary(told), f"{path}: {size} bytes"]
     if told["hasReceipts"] and told["states"].get(State.SENT):
         anew = operator.command_line("campaign", "resume", name)
-        shown.append(f"The file tells what was known at the campaign's end. With the receipts since then: {anew}")
+        shown.append(f"The file has the states of the campaign's end. To add the receipts since then: {anew}")
     operator.out.answer({**told, "output": str(path), "bytes": size}, *shown)
 
 
@@ -176,7 +176,7 @@ def list_campaigns(
     operator: Operator,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many at the most.")] = 10,
 ) -> None:
-    """Tell of the campaigns that were started last, the newest first.
+    """List the campaigns that were started last, the newest first.
 
     Example: cube-sms campaign list
     """
@@ -203,7 +203,7 @@ def _go_on(
     wanted: str = "ENDED",
     undecided: Exit = Exit.DONE,
 ) -> None:
-    """Watch a campaign unless that is not wanted, tell how far it is, and end with the status of that."""
+    """Watch a campaign if that is wanted, show how far it is, and end with the status of that."""
     out, name = operator.out, told["campaign"]
     again = operator.command_line("campaign", "watch", name)
     if not no_watch:
@@ -215,8 +215,8 @@ def _go_on(
     resumed = operator.command_line("campaign", "resume", name)
     if told["status"] == "BROKEN_OFF":
         out.answer(told, _summary(told))
-        raise OperatorError(f"{campaigns.why_broken_off(told)} Have it go on with: {resumed}")
-    fetched = f"What became of each row: {operator.command_line('campaign', 'result', name)}"
+        raise OperatorError(f"{campaigns.why_broken_off(told)} Resume it with: {resumed}")
+    fetched = f"The outcome of each row: {operator.command_line('campaign', 'result', name)}"
     out.answer(told, _summary(told), *([f"It goes on with: {resumed}"] if told["status"] == "STOPPED" else []), fetched)
     if told["status"] != wanted:
         raise typer.Exit(Exit.FAULT)

@@ -29,7 +29,7 @@ _OK = 200
 # There is no such message, and it is too late. What else the API answers is about the call.
 _ABOUT_THE_MESSAGE = (404, 409)
 
-# A message under way ends by itself, whoever has sent it.
+# A message under way ends by itself.
 _UNDER_WAY = frozenset({State.QUEUED, State.SENDING})
 
 
@@ -81,7 +81,7 @@ def send(
     if is_repeated:
         operator.out.note(
             f"There is a message {request_id} already. The same request is not sent again, and another one ends as a "
-            f"conflict. What follows is what became of that message."
+            f"conflict. The states of that message follow."
         )
     if queue:
         sqs_id = enqueue(operator.stack, known)
@@ -102,15 +102,15 @@ def show(
     account: Account = DEFAULT_ACCOUNT,
     lines: Annotated[int, typer.Option(min=1, help="How many lines of each function's log at the most.")] = 200,
     hours: Annotated[float, typer.Option(min=0, help="How far back logs are searched if there is no record.")] = 24.0,
-    content: Annotated[bool, typer.Option("--content", help="Show the body of its letters, with the text.")] = False,
+    content: Annotated[bool, typer.Option("--content", help="Show its dead letters whole, with the text.")] = False,
 ) -> None:
-    """Show everything that is known of a message: record, attempts, log, event, letters.
+    """Show everything that is known of a message: record, attempts, log, event, dead letters.
 
     Example: cube-sms show order-4711
     """
     found = gather(operator.stack, account, request_id, hours=hours, most_lines=lines, has_content=content)
     if found.is_empty:
-        unseen = f" About {found.unseen} letters could not be looked at." if found.unseen else ""
+        unseen = f" About {found.unseen} dead letters could not be looked at." if found.unseen else ""
         raise OperatorError(
             f"Nothing is known of the message {request_id} of the account {account}. Is the account right (--account)? "
             f"Records are kept for {operator.stack.parameters['RecordRetentionDays']} days, and the logs of {hours:g} "

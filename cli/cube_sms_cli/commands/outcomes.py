@@ -39,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_(operator: Operator) -> None:
-    """Tell which outcomes were given up: why, how many, and until when the stream has them.
+    """List the outcomes that were given up: why, how many, and until when the stream has them.
 
     Example: cube-sms outcomes list
     """
@@ -90,7 +90,7 @@ def _look(operator: Operator, *, is_to_be_published: bool) -> bool:
     def take(message: MessageTypeDef) -> bool:
         batch = read_batch(message)
         if batch is None:
-            results.append({"messageId": message["MessageId"], "result": "not what Lambda tells of a batch"})
+            results.append({"messageId": message["MessageId"], "result": "not Lambda's report of a batch"})
             return False
         fault = _publish(operator, function, batch) if is_to_be_published else "not published"
         results.append({**batch.data, "messageId": message["MessageId"], "result": fault or "published"})
@@ -117,7 +117,7 @@ def _look(operator: Operator, *, is_to_be_published: bool) -> bool:
 
 
 def _publish(operator: Operator, function: str, batch: Batch) -> str | None:
-    """Publish a batch, and return what was in the way."""
+    """Publish a batch, and return why it failed."""
     try:
         changes = changes_in_stream(operator.stack.client("dynamodbstreams"), batch)
         publish(operator.stack.client("lambda"), function, changes)

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 _DEVICE = "--device"
 
-NO_DEVICE = (
-    "Name a device that cannot exist. A right signature is told by its refusal: if the device exists, it gets messages."
-)
+NO_DEVICE = "Name a device that cannot exist: its refusal shows a right signature. A device that exists gets messages."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,7 +39,7 @@ def probe(
 ) -> None:
     """Find out how Cube wants an account's requests signed, without sending a message to anybody.
 
-    Each form in doubt is tried with a device that cannot exist: Cube refuses a right signature for the device, and a
+    Each form in doubt is tried with a device that cannot exist. Cube refuses a right signature for the device, and a
     wrong one for itself. It takes 5 to 12 requests, which count for the limits of this machine's address.
 
     Example: cube-sms probe default --device 89314404000939952299

@@ -54,7 +54,7 @@ def text_faults(path: str, text: str, message_type: str | None, max_length: int)
     Parameters
     ----------
     path : str
-        Where it stands.
+        Its place in the request.
     text : str
         The text.
     message_type : {"Text", "Binary"} or None
@@ -88,7 +88,7 @@ def item_faults(path: str, items: Sequence[object], message_type: str | None, ma
     Parameters
     ----------
     path : str
-        Where the array stands.
+        The array's place in the request.
     items : sequence of object
         The items, of whatever type.
     message_type, max_length

@@ -63,7 +63,7 @@ class CubeV4Client(Client[V4Credentials, V4Query]):
     base_url, connections, **options
         See `cube_sms.provider.client.Client`.
     signed_spaces : {"keep", "remove"}
-        What becomes of spaces in the text that is signed: see `cube_sms.provider.v4.signing.text_to_sign`.
+        Whether spaces in the text that is signed are kept: see `cube_sms.provider.v4.signing.text_to_sign`.
     """
 
     path = "/sms"
@@ -97,7 +97,7 @@ class CubeV4Client(Client[V4Credentials, V4Query]):
         """
         first = messages[0]
         if len(first.sms_content_list or ()) > 1:
-            fault = Fault("smsContentList", f"must have one item: account {first.account} speaks Cube v4")
+            fault = Fault("smsContentList", f"must have one item: account {first.account} uses Cube v4")
             raise InvalidRequestError([fault], first.request_id or None)
         parameters = {
             "sim_ids": [message.device_id for message in messages],
