@@ -11,12 +11,17 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from local.lambda_runtime import why_no_mounts
 
 # Set before any test module is imported, so that what is printed is what they take.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
+
+# How long an example takes is up to the machine, and the output has what failed: no database needs to keep it.
+settings.register_profile("cube-sms", deadline=None, database=None)
+settings.load_profile("cube-sms")
 
 # Files that take longest come first, so that the end of a run does not wait for one of them. The others follow by their
 # folder: what waits for a stack before what does not.

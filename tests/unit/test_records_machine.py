@@ -231,8 +231,6 @@ def test_no_order_of_events_breaks_a_record(dynamodb: DynamoDBClient, delivery: 
         settings=settings(
             max_examples=15,
             stateful_step_count=25,
-            deadline=None,
-            database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
