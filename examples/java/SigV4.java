@@ -13,15 +13,14 @@ import java.util.TreeMap;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
-/** POST requests with JSON, signed for AWS with Signature Version 4. */
+/** POST requests with JSON to URLs without a query, signed for AWS with Signature Version 4. */
 final class SigV4 {
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("yyyyMMdd'T'HHmmss'Z'");
 
-    /** The path holds letters, digits, hyphens, underscores and slashes, and the URL has no query. */
+    /** The path has letters, digits, hyphens, underscores and slashes. Names of headers are in lower case. */
     static HttpRequest post(URI url, String service, String body, Map<String, String> headers)
             throws GeneralSecurityException {
         String at = TIME.format(Instant.now().atOffset(ZoneOffset.UTC));
-        // Their names are in lower case, and sorted.
         var signed = new TreeMap<String, String>(headers);
         signed.put("x-amz-date", at);
         String token = System.getenv("AWS_SESSION_TOKEN");

