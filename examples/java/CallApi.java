@@ -1,3 +1,4 @@
+import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpResponse;
@@ -15,7 +16,14 @@ final class CallApi {
         var request = SigV4.post(URI.create(System.getenv("API_URL") + "/messages"), "execute-api", body,
                 Map.of("content-type", "application/json"));
         var client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
-        var answer = client.send(request, HttpResponse.BodyHandlers.ofString());
+        HttpResponse<String> answer;
+        try {
+            answer = client.send(request, HttpResponse.BodyHandlers.ofString());
+        } catch (IOException error) {
+            System.err.println(requestId + ": repeat the call with the same requestId, " + error);
+            System.exit(1);
+            return;
+        }
         if (answer.statusCode() != 200) {
             System.err.println(requestId + ": " + reason(answer));
             System.exit(1);

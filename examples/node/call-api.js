@@ -25,7 +25,11 @@ const { headers } = await signer.sign({
 });
 
 // API Gateway answers within 29 seconds.
-const answer = await fetch(url, { method: "POST", headers, body, signal: AbortSignal.timeout(35_000) });
+const timeout = AbortSignal.timeout(35_000);
+const answer = await fetch(url, { method: "POST", headers, body, signal: timeout }).catch((error) => {
+  console.error(`${requestId}: repeat the call with the same requestId, ${error.cause ?? error}`);
+  process.exit(1);
+});
 if (answer.ok) {
   console.log(`${requestId} is ${(await answer.json()).state}`);
 } else {

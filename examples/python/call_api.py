@@ -27,9 +27,15 @@ def main() -> None:
     request_id, device_id, text = sys.argv[1:]
     url = f"{os.environ['API_URL']}/messages"
     body = json.dumps({"requestId": request_id, "deviceId": device_id, "content": text})
+    credentials = boto3.Session().get_credentials()
+    if not credentials:
+        sys.exit("There are no AWS credentials.")
     request = AWSRequest("POST", url, {"Content-Type": "application/json"}, body)
-    SigV4Auth(boto3.Session().get_credentials(), "execute-api", os.environ["AWS_REGION"]).add_auth(request)
-    answer = urllib3.request("POST", url, body=body, headers=dict(request.headers), timeout=TIMEOUT, retries=False)
+    SigV4Auth(credentials, "execute-api", os.environ["AWS_REGION"]).add_auth(request)
+    try:
+        answer = urllib3.request("POST", url, body=body, headers=dict(request.headers), timeout=TIMEOUT, retries=False)
+    except urllib3.exceptions.HTTPError as error:
+        sys.exit(f"{request_id}: repeat the call with the same requestId, {error}")
     if answer.status != 200:
         sys.exit(f"{request_id}: {reason(answer)}")
     print(f"{request_id} is {answer.json()['state']}")

@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
+from local.child import free_ports
 from local.deploy import deploy
 from local.logs import Log
 from local.ministack import REGION
@@ -156,6 +157,19 @@ def test_a_fault_of_a_request_is_shown(programs: Programs, environment: dict[str
     assert called.stdout == ""
     assert f"{request_id}: 400" in called.stderr
     assert "deviceId: must be" in called.stderr
+
+
+def test_a_call_without_an_answer_is_to_be_repeated(
+    programs: Programs, environment: dict[str, str], sender: Credentials
+) -> None:
+    # Given an address where nothing listens
+    (port,) = free_ports(1)
+    environment["API_URL"] = f"http://127.0.0.1:{port}/v1"
+
+    called = run(programs.api, environment, sender, request_id := an_id(), a_device(), TEXT)
+
+    assert called.returncode == 1
+    assert f"{request_id}: repeat the call with the same requestId" in called.stderr
 
 
 def test_a_caller_without_permission_learns_so(
