@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from samtranslator.yaml_helper import yaml_parse
 
 from local.ministack import REGION
@@ -18,8 +19,6 @@ from tests.e2e.users import may_call, user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from botocore.credentials import Credentials
 
     from local.stack import HttpAnswer, LocalStack
 
@@ -55,6 +54,18 @@ def test_a_caller_may_do_what_its_policy_allows(guarded_stack: LocalStack) -> No
     # Then each may do its own
     assert (sent.status, shown.status, cancelled.status) == (200, 200, 200)
     assert [answer.status for answer in refused] == [403] * 5
+
+
+def test_a_call_that_is_signed_with_another_key_is_refused(guarded_stack: LocalStack) -> None:
+    with user(guarded_stack, may_call(guarded_stack, "POST/messages")) as sender:
+        forger = Credentials(sender.access_key, "another-key")
+
+        answers = [
+            call_as(guarded_stack, credentials, "POST", "/messages", send_request(a_device()))
+            for credentials in (sender, forger)
+        ]
+
+    assert [answer.status for answer in answers] == [200, 403]
 
 
 def resource_policy(cidrs: list[str]) -> str:
