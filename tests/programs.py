@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # Node and Go as wheels
 TOOLS = Path(__file__).parents[1] / ".venv-examples" / "bin"
 
-# Neither PyPI nor npm has a Java compiler that a lock could name. The examples run with one of the machine, if it has one.
+# Neither PyPI nor npm has a Java compiler that a lock could name. The examples run with one of the machine.
 LEAST_JAVA = 17
 
 
