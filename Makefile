@@ -108,7 +108,7 @@ check-checkov:
 
 # Tests wait more than they work, so that there are more workers than processors. tests/conftest.py has the order, and
 # which tests are one worker's.
-WORKERS ?= 5
+WORKERS ?= 7
 FILE ?= tests
 PYTEST = $(DEV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
@@ -132,7 +132,7 @@ dashboard: build ## Draw docs/dashboard.png from a run on this machine (five min
 recordings: build ## Record docs/top.svg and docs/campaign-watch.svg from a run on this machine (three minutes)
 	@$(DEV)/bin/python -m local.recording
 
-schemas: setup ## Write anew what is made of code and template: docs/*.schema.json, schemas/registry.yaml, docs/reference/parameters.md
+schemas: setup ## Write anew what is made of code and template: docs/*.schema.json, schemas/registry.yaml, docs/reference/*.md
 	@$(DEV)/bin/python -m scripts.schemas
 	@$(DEV)/bin/python -m scripts.reference
 

@@ -104,12 +104,15 @@ def measure(quick: bool) -> Section:
     }
     blocks = {
         "cost": _bills(bills),
-        "cost-durations": _durations(usages),
-        "cost-measured": _measured(usages, published[BATCH], gate_writes),
         "cost-month": _month(),
         "cost-events": _event_costs(published),
     }
-    return Section([row for contract in CONTRACTS for row in _rows(contract, bills[contract])], blocks)
+    rows = [row for contract in CONTRACTS for row in _rows(contract, bills[contract])]
+    tables = {
+        "What Lambda bills for a message: its part of the rate, or its work if that is longer": _durations(usages),
+        "What the bill is made of": _measured(usages, published[BATCH], gate_writes),
+    }
+    return Section(blocks=blocks, more_rows=rows, more_tables=tables)
 
 
 def _usage(server: Server, subject: Subject, order: str, argument: Any) -> Usage:

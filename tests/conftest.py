@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from local.lambda_runtime import why_no_mounts
@@ -18,6 +19,10 @@ from tests.programs import LEAST_JAVA, has_java
 
 # Set before any test module is imported, so that what is printed is what they take.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
+
+# How long an example takes is up to the machine, and the output has what failed: no database needs to keep it.
+settings.register_profile("cube-sms", deadline=None, database=None)
+settings.load_profile("cube-sms")
 
 # Files that take longest come first, so that the end of a run does not wait for one of them. The others follow by their
 # folder: what waits for a stack before what does not.
@@ -27,6 +32,7 @@ LONGEST = (
     "e2e/test_campaigns.py",
     "e2e/test_pacing.py",
     "e2e/test_commands.py",
+    "e2e/test_receipts.py",
     "e2e/test_fifo.py",
     "test_checks.py",
     "e2e/test_dead_letter_queues.py",
@@ -38,6 +44,8 @@ LONGEST = (
     "e2e/test_crashes.py",
     "e2e/test_replies.py",
     "unit/test_template_matrix.py",
+    "integration/test_ask_and_wait_crashes.py",
+    "e2e/test_sbom.py",
     "unit/test_campaign_batches.py",
     "e2e/test_faults.py",
     "e2e/test_alarms.py",

@@ -1,7 +1,7 @@
 """The secret with the accounts: it is read and written as a whole, and nothing that others write meanwhile is lost.
 
-A new version is stored beside the current one first. Then it becomes the current one, if that is still the one that was
-read: Secrets Manager moves a staging label away from the version that is named, or not at all.
+A new version is stored beside the current one first. Then it becomes the current one, if nothing has changed since the
+read. Secrets Manager moves a staging label only away from the version that is named.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Accounts:
         return Version(answer["VersionId"], answer["CreatedDate"], entries)
 
     def write(self, before: Version, entries: Mapping[str, object]) -> None:
-        """Store the entries of all accounts, if nobody has stored others meanwhile.
+        """Store the entries of all accounts, if the secret is still the version that was read.
 
         Parameters
         ----------
@@ -172,7 +172,6 @@ def _entries(text: str) -> dict[str, object]:
     entries = read_accounts(text)
     if entries is None:
         raise OperatorError(
-            "The secret holds something else than a JSON object of accounts. "
-            "Begin it anew, without what it holds: cube-sms account add NAME --anew."
+            "The secret is not a JSON object of accounts. Discard everything in it: `cube-sms account add NAME --anew`."
         )
     return entries

@@ -24,9 +24,9 @@ from local.stack import V4_ACCOUNT, LocalStack, wait_until
 from scripts.schemas import outcome_event_schema
 from tests.e2e.aws_proxy import change_environment
 from tests.e2e.outcomes import OutcomeConsumer
-from tests.e2e.processes import CONTEXT
 from tests.e2e.test_permissions import Permission, without
 from tests.e2e.test_send import a_device
+from tests.processes import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,6 +18,7 @@ from .errors import InvalidCampaignError
 from .estimates import estimate
 from .outcomes import NOT_TRIED, REFUSED
 from .runs import Campaign, read_batches
+from .statuses import CampaignStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -194,12 +195,12 @@ def _states(look: Look) -> dict[str, int]:
     return msgspec.json.decode(look.states, type=dict[str, int])
 
 
-def _status(run: Run, *, is_running: bool) -> str:
+def _status(run: Run, *, is_running: bool) -> CampaignStatus:
     if is_running:
-        return "STOPPING" if run.stopped_at else "RUNNING"
+        return CampaignStatus.STOPPING if run.stopped_at else CampaignStatus.RUNNING
     if run.ended_at:
-        return "STOPPED" if run.stopped_at else "ENDED"
-    return "BROKEN_OFF"
+        return CampaignStatus.STOPPED if run.stopped_at else CampaignStatus.ENDED
+    return CampaignStatus.BROKEN_OFF
 
 
 def _rate(looks: list[Look], now: float) -> float:

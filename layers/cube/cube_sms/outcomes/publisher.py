@@ -1,4 +1,4 @@
-"""Publisher: tells EventBridge, and the Step Functions tasks that wait, what became of messages."""
+"""Publisher: reports outcomes to EventBridge, and to the Step Functions tasks that wait."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Published:
-    """What became of one record of the stream.
+    """The result for one record of the stream.
 
     Parameters
     ----------
     sequence_number, message_id : str
         Of the record, and the key of its item.
     ended : Ended, optional
-        What it tells; None where nothing has ended.
+        The end that it reports; None if nothing has ended.
     published_at : float, optional
-        Seconds since the epoch at which EventBridge had taken the event, where there was one.
+        Seconds since the epoch at which EventBridge had taken the event, if there was one.
     told : TaskAnswers
-        What came of answering the tasks that wait.
+        The results of answers to the tasks that wait.
     error : str, optional
         Why it was not published.
     spoiled : SpoiledRecordError, optional
@@ -58,16 +58,16 @@ class Published:
 
 
 class OutcomePublisher:
-    """Publishes what the stream of the table of records tells.
+    """Publishes the outcomes in the stream of the table of records.
 
     Parameters
     ----------
     bus : EventBus
-        Where events go.
+        Takes the events.
     tasks : Tasks
         The tasks that wait.
     asks : Asks
-        Where it is noted which of them wait for a device's reply.
+        Keeps which of them wait for a device's reply.
     clock : Callable
         Seconds since the epoch.
     """
@@ -96,8 +96,8 @@ class OutcomePublisher:
         Yields
         ------
         Published
-            One for each record that was begun. Lambda repeats all from the first one with an error; what follows it was
-            not published, or stood in the same call to EventBridge.
+            One for each record that was begun. Lambda repeats all from the first one with an error. What follows it was
+            not published, or was in the same call to EventBridge.
         """
         for batch in batched(changes, PUT_EVENTS_SIZE, strict=False):
             published: list[Published] = []
@@ -112,7 +112,7 @@ class OutcomePublisher:
                 return
 
     def _answer(self, change: Mapping[str, Any]) -> Published:
-        # Before the event: a task that is told twice does not notice, a consumer of events may.
+        # Before the event: a second answer has no effect on a task, but a consumer may notice a second event.
         published = Published(change["dynamodb"]["SequenceNumber"], key_of(change["dynamodb"]["Keys"]))
         try:
             published.ended = ended = read_end(change)

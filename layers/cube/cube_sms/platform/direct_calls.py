@@ -1,10 +1,9 @@
 """Calls of AWS for a third of the CPU that they take boto3's clients (docs/decisions.md).
 
-Two writes a message were three quarters of what a message cost. Most of a call was botocore working out anew what is
-the same for all of them: endpoint, user agent, the shapes of request and answer. Here that is worked out once. What
-decides stays botocore's: where to and as whom, the signature, which errors there are, and whether and when a call is
-tried again. The client's events stay too, so that whatever listens to them, its retries first of all, hears of these
-calls.
+Two writes a message took three quarters of a message's CPU. In most of that time botocore worked out what is the same
+for all calls: endpoint, user agent, the shapes of request and answer. Here that is worked out once. All decisions stay
+botocore's: address and credentials, the signature, the errors, and whether and when a call is tried again. The client's
+events stay too, so their listeners, such as its retries, notice these calls.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def call_directly(
     Parameters
     ----------
     client : BaseClient
-        boto3's client of a service that speaks JSON.
+        boto3's client of a service with a JSON protocol.
     credentials : Credentials or None
         Those of its session.
     operations : set of str
