@@ -19,7 +19,7 @@ from cube_sms.campaigns import (
     Pace,
     sharing,
 )
-from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
+from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry, step_functions
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -48,7 +48,7 @@ def starter() -> CampaignStarter:
     """Make the starter, once for each execution environment."""
     return CampaignStarter(
         CampaignItems(boto3.client("dynamodb", config=AWS_CONFIG), settings().messages_table),
-        Executions(boto3.client("stepfunctions", config=AWS_CONFIG)),
+        Executions(step_functions()),
     )
 
 

@@ -77,7 +77,6 @@ def publisher(gateway: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def _cool_down() -> None:
     app.publisher.cache_clear()
-    app.step_functions.cache_clear()
 
 
 def message(**fields: Any) -> dict[str, Any]:
@@ -238,6 +237,45 @@ class TestTasks:
         assert publisher.services.count("SendTaskFailure") == 0
         assert publisher.published == [(asked["requestId"], "SENT"), (asked["requestId"], str(state))]
         assert len({detail["eventId"] for detail in publisher.services.details}) == 2
+
+    def test_that_wait_for_a_reply_are_told_at_once_if_replies_were_turned_off(
+        self,
+        cube: CubeSimulator,
+        gateway: Deployment,
+        publisher: Publisher,
+        monkeypatch: pytest.MonkeyPatch,
+        printed: Callable[[], Printed],
+    ) -> None:
+        # Given messages whose tasks wait for replies: one was sent, one was rejected
+        gateway.configure(REPLIES="callback")
+        cube.configure(unknown_devices=["89314404000939952201"])
+        sent = message(taskToken="sent", awaitReply=600)
+        rejected = message(taskToken="rejected", awaitReply=600, deviceId="89314404000939952201")
+        gateway.consume(queue_event(sent, rejected))
+        # When Replies is turned off before their outcomes are published, so that the publisher may not use the table
+        monkeypatch.setenv("REPLIES", "off")
+        _cool_down()
+        for operation in ("GetItem", "UpdateItem"):
+            gateway.aws_calls.fail(operation)
+        printed()
+        # Then nothing has to come again, and both events are published
+        assert publisher.invoke(publisher.changes()) == []
+        assert sorted(publisher.published) == sorted([(sent["requestId"], "SENT"), (rejected["requestId"], "REJECTED")])
+        # And each task has its answer: no reply can arrive any more
+        told = {token: (error, cause) for token, error, cause in publisher.services.told}
+        at = next(detail["updatedAt"] for detail in publisher.services.details if detail["state"] == "SENT")
+        assert told["sent"] == (
+            "CubeSms.NoReply",
+            {
+                "requestId": sent["requestId"],
+                "account": "default",
+                "deviceId": DEVICE,
+                "sentAt": at,
+                "until": at,
+            },
+        )
+        assert told["rejected"][0] == "CubeSms.Rejected"
+        assert printed().values("TasksAnswered", ALL_ACCOUNTS) == [2]
 
     @pytest.mark.parametrize(
         ("wrong", "error"),
