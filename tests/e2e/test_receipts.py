@@ -87,15 +87,6 @@ class Receipts(NamedTuple):
         wait_until("a look at what is due", lambda: self.is_asked(*request_ids))
         return [self.record(request_id).state for request_id in request_ids]
 
-    def events(self, request_id: str, count: int) -> list[dict[str, Any]]:
-        """Wait until there are as many events about a message, and return them."""
-
-        def found() -> list[dict[str, Any]]:
-            events = [each for each in self.consumer.events() if each["detail"]["requestId"] == request_id]
-            return events if len(events) >= count else []
-
-        return wait_until(f"{count} events of {request_id}", found)
-
 
 @pytest.fixture(scope="module")
 def receipts() -> Iterator[Receipts]:
@@ -123,7 +114,7 @@ def test_message_is_delivered_and_there_is_an_event(receipts: Receipts) -> None:
     again = receipts.stack.call_api("POST", "/messages", json.dumps(body))
     assert (again.status, again.body["state"]) == (200, "DELIVERED")
     # And the bus has one event of each end, as the schema has it
-    sent, delivered = receipts.events(request_id, 2)
+    sent, delivered = receipts.consumer.wait_for(2, requestId=request_id)
     assert [sent["detail-type"], delivered["detail-type"]] == ["SMS Sent", "SMS Delivered"]
     assert sent["detail"]["eventId"] != delivered["detail"]["eventId"]
     assert list(Draft202012Validator(outcome_event_schema()).iter_errors(delivered)) == []
@@ -137,7 +128,7 @@ def test_message_is_undelivered_with_the_providers_error(receipts: Receipts) -> 
     # When its receipt is asked for
     assert receipts.ask(request_id) == [State.UNDELIVERED]
     # Then the event has the provider's code
-    _, undelivered = receipts.events(request_id, 2)
+    _, undelivered = receipts.consumer.wait_for(2, requestId=request_id)
     assert undelivered["detail-type"] == "SMS Undelivered"
     assert undelivered["detail"]["code"] == "CB-04-0001"
     shown = receipts.stack.call_api("GET", f"/messages/{request_id}?account={V4_ACCOUNT}")
