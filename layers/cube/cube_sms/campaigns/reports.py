@@ -105,16 +105,28 @@ class CampaignReporter:
             let_go(self._s3, campaign.bucket, campaign.key, campaign.rows_key, campaign.result_key)
         return dict(counts)
 
-    def end(self, campaign: Campaign) -> bool:
+    def end(self, campaign: Campaign, execution: str) -> bool:
         """Note that a campaign's run has its result, and return whether an operator had stopped it.
+
+        Parameters
+        ----------
+        campaign : Campaign
+            The campaign.
+        execution : str
+            ARN of the execution that has the result. One that only wrote it again is no run, and ends none.
+
+        Returns
+        -------
+        bool
+            Whether an operator had stopped the newest run.
 
         Raises
         ------
         RecordsUnavailableError
             If DynamoDB is unavailable.
         """
-        run = self._items.run(campaign.name)
-        run = run and self._items.note(campaign.name, run.execution, ended_at=self._clock())
+        noted = self._items.note(campaign.name, execution, ended_at=self._clock())
+        run = noted or self._items.run(campaign.name)
         return bool(run and run.stopped_at)
 
     def _result(self, campaign: Campaign, head: Head, rows: Iterator[Row], counts: Counter[str]) -> Iterator[bytes]:
