@@ -219,6 +219,12 @@ def test_campaign_says_how_many_were_delivered_and_its_result_which(receipts: Re
     posts = Counter(post["deviceId"] for post in receipts.stack.cube.requests() if post["accepted"])
     assert [posts[device] for device in devices] == [1, 1, 1]
     assert fetched.json["endedAt"] == started.json["endedAt"]
+    # And when the rows are deleted, the last result stays
+    bucket = receipts.stack.outputs["CampaignBucketName"]
+    receipts.stack.aws.client("s3").delete_object(Bucket=bucket, Key=f"runs/{name}.rows.jsonl")
+    shown_again = cube_sms(receipts.stack, "campaign", "result", name, "--output", "-")
+    assert f"The rows of the campaign {name} are deleted. The result stays as it is." in shown_again.err
+    assert shown_again.out.splitlines() == output.read_text(encoding="utf-8").splitlines()
 
 
 def test_account_of_csss_has_no_receipts(receipts: Receipts) -> None:
