@@ -106,7 +106,7 @@ class CampaignRuns:
             assert self._keys(f"runs/{name}.") == self._keys(f"{name}.outcomes") == []
             return Ran(answer["refusal"])
         requests = tuple(self._requests(answer))
-        states = self.report(answer)["states"]
+        states = self.report(answer, execution=EXECUTION)["states"]
         result = self._read(f"{name}.outcomes.csv")
         assert len(requests) == answer["requests"]
         assert sum(states.values()) == answer["rows"]
@@ -127,9 +127,9 @@ class CampaignRuns:
         answer: dict[str, Any] = prepare_campaign.handler(event, Context())
         return answer
 
-    def report(self, prepared: dict[str, Any], execution: str = EXECUTION) -> dict[str, Any]:
+    def report(self, prepared: dict[str, Any], **execution: str) -> dict[str, Any]:
         """Invoke the function at the end of a campaign."""
-        event = {"bucket": BUCKET, "key": prepared["key"], "campaign": prepared["campaign"], "execution": execution}
+        event = {"bucket": BUCKET, "key": prepared["key"], "campaign": prepared["campaign"], **execution}
         answer: dict[str, Any] = report_campaign.handler(event, Context())
         return answer
 

@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from cube_sms.campaigns import Campaign, CampaignItems
-from tests.unit.campaign_runs import BUCKET, CampaignRuns
+from tests.unit.campaign_runs import BUCKET, EXECUTION, CampaignRuns
 from tests.unit.records_table import TABLE
 
 if TYPE_CHECKING:
@@ -43,11 +43,12 @@ def again(campaigns: CampaignRuns, name: str) -> dict[str, Any]:
     return campaigns.prepare({"key": "another.csv", "campaign": name, "resultOnly": True}, LATER)
 
 
+@pytest.mark.parametrize("execution", [{"execution": EXECUTION}, {}], ids=["this", "an earlier state machine"])
 def test_a_result_is_written_again_and_the_run_stays_as_it_is(
-    campaigns: CampaignRuns, s3: S3Client, dynamodb: DynamoDBClient
+    campaigns: CampaignRuns, s3: S3Client, dynamodb: DynamoDBClient, execution: dict[str, str]
 ) -> None:
     # Given a campaign that has ended, and whose file has changed since
-    first = campaigns.report(prepared(campaigns, s3, "ended"))
+    first = campaigns.report(prepared(campaigns, s3, "ended"), **execution)
     items = CampaignItems(dynamodb, TABLE)
     run = items.run("ended")
     assert run
@@ -59,7 +60,7 @@ def test_a_result_is_written_again_and_the_run_stays_as_it_is(
     # Then the state machine has nothing to send
     assert found == {"key": "ended.csv", "campaign": "ended", "requests": 0}
     # And the result is that of the rows as they were read
-    assert campaigns.report(found, LATER) == first
+    assert campaigns.report(found, execution=LATER) == first
     assert s3.get_object(Bucket=BUCKET, Key=first["key"])["Body"].read().count(b"893144") == 1
     # And the run is the same, with its end
     assert items.run("ended") == run
@@ -75,10 +76,10 @@ def test_a_result_that_is_written_again_does_not_end_a_run_that_began_meanwhile(
     campaigns: CampaignRuns, s3: S3Client, dynamodb: DynamoDBClient
 ) -> None:
     # Given a campaign that begins again while its result is written
-    campaigns.report(prepared(campaigns, s3, "resumed"))
+    campaigns.report(prepared(campaigns, s3, "resumed"), execution=EXECUTION)
     found = again(campaigns, "resumed")
     prepared(campaigns, s3, "resumed")
-    campaigns.report(found, LATER)
+    campaigns.report(found, execution=LATER)
     # Then that run goes on
     run = CampaignItems(dynamodb, TABLE).run("resumed")
     assert run
@@ -87,7 +88,7 @@ def test_a_result_that_is_written_again_does_not_end_a_run_that_began_meanwhile(
 
 def test_a_result_is_not_written_from_deleted_rows(campaigns: CampaignRuns, s3: S3Client) -> None:
     # Given a campaign whose rows the bucket has deleted
-    told = campaigns.report(prepared(campaigns, s3, "old"))
+    told = campaigns.report(prepared(campaigns, s3, "old"), execution=EXECUTION)
     s3.delete_object(Bucket=BUCKET, Key=Campaign(BUCKET, "old.csv", "old").rows_key)
     # Then its last result stays
     assert again(campaigns, "old") == {"refusal": "The rows of the campaign old are deleted"}

@@ -105,15 +105,16 @@ class CampaignReporter:
             let_go(self._s3, campaign.bucket, campaign.key, campaign.rows_key, campaign.result_key)
         return dict(counts)
 
-    def end(self, campaign: Campaign, execution: str) -> bool:
+    def end(self, campaign: Campaign, execution: str | None) -> bool:
         """Note that a campaign's run has its result, and return whether an operator had stopped it.
 
         Parameters
         ----------
         campaign : Campaign
             The campaign.
-        execution : str
-            ARN of the execution that has the result. One that only wrote it again is no run, and ends none.
+        execution : str or None
+            ARN of the execution that has the result; None for that of the newest run. One that only writes the result
+            again ends no run.
 
         Returns
         -------
@@ -125,9 +126,11 @@ class CampaignReporter:
         RecordsUnavailableError
             If DynamoDB is unavailable.
         """
-        noted = self._items.note(campaign.name, execution, ended_at=self._clock())
-        run = noted or self._items.run(campaign.name)
-        return bool(run and run.stopped_at)
+        run = self._items.run(campaign.name)
+        if not run:
+            return False
+        noted = self._items.note(campaign.name, execution or run.execution, ended_at=self._clock())
+        return bool((noted or run).stopped_at)
 
     def _result(self, campaign: Campaign, head: Head, rows: Iterator[Row], counts: Counter[str]) -> Iterator[bytes]:
         yield head.prefix.encode() + _as_csv([[*_renamed(head.columns), *OUTCOME]], head.delimiter)
