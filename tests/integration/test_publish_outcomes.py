@@ -91,6 +91,12 @@ def ids(sent: Sequence[dict[str, Any]]) -> list[str]:
     return [each["requestId"] for each in sent]
 
 
+def send(gateway: Deployment, many: Sequence[dict[str, Any]]) -> None:
+    """Send messages one by one: a slow machine would put some of a large batch back."""
+    for each in many:
+        assert gateway.consume(queue_event(each)) == []
+
+
 def told_by(changes: Sequence[Change]) -> list[str]:
     """Return whose the changes are, in their order: that of a batch's messages is the threads' affair."""
     return [change["dynamodb"]["NewImage"]["messageId"]["S"].removeprefix("default#") for change in changes]
@@ -144,7 +150,7 @@ def test_answer_names_the_first_record_that_has_to_come_again(
         publisher.services.reset()
     # Given an EventBridge that does not take the 12th and the 13th of 14 events
     sent = messages(14)
-    gateway.consume(queue_event(*sent))
+    send(gateway, sent)
     changes = publisher.changes()
     publisher.services.fail("PutEvents", None, *[{1, 2}] * 1, *[{0, 1}] * 3)
     # When
@@ -162,7 +168,7 @@ def test_answer_names_the_first_record_that_has_to_come_again(
 def test_event_of_a_batch_that_is_not_the_first_to_fail_waits(gateway: Deployment, publisher: Publisher) -> None:
     # Given an EventBridge that is away for longer than boto3 tries
     sent = messages(12)
-    gateway.consume(queue_event(*sent))
+    send(gateway, sent)
     changes = publisher.changes()
     publisher.services.fail("PutEvents", *["ThrottlingException"] * 3)
     # When
