@@ -15,6 +15,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from local.lambda_runtime import why_no_mounts
+from tests.programs import LEAST_JAVA, has_java
 
 # Set before any test module is imported, so that what is printed is what they take.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
@@ -58,7 +59,7 @@ FOLDERS = ("e2e", "integration", "unit")
 # Files that share a stack of tests/e2e/conftest.py. Those whose tests name it in their parameters need not be here.
 SHARED = {
     "open_stack": ("package", "releases", "runtime"),
-    "guarded_stack": ("permissions", "rotation", "api_access"),
+    "guarded_stack": ("permissions", "rotation", "api_access", "examples"),
     "proxied": ("concurrency", "cost", "deleted_records", "lost_writes"),
 }
 
@@ -71,7 +72,12 @@ def boto3_session() -> boto3.Session:
 
 def pytest_report_header() -> list[str]:
     runtime = "in place, without mounts" if why_no_mounts() else "in a root folder of its own, as on Lambda"
-    return [f"fault suite: CUBE_SMS_SEED={SEED}", f"Lambda's runtime interface: {runtime}"]
+    java = "run" if has_java() else f"parsed, since no JDK of {LEAST_JAVA} or later is on the path"
+    return [
+        f"fault suite: CUBE_SMS_SEED={SEED}",
+        f"Lambda's runtime interface: {runtime}",
+        f"examples in Java: {java}",
+    ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -111,6 +111,22 @@ class Campaigns:
         self._told(name, "resume")
         return former
 
+    def write_result(self, told: dict[str, Any]) -> dict[str, Any]:
+        """Have the result of a campaign that has ended written again, and return how far the campaign is by it.
+
+        Parameters
+        ----------
+        told : dict
+            How far it is.
+
+        Raises
+        ------
+        OperatorError
+            If its rows are deleted.
+        """
+        output = self._output(self._start({"key": told["key"], "campaign": told["campaign"], "resultOnly": True}))
+        return {**told, "states": output["states"]}
+
     def read(self, name: str, *, execution: str | None = None, after: str | None = None) -> dict[str, Any]:
         """Return how far a campaign is as soon as its file has been read.
 

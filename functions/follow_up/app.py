@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import boto3
 
 from cube_sms.delivery import WAITING_KEY, Asks, FollowedRecords, ReplyRecords, ReplyTaker, report_paced
-from cube_sms.followup import Asker, FollowUp, ReceiptFollower, ReplyFollower, Shift, report_told
+from cube_sms.followup import Asker, Follower, FollowUp, ReceiptFollower, ReplyFollower, Shift, report_told
 from cube_sms.platform import (
     AWS_CONFIG,
     DAY,
@@ -20,11 +20,11 @@ from cube_sms.platform import (
     Tasks,
     Telemetry,
     direct_client,
+    step_functions,
 )
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-    from mypy_boto3_stepfunctions import SFNClient
 
 telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 
@@ -49,24 +49,20 @@ def work() -> Work:
     asker = Asker.from_settings(settings, direct_client("secretsmanager", os.environ), dynamodb, shift)
     records = FollowedRecords(dynamodb, table, retention=settings.record_retention_days * DAY)
     receipts = ReceiptFollower(records, asker, window=settings.receipt_window_hours * 3600.0)
-    asks = Asks(dynamodb, table, is_polled=settings.replies == "poll")
-    bus = EventBus(boto3.client("events", config=AWS_CONFIG), settings.event_bus)
-    history = ReplyRecords(
-        dynamodb,
-        table,
-        retention=settings.record_retention_days * DAY,
-        content_retention=settings.keep_replies * DAY,
-    )
-    taker = ReplyTaker(asks, bus, Tasks(step_functions), history if settings.device_history else None)
-    replies = ReplyFollower(asks, taker, asker)
-    # Replies first: a task waits for them.
-    return Work(FollowUp(dynamodb, table, shift, {WAITING_KEY: replies, "": receipts}), asker)
-
-
-@cache
-def step_functions() -> SFNClient:
-    """Create the client on its first use: it is needed only if a task waits."""
-    return boto3.client("stepfunctions", config=AWS_CONFIG)
+    followers: dict[str, Follower] = {}
+    if asks := Asks.if_any(lambda: dynamodb, table, settings.replies):
+        history = ReplyRecords.if_any(
+            dynamodb,
+            table,
+            has_history=settings.device_history,
+            retention_days=settings.record_retention_days,
+            content_days=settings.keep_replies,
+        )
+        bus = EventBus(boto3.client("events", config=AWS_CONFIG), settings.event_bus)
+        # Replies first: a task waits for them.
+        followers[WAITING_KEY] = ReplyFollower(asks, ReplyTaker(asks, bus, Tasks(step_functions), history), asker)
+    followers[""] = receipts
+    return Work(FollowUp(dynamodb, table, shift, followers), asker)
 
 
 @telemetry.logger.inject_lambda_context

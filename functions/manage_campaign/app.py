@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from cube_sms.campaigns import BatchSender, CampaignItems, CampaignManager, Executions, InvalidCampaignError
-from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
+from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry, step_functions
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -26,7 +26,7 @@ def manager() -> CampaignManager:
         s3,
         dynamodb,
         CampaignItems(dynamodb, settings.messages_table),
-        Executions(boto3.client("stepfunctions", config=AWS_CONFIG)),
+        Executions(step_functions()),
         BatchSender(s3, dynamodb, boto3.client("sqs", config=AWS_CONFIG), settings),
         settings,
     )

@@ -19,7 +19,7 @@ from cube_sms.campaigns import (
     Pace,
     sharing,
 )
-from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
+from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry, step_functions
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -48,21 +48,14 @@ def starter() -> CampaignStarter:
     """Make the starter, once for each execution environment."""
     return CampaignStarter(
         CampaignItems(boto3.client("dynamodb", config=AWS_CONFIG), settings().messages_table),
-        Executions(boto3.client("stepfunctions", config=AWS_CONFIG)),
+        Executions(step_functions()),
     )
 
 
 @cache
 def dry_runner() -> DryRunner:
     """Make the runner of dry runs, which few execution environments need."""
-    return DryRunner(
-        preparer(),
-        boto3.client("dynamodb", config=AWS_CONFIG),
-        settings().messages_table,
-        qps=settings().cube_max_qps,
-        quota=settings().cube_daily_quota,
-        reserve=settings().cube_quota_reserve_percent,
-    )
+    return DryRunner(preparer(), boto3.client("dynamodb", config=AWS_CONFIG), settings())
 
 
 @telemetry.logger.inject_lambda_context
@@ -78,6 +71,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
             found = dry_runner().run(campaign)
             telemetry.logger.info("campaign checked", extra={"rows": found["rows"], "requests": found["valid"]})
             return found
+        if campaign.is_result_only:
+            ended = starter().ended(campaign)
+            preparer().require_rows(ended)
+            # The state machine then has nothing to send, and reports.
+            return {"key": ended.key, "campaign": ended.name, "requests": 0}
         starter().begin(campaign, execution)
         prepared = preparer().prepare(campaign)
         starter().prepared(campaign, execution, prepared)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from cube_sms.delivery import Asks
 from cube_sms.outcomes import OutcomePublisher, report_published
-from cube_sms.platform import AWS_CONFIG, SERVICE, EventBus, Tasks, Telemetry, direct_client
+from cube_sms.platform import AWS_CONFIG, SERVICE, EventBus, Tasks, Telemetry, direct_client, step_functions
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-    from mypy_boto3_stepfunctions import SFNClient
 
 telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 
@@ -23,18 +22,9 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 def publisher() -> OutcomePublisher:
     """Make the publisher, once for each execution environment."""
     bus = EventBus(boto3.client("events", config=AWS_CONFIG), os.environ["EVENT_BUS"])
-    asks = Asks(
-        direct_client("dynamodb", os.environ),
-        os.environ["MESSAGES_TABLE"],
-        is_polled=os.environ["REPLIES"] == "poll",
-    )
+    dynamodb = partial(direct_client, "dynamodb", os.environ)
+    asks = Asks.if_any(dynamodb, os.environ["MESSAGES_TABLE"], os.environ["REPLIES"])
     return OutcomePublisher(bus, Tasks(step_functions), asks)
-
-
-@cache
-def step_functions() -> SFNClient:
-    """Make the client that few deployments need."""
-    return boto3.client("stepfunctions", config=AWS_CONFIG)
 
 
 @telemetry.logger.inject_lambda_context

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / ".github").rglob("*.md"))]
+FOLDERS_OF_PAGES = [ROOT / name for name in ("docs", ".github")]
+PAGES = [
+    *sorted([*ROOT.glob("*.md"), ROOT / "examples" / "README.md"]),
+    *(page for folder in FOLDERS_OF_PAGES for page in sorted(folder.rglob("*.md"))),
+]
 # It tells of what was, too.
 HISTORY = ROOT / "CHANGELOG.md"
 

@@ -11,7 +11,7 @@ import typer
 from cube_sms.provider import MAX_AGE
 from cube_sms.request import is_identity
 from cube_sms_cli.acceptance import check_accepted, is_accepted_since
-from cube_sms_cli.accounts import Accounts
+from cube_sms_cli.accounts import Accounts, Version
 from cube_sms_cli.asking import confirm
 from cube_sms_cli.commands.probe import impossible
 from cube_sms_cli.credentials import ask, fault_of, lengths, without_credentials
@@ -23,6 +23,8 @@ Name = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Which account.")]
 PrivateKey = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The key in PEM form, of an account that has one (Cube v4).")
 ]
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -77,20 +79,26 @@ def add(
     *,
     private_key: PrivateKey = None,
     anew: Annotated[bool, typer.Option("--anew", help="Discard everything in the secret first.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Store the credentials of a new account. The others stay as they are.
 
-    It asks for them without an echo. In a pipe it takes them as JSON from standard input.
+    It asks for them without an echo. In a pipe it takes them as JSON from standard input. With `--anew` it first asks
+    whether to discard the others, and in a pipe it needs `--yes`.
 
     Example: cube-sms account add fleet
     """
     _check_name(name)
     accounts = _accounts(operator)
     before = accounts.read(anew=anew)
-    if name in before.entries:
+    if anew:
+        _confirm_discard(before, is_sure=yes)
+    elif name in before.entries:
         raise OperatorError(f"There is an account {name} already. For new credentials: cube-sms account rotate {name}.")
     entry = ask(private_key)
-    accounts.write(before, {**before.entries, name: entry})
+    accounts.write(before, {**({} if anew else before.entries), name: entry})
+    for account, version in accounts.kept().items() if anew else ():
+        accounts.let_go(account, version)
     _tell_stored(operator, name, lengths(entry))
 
 
@@ -149,9 +157,7 @@ def rotate(
         _tell_stored(operator, name, lengths(entry), keeps_previous=not probed)
 
 
-def remove(
-    operator: Operator, name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
-) -> None:
+def remove(operator: Operator, name: Name, *, yes: Yes = False) -> None:
     """Remove an account. A message for it is a dead letter from then on.
 
     Example: cube-sms account remove fleet
@@ -185,6 +191,14 @@ def _finish(operator: Operator, accounts: Accounts, name: str) -> None:
     accounts.let_go(name, accounts.kept()[name])
     told = f"{name}: Cube has accepted the new credentials. The previous ones are no longer kept."
     operator.out.answer({"account": name, "accepted": True, "keepsPrevious": False}, told)
+
+
+def _confirm_discard(before: Version, *, is_sure: bool) -> None:
+    """Ask whether to discard what the secret holds, if it holds anything."""
+    if before.holds_other:
+        confirm("Discard what the secret holds, which is no JSON object of accounts?", is_sure=is_sure)
+    elif before.entries:
+        confirm(f"Discard {', '.join(map(printable, sorted(before.entries)))}?", is_sure=is_sure)
 
 
 def _accounts(operator: Operator) -> Accounts:

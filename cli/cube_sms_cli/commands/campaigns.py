@@ -149,6 +149,8 @@ def result(
 ) -> None:
     """Download the outcome of each row, after a campaign has ended. The file has the texts of the rows.
 
+    If the stack asks for receipts, the result is written again first, with the receipts that are known by now.
+
     Example: cube-sms campaign result spring --output spring.outcomes.csv
     """
     campaigns = Campaigns(operator.stack)
@@ -159,17 +161,15 @@ def result(
         raise typer.Exit(Exit.WAITING)
     if not told["result"]:
         raise OperatorError(f"The campaign {name} has no result: {campaigns.why_broken_off(told)}")
+    if told["hasReceipts"]:
+        told = _with_receipts(operator, campaigns, told)
     parts = campaigns.bucket.parts_of(told["result"])
     if output == "-":
         sys.stdout.buffer.writelines(parts)
         return
     path = Path(output or told["result"].rpartition("/")[2])
     size = _write(path, parts)
-    shown = [_summary(told), f"{path}: {size} bytes"]
-    if told["hasReceipts"] and told["states"].get(State.SENT):
-        anew = operator.command_line("campaign", "resume", name)
-        shown.append(f"The file has the states of the campaign's end. To add the receipts since then: {anew}")
-    operator.out.answer({**told, "output": str(path), "bytes": size}, *shown)
+    operator.out.answer({**told, "output": str(path), "bytes": size}, _summary(told), f"{path}: {size} bytes")
 
 
 def list_campaigns(
@@ -220,6 +220,16 @@ def _go_on(
     out.answer(told, _summary(told), *([f"It goes on with: {resumed}"] if told["status"] == "STOPPED" else []), fetched)
     if told["status"] != wanted:
         raise typer.Exit(Exit.FAULT)
+
+
+def _with_receipts(operator: Operator, campaigns: Campaigns, told: dict[str, Any]) -> dict[str, Any]:
+    """Have a result written with the receipts that are known by now, and return how far the campaign is by it."""
+    operator.out.note(f"The result of {told['campaign']} is being written with the receipts known by now.")
+    try:
+        return campaigns.write_result(told)
+    except OperatorError as error:
+        operator.out.note(f"{error} The result stays as it is.")
+        return told
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from cube_sms.platform import rfc3339
 from .errors import InvalidCampaignError
 from .estimates import estimate
 from .outcomes import NOT_TRIED, REFUSED
+from .pace import requests_a_query
 from .runs import Campaign, read_batches
 from .statuses import CampaignStatus
 
@@ -179,10 +180,8 @@ class CampaignManager:
 
     def _expected_end(self, run: Run, left: int, now: float) -> str | None:
         settings = self._settings
-        # A run that began before queries were counted has one for each.
-        share = run.queries / run.requests if run.queries else 1.0
         return estimate(
-            math.ceil(left * share),
+            math.ceil(left / requests_a_query(run.requests, run.queries)),
             now=now,
             qps=settings.cube_max_qps,
             quota=settings.cube_daily_quota,

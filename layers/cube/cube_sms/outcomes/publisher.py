@@ -66,8 +66,8 @@ class OutcomePublisher:
         Takes the events.
     tasks : Tasks
         The tasks that wait.
-    asks : Asks
-        Keeps which of them wait for a device's reply.
+    asks : Asks or None
+        Keeps which of them wait for a device's reply; None if the gateway does not learn of replies.
     clock : Callable
         Seconds since the epoch.
     """
@@ -76,7 +76,7 @@ class OutcomePublisher:
         self,
         bus: EventBus,
         tasks: Tasks,
-        asks: Asks,
+        asks: Asks | None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -132,7 +132,8 @@ class OutcomePublisher:
             device = Device(ended.detail["account"], ended.detail["deviceId"])
             if ended.is_sent:
                 return self._await_reply(device, ended, ended.await_reply)
-            self._asks.change(device, partial(Meeting.withdraw, request_id=ended.detail["requestId"]))
+            if self._asks:
+                self._asks.change(device, partial(Meeting.withdraw, request_id=ended.detail["requestId"]))
         if ended.is_sent:
             return self._tasks.succeed(ended.task_tokens, ended.detail)
         return self._tasks.fail(ended.task_tokens, ended.outcome, ended.detail)
@@ -141,15 +142,14 @@ class OutcomePublisher:
         # Of what has ended by its receipt, the record does not say any more when it was sent. Who asks for it only then
         # waits no longer than who has asked before.
         at = datetime.fromisoformat(ended.detail["updatedAt" if ended.outcome == "Sent" else "createdAt"])
-        sent = partial(
-            Meeting.sent,
-            request_id=ended.detail["requestId"],
-            at=at.timestamp(),
-            seconds=seconds,
-            tokens=ended.task_tokens,
-        )
-        # The device may have answered before this was known.
-        return tell_tasks(self._asks, self._tasks, device, self._asks.change(device, sent))
+        sent = partial(Meeting.sent, request_id=ended.detail["requestId"], at=at.timestamp(), tokens=ended.task_tokens)
+        if self._asks:
+            # The device may have answered before this was known.
+            meeting = self._asks.change(device, partial(sent, seconds=seconds))
+        else:
+            # `Replies` was turned off after a worker accepted the request. No reply can arrive, so no time is left.
+            meeting = sent(Meeting(), seconds=0.0).expire(at.timestamp())
+        return tell_tasks(self._asks, self._tasks, device, meeting)
 
     def _put(self, published: Sequence[Published]) -> None:
         events = [_event(one.ended) for one in published if one.ended]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import metrics
-from .aws import AWS_CONFIG, OBJECTS_CONFIG, direct_client
+from .aws import AWS_CONFIG, OBJECTS_CONFIG, direct_client, step_functions
 from .bus import PUT_EVENTS_SIZE, SOURCE, Event, EventBus
 from .calls import Reply, body_of, header_of, problem, problem_of, reply_to_error
 from .due import due_keys, shard_of
@@ -88,5 +88,6 @@ __all__ = [
     "rfc3339",
     "sendable",
     "shard_of",
+    "step_functions",
     "update_item",
 ]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_stepfunctions import SFNClient
 
 # AWS answers in milliseconds; botocore's defaults of a minute would outlive the invocation. Three tries that hang take
 # 9 s.
@@ -58,3 +59,8 @@ def direct_client(service: Any, environment: Mapping[str, str]) -> Any:
     session = boto3.DEFAULT_SESSION
     call_directly(client, session.get_credentials() if session else None, _DIRECT[service], environment)
     return client
+
+
+def step_functions() -> SFNClient:
+    """Make boto3's client of Step Functions."""
+    return boto3.client("stepfunctions", config=AWS_CONFIG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -74,11 +75,11 @@ class Tasks:
     Parameters
     ----------
     client : Callable[[], SFNClient]
-        Makes boto3's client, when the first task waits.
+        Makes boto3's client. It is called once, for the first task.
     """
 
     def __init__(self, client: Callable[[], SFNClient]) -> None:
-        self._client = client
+        self._client = cache(client)
 
     def succeed(self, tokens: Iterable[str], output: Mapping[str, Any]) -> TaskAnswers:
         """End tasks with an output.
