@@ -41,6 +41,8 @@ READS = (
     "cube-sms show",
     "cube-sms top",
 )
+# Columns stand below each other by spaces.
+GAP = r"[ \t]*"
 # A receipt takes a minute or two, and a busy machine longer.
 PATIENCE = 300
 
@@ -88,7 +90,7 @@ def steps(page: str) -> list[Step]:
 def pattern(answer: str) -> re.Pattern[str]:
     """Return what an answer has to match: … is anything in a line, and on a line of its own any lines."""
     lines = (
-        r"(?:.*\n)*?" if line == "…" else r"[ \t]*".join(map(_word, line.split())) + r"[ \t]*\n"
+        r"(?:.*\n)*?" if line == "…" else rf"[ \t]*{GAP.join(map(_word, line.split()))}[ \t]*\n"
         for line in answer.splitlines()
     )
     return re.compile("".join(lines))
