@@ -27,6 +27,7 @@ settings.load_profile("cube-sms")
 # Files that take longest come first, so that the end of a run does not wait for one of them. The others follow by their
 # folder: what waits for a stack before what does not.
 LONGEST = (
+    "e2e/test_guides.py",
     "e2e/test_workflows.py",
     "e2e/test_cli_messages.py",
     "e2e/test_campaigns.py",

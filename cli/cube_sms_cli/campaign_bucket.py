@@ -110,7 +110,7 @@ class CampaignBucket:
         try:
             body = self._s3.get_object(Bucket=self.name, Key=key)["Body"]
         except self._s3.exceptions.NoSuchKey:
-            raise OperatorError(f"{key} is kept no longer: docs/workflows.md says how long it is.") from None
+            raise OperatorError(f"{key} is kept no longer: docs/reference/campaigns.md says how long it is.") from None
         return body.iter_chunks(1 << 20)
 
 

@@ -159,7 +159,7 @@ class Campaigns:
         return self._told(name, "stop")
 
     def show(self, name: str) -> dict[str, Any]:
-        """Return how far a campaign is: docs/workflows.md has the members.
+        """Return how far a campaign is: docs/reference/campaigns.md has the members.
 
         Raises
         ------

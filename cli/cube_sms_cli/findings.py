@@ -31,7 +31,7 @@ def findings(found: dict[str, Any], file: str) -> Iterator[RenderableType]:
     Parameters
     ----------
     found : dict
-        What the dry run has found: docs/workflows.md has the members.
+        What the dry run has found: docs/reference/campaigns.md has the members.
     file : str
         The file, as the operator calls it.
     """

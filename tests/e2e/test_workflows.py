@@ -1,4 +1,4 @@
-"""The stack in workflows (docs/workflows.md): events in and out, tasks that wait, schedules, and campaigns."""
+"""The stack in workflows (docs/guides/workflows.md): events in and out, tasks that wait, schedules, and campaigns."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ REQUESTED = "eventbridge-requested"
 ENVELOPES = [REQUESTED, "sqs-sns"]
 STREAM = "stream-outcomes"
 CALLBACK = "callback-reply"
-# What docs/workflows.md gives to EventBridge, Scheduler and Step Functions.
+# What docs/guides/workflows.md gives to EventBridge, Scheduler and Step Functions.
 REQUESTS = ["schedule-input", "send-and-wait-input"]
 OTHERS = ["campaign-input", "outcome-pattern"]
 

@@ -6,7 +6,6 @@ import csv
 import io
 import itertools
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ from cube_sms.delivery.states import State
 from cube_sms.platform import rfc3339
 from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.request.parsing import parse_send_request
-from tests.cloudformation import written
 from tests.unit.records_table import TABLE, in_state
 
 if TYPE_CHECKING:
@@ -274,15 +272,3 @@ def test_a_result_of_several_parts_is_whole(s3: S3Client, reporter: CampaignRepo
     rows = result(s3, campaign)
     assert [row["note"] for row in rows] == notes
     assert [row["requestId"] for row in rows] == [f"{campaign.name}-{number}" for number in range(1, 251)]
-
-
-def test_the_page_names_outputs_samples_and_files_that_there_are() -> None:
-    page = (ROOT / "docs" / "workflows.md").read_text("utf-8")
-    outputs = written("template.yaml")["Outputs"]
-    named = set(re.findall(r"\$\(output (\w+)\)", page))
-    assert named
-    assert named <= outputs.keys()
-    paths = {*re.findall(r"(?:events|statemachine)/[\w.-]+\w", page), *re.findall(r"\]\(([\w.-]+)(?:#|\))", page)}
-    assert [path for path in paths if not ((ROOT / path).exists() or (ROOT / "docs" / path).exists())] == []
-    headings = {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", page, re.MULTILINE)}
-    assert set(re.findall(r"\]\(#([\w-]+)\)", page)) <= headings

@@ -1,4 +1,4 @@
-"""The VPC that docs/egress.md offers: its outputs are values that the stack takes, and its gateway has the address."""
+"""The VPC of docs/egress.yaml: its outputs are values that the stack takes, and its gateway has the address."""
 
 from __future__ import annotations
 

@@ -77,5 +77,8 @@ def _reached(base_url: str) -> Finding:
     except ssl.SSLError as error:
         return fault("Cube", f"{where} fails to set up TLS: {error.reason}.", "Is the address right?")
     except OSError as error:
-        advice = "Is the address right, and may this machine connect? Functions may use another network: docs/egress.md"
+        advice = (
+            "Is the address right, and may this machine connect? "
+            "Functions may use another network: docs/guides/fixed-address.md"
+        )
         return fault("Cube", f"{where} cannot be reached from here ({type(error).__name__}).", advice)

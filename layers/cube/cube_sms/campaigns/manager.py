@@ -89,7 +89,7 @@ class CampaignManager:
         Returns
         -------
         dict
-            As docs/workflows.md describes it.
+            As docs/reference/campaigns.md describes it.
 
         Raises
         ------
