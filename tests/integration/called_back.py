@@ -15,6 +15,7 @@ from local.cube_simulator.callbacks import signed
 from tests.event_services import EventServices
 from tests.integration.aws_calls import AwsCalls
 from tests.integration.deployment import SECRET_ID, TABLE
+from tests.openapi import faults
 from tests.support import Context, create_messages_table, load_event
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ class Callbacks:
         self.secrets.put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(accounts))
 
     def call(self, body: Any, token: str = TOKEN, **headers: str) -> tuple[int, dict[str, Any]]:
-        """Invoke the function with a body, as JSON unless it is text or bytes; `_` in a header's name means `-`."""
+        """Invoke the function with a body, as JSON unless it is text or bytes; `_` in a header's name means `-`.
+
+        Its answer has to be as docs/openapi.json says.
+        """
         event = copy.deepcopy(self._sample)
         event["path"], event["pathParameters"] = f"/callbacks/{token}", {"token": token}
         event["requestContext"]["path"] = f"/v1{event['path']}"
@@ -93,6 +97,7 @@ class Callbacks:
         else:
             event["body"] = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
         answer = app.handler(event, Context())
+        assert faults("POST", "/callbacks/{token}", answer) == []
         return answer["statusCode"], json.loads(answer["body"])
 
     def notify(self, body: Any, fault: str = "", **changed: str) -> tuple[int, dict[str, Any]]:

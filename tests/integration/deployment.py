@@ -19,6 +19,7 @@ from cube_sms.delivery.records import RecordStore
 from functions.send_from_api import app as api_app
 from functions.send_from_queue import app as queue_app
 from tests.integration.aws_calls import AwsCalls
+from tests.openapi import faults
 from tests.support import ACCESS_CODE, SECRET, Context, create_messages_table, load_event
 
 if TYPE_CHECKING:
@@ -141,8 +142,10 @@ class Deployment:
         return answer
 
     def call(self, event: dict[str, Any]) -> ApiAnswer:
-        """Invoke the API's handler."""
-        return ApiAnswer(api_app.handler(event, Context()))
+        """Invoke the API's handler, whose answer has to be as docs/openapi.json says."""
+        answer = api_app.handler(event, Context())
+        assert faults(event["httpMethod"], event["resource"], answer) == []
+        return ApiAnswer(answer)
 
     def get(self, request_id: str, **query: str) -> ApiAnswer:
         """Get a message with the API's handler."""

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from cube_sms.delivery import Outcome
-from cube_sms.platform import Obstacle, is_fifo, problem
+from cube_sms.platform import Obstacle, is_fifo, problem_of
 from cube_sms.request import DEFAULT_ACCOUNT, is_identity, parse_send_request, refuse_too_large
 
-from .replies import prefers_async, reply_to_cancellation, reply_to_outcome, reply_to_queued, reply_to_record
+from .replies import (
+    NO_SUCH_MESSAGE,
+    prefers_async,
+    reply_to_cancellation,
+    reply_to_outcome,
+    reply_to_queued,
+    reply_to_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +38,7 @@ RESERVED_SECONDS = 1.0
 # A string of RFC 8941, with parameters that mean nothing here. What it escapes, no id may hold.
 _QUOTED = re.compile(r'"([^"]*)"\s*(?:;.*)?')
 
-_NO_SUCH_MESSAGE = problem(404, "Not found", "there is no such message")
+_NO_SUCH_MESSAGE = problem_of(NO_SUCH_MESSAGE, None, {})
 
 # How long a call may wait for its slot. A caller that has to wait longer is better told so at once.
 PATIENCE = 5.0
@@ -110,7 +117,7 @@ class MessagesApi:
     def post(
         self, body: bytes, *, idempotency_key: str | None, prefer: str | None, path: str, time_left: float
     ) -> Posted:
-        """Send a message now, or put it onto the queue where the caller prefers that.
+        """Send a message now, or put it onto the queue if the caller prefers that.
 
         Parameters
         ----------

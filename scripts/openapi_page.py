@@ -1,0 +1,119 @@
+"""docs/reference/api.md: docs/openapi.json as tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+HEAD = """\
+# API
+
+<!-- Written by `make schemas`, from docs/openapi.json. -->
+
+These tables show the OpenAPI 3.1 document [openapi.json](../openapi.json), which is made from the code. If a call fails, the
+answer is a [problem](#problem). API Gateway refuses callers with 403, in its own form.
+"""
+
+
+def page(document: Mapping[str, Any]) -> str:
+    """Return the page."""
+    calls = [
+        _call(f"{method.upper()} {path}", operation, document)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method != "servers"
+    ]
+    objects = [_object(name, schema) for name, schema in document["components"]["schemas"].items()]
+    return "\n".join([HEAD, *calls, "## Objects\n", *objects]).rstrip() + "\n"
+
+
+def _call(name: str, operation: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    signed = "Its callers sign with AWS Signature Version 4." if operation["security"] else "Its callers know a token."
+    inputs = [*_inputs(operation, document)]
+    answers = [*_answers(operation["responses"])]
+    return "\n".join(
+        [
+            f"## {name}\n",
+            f"{operation['summary']} {signed} {operation['description']}\n",
+            *_table(["input", "in", "type", ""], inputs),
+            *_table(["status", "body", "headers", ""], answers),
+        ]
+    )
+
+
+def _inputs(operation: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[list[str]]:
+    for each in operation["parameters"]:
+        parameter = document["components"]["parameters"][each["$ref"].rpartition("/")[2]]
+        schema = parameter["schema"]
+        default = f" Default: `{schema['default']}`." if "default" in schema else ""
+        yield [f"`{parameter['name']}`", parameter["in"], _type(schema), parameter["description"] + default]
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        yield ["body", "", _type(media["schema"]), media["schema"].get("description", "")]
+
+
+def _answers(responses: Mapping[str, Any]) -> Iterator[list[str]]:
+    for status, response in responses.items():
+        (media,) = response["content"].values()
+        headers = [
+            f"`{name}`" + ("" if header["required"] else " for some")
+            for name, header in response.get("headers", {}).items()
+        ]
+        first, _, problems = response["description"].partition("\n\n")
+        text = problems.replace("- ", "", 1).replace("\n- ", "<br>") or first
+        yield [status, _type(media["schema"]), ", ".join(headers), text]
+
+
+def _object(name: str, schema: Mapping[str, Any]) -> str:
+    if name == "SendRequest":
+        return f"### {name}\n\n[send-request.md](send-request.md) has its fields.\n"
+    rows = [
+        [
+            f"`{member}`" + ("" if member in schema["required"] else " (optional)"),
+            _type(about),
+            about.get("description", ""),
+        ]
+        for member, about in schema["properties"].items()
+    ]
+    about = f"{schema['description']}\n" if "description" in schema else None
+    return "\n".join([f"### {name}\n", *([about] if about else []), *_table(["member", "type", ""], rows)])
+
+
+def _table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
+    if rows:
+        yield from (_row(cells) for cells in (header, ["---"] * len(header), *rows))
+        yield ""
+
+
+def _row(cells: list[str]) -> str:
+    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """Return a schema in a few words.
+
+    Examples
+    --------
+    >>> _type({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]})
+    'date-time or null'
+    """
+    match schema:
+        case {"$ref": str(target)}:
+            name = target.rpartition("/")[2]
+            return f"[{name}](#{name.lower()})"
+        case {"allOf": [first, *_]}:
+            return _type(first)
+        case {"const": value}:
+            return f"`{value}`"
+        case {"enum": values}:
+            return ", ".join(f"`{value}`" for value in values if value != "")
+        case {"anyOf": options} | {"oneOf": options}:
+            return " or ".join(filter(None, map(_type, options)))
+        case {"type": "array", "items": items}:
+            return f"array of {_type(items)}"
+        case {"type": str(name), **rest}:
+            return str(rest.get("format", name))
+        case {"type": names}:
+            return " or ".join(names)
+    return ""
