@@ -1,7 +1,7 @@
 """Write docs/openapi.json, an OpenAPI 3.1 document of the whole API, and docs/reference/api.md, the same to read.
 
-Usage: ``make schemas``. The routes are those of the templates. `openapi_inputs`, `openapi_answers` and `openapi_schemas`
-have what they take and answer.
+Usage: ``make schemas``. The routes are those of the templates. `openapi_inputs`, `openapi_answers` and
+`openapi_schemas` have what they take and answer.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ PAGE = PROJECT / "docs" / "reference" / "api.md"
 _ERRORS = {kind.answer for kind in obstacles()}
 _ANY_CALL = (of_error(AwsUnavailableError), of_error(UnexpectedError))
 _A_RECORD = (of_error(SpoiledRecordError), *_ANY_CALL)
+_INVALID = of_answer(INVALID_CALL, "a parameter is malformed")
 _NOT_CANCELLED = (of_answer(TOO_LATE, "the message has ended"), of_answer(NOT_NOW, "the message is being sent"))
 
 
@@ -91,19 +92,19 @@ OPERATIONS = {
         MessagesApi.get,
         ("requestId", "account"),
         {"200": done("Message", "The record.")},
-        (of_answer(NO_SUCH_MESSAGE), *_A_RECORD),
+        (_INVALID, of_answer(NO_SUCH_MESSAGE), *_A_RECORD),
     ),
     "DELETE /messages/{requestId}": Operation(
         MessagesApi.delete,
         ("requestId", "account"),
         {"200": done("Message", "The message is cancelled, now or before. It may have had no record.")},
-        (of_answer(NO_SUCH_MESSAGE), *_NOT_CANCELLED, *_A_RECORD),
+        (_INVALID, of_answer(NO_SUCH_MESSAGE), *_NOT_CANCELLED, *_A_RECORD),
     ),
     "GET /devices/{deviceId}/messages": Operation(
         HistoryApi.get,
         ("deviceId", "limit", "next"),
         {"200": done("History", "The page.")},
-        (of_answer(INVALID_CALL, "a parameter is malformed"), of_answer(NO_HISTORY), *_ANY_CALL),
+        (_INVALID, of_answer(NO_HISTORY), *_ANY_CALL),
     ),
     "POST /callbacks/{token}": Operation(
         CallbackReceiver.receive,
@@ -156,7 +157,7 @@ def document() -> dict[str, Any]:
             "title": "cube-sms",
             "version": api["StageName"],
             "description": "A serverless SMS gateway in front of the Cube API. The history of a device needs the"
-            " parameter `DeviceHistory` of the deployment, and callbacks need `Replies`. Objects may get further members.",
+            " parameter `DeviceHistory` of the deployment, and callbacks need `Replies`. Objects may get more members.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [_server(main)],

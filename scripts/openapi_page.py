@@ -12,8 +12,8 @@ HEAD = """\
 
 <!-- Written by `make schemas`, from docs/openapi.json. -->
 
-These tables show the OpenAPI 3.1 document [openapi.json](../openapi.json), which is made from the code. If a call fails, the
-answer is a [problem](#problem). API Gateway refuses callers with 403, in its own form.
+These tables show the OpenAPI 3.1 document [openapi.json](../openapi.json), which is made from the code. If a call
+fails, the answer is a [problem](#problem). API Gateway refuses callers with 403, in its own form.
 """
 
 
@@ -112,6 +112,8 @@ def _type(schema: Mapping[str, Any]) -> str:
             return " or ".join(filter(None, map(_type, options)))
         case {"type": "array", "items": items}:
             return f"array of {_type(items)}"
+        case {"minimum": least, "maximum": most}:
+            return f"{least} to {most}"
         case {"type": str(name), **rest}:
             return str(rest.get("format", name))
         case {"type": names}:

@@ -82,10 +82,7 @@ class Callbacks:
         self.secrets.put_secret_value(SecretId=SECRET_ID, SecretString=json.dumps(accounts))
 
     def call(self, body: Any, token: str = TOKEN, **headers: str) -> tuple[int, dict[str, Any]]:
-        """Invoke the function with a body, as JSON unless it is text or bytes; `_` in a header's name means `-`.
-
-        Its answer has to be as docs/openapi.json says.
-        """
+        """Invoke the function with a body, as JSON unless it is text or bytes; `_` in a header's name means `-`."""
         event = copy.deepcopy(self._sample)
         event["path"], event["pathParameters"] = f"/callbacks/{token}", {"token": token}
         event["requestContext"]["path"] = f"/v1{event['path']}"
@@ -96,9 +93,14 @@ class Callbacks:
             event["body"] = base64.b64encode(body).decode()
         else:
             event["body"] = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-        answer = app.handler(event, Context())
-        assert faults("POST", "/callbacks/{token}", answer) == []
+        answer = self.invoke(event)
         return answer["statusCode"], json.loads(answer["body"])
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return what the function answers to API Gateway, which has to be as docs/openapi.json says."""
+        answer: dict[str, Any] = app.handler(event, Context())
+        assert faults("POST", "/callbacks/{token}", answer) == []
+        return answer
 
     def notify(self, body: Any, fault: str = "", **changed: str) -> tuple[int, dict[str, Any]]:
         """Invoke the function with a signed notification."""

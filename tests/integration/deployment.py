@@ -142,10 +142,14 @@ class Deployment:
         return answer
 
     def call(self, event: dict[str, Any]) -> ApiAnswer:
-        """Invoke the API's handler, whose answer has to be as docs/openapi.json says."""
-        answer = api_app.handler(event, Context())
+        """Invoke the API's handler."""
+        return ApiAnswer(self.invoke(event))
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return what the API's handler answers to API Gateway, which has to be as docs/openapi.json says."""
+        answer: dict[str, Any] = api_app.handler(event, Context())
         assert faults(event["httpMethod"], event["resource"], answer) == []
-        return ApiAnswer(answer)
+        return answer
 
     def get(self, request_id: str, **query: str) -> ApiAnswer:
         """Get a message with the API's handler."""

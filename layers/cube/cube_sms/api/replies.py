@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import State
-from cube_sms.platform import ApiAnswer, Reply, problem_of
+from cube_sms.platform import ApiAnswer, FaultsError, Reply, problem_of
 from cube_sms.request import DEFAULT_ACCOUNT
 
 if TYPE_CHECKING:
     from cube_sms.delivery import Outcome, Record
+    from cube_sms.platform import Fault
     from cube_sms.request import SendRequest
 
 # What a problem tells of a record.
@@ -125,6 +126,23 @@ def reply_to_cancellation(record: Record, now: float) -> Reply:
     answer = answer._replace(detail=answer.detail.format(state=record.state))
     members = {name: value for name, value in record.members.items() if name in _MEMBERS}
     return problem_of(answer, None, members, max(1.0, record.lease_until - now))
+
+
+def reply_to_faults(faults: list[Fault]) -> Reply:
+    """Return the reply to a call with malformed parameters.
+
+    Parameters
+    ----------
+    faults : list[Fault]
+        The fault of each.
+
+    Returns
+    -------
+    Reply
+        400 with the faults.
+    """
+    errors = [{"path": fault.path, "message": fault.message} for fault in faults]
+    return problem_of(INVALID_CALL, FaultsError(faults), {"errors": errors})
 
 
 def _identity(request: SendRequest) -> dict[str, Any]:
