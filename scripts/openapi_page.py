@@ -14,6 +14,25 @@ HEAD = """\
 
 These tables show the OpenAPI 3.1 document [openapi.json](../openapi.json), which is made from the code. If a call
 fails, the answer is a [problem](#problem). API Gateway refuses callers with 403, in its own form.
+
+Tests compare each answer of the functions with the document, and schemathesis makes calls from it. The answers of API
+Gateway itself are from the templates: 403, 429 and 503 with the title “No answer”. Their descriptions are not tested.
+"""
+
+TAIL = """\
+## Beyond the document
+
+A call can keep to the document, and still be refused for a rule that a schema cannot express:
+
+| rule | status |
+| --- | --- |
+| A text has at most `MaxContentLength` characters. Of control characters, it has only line breaks and tabs. | 400 |
+| The content of a Binary message is an even number of hexadecimal digits. | 400 |
+| `Idempotency-Key` and `requestId` are the same, if both are given. | 400 |
+| `expiresAt` is in the future. | 400 |
+| With `respond-async`, the request fits onto the send queue. | 400 |
+| `next` is from the page before. | 400 |
+| The account has credentials in the secret. | 503 |
 """
 
 
@@ -26,7 +45,7 @@ def page(document: Mapping[str, Any]) -> str:
         if method != "servers"
     ]
     objects = [_object(name, schema) for name, schema in document["components"]["schemas"].items()]
-    return "\n".join([HEAD, *calls, "## Objects\n", *objects]).rstrip() + "\n"
+    return "\n".join([HEAD, *calls, "## Objects\n", *objects, TAIL])
 
 
 def _call(name: str, operation: Mapping[str, Any], document: Mapping[str, Any]) -> str:
