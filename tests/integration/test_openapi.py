@@ -33,7 +33,7 @@ from tests.support import DEVICE
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from schemathesis.openapi import OpenApiSchema
+    from schemathesis.specs.openapi.schemas import OpenApiSchema
 
     from tests.integration.called_back import Callbacks
     from tests.integration.deployment import Deployment
@@ -120,7 +120,7 @@ def answers(schema: OpenApiSchema, call: Call, mode: GenerationMode, *checks: An
 
     @settings(deadline=None, max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
     @given(schema[call.path][call.method].as_strategy(generation_mode=mode, **call.fixed))
-    def make(case: schemathesis.Case) -> None:
+    def make(case: schemathesis.Case[Any]) -> None:
         answer = case.call_and_validate(checks=[*CONFORMANCE, *checks])
         statuses[answer.status_code] += 1
 
