@@ -20,8 +20,8 @@ from cube_sms.platform import AwsUnavailableError, UnexpectedError
 from cube_sms.replies import CallbackReceiver
 from cube_sms.replies.refusals import Refusal
 from scripts.openapi_answers import (
-    GATEWAY_FORM,
     Refused,
+    add_gateway_form,
     done,
     first_sentence,
     obstacles,
@@ -197,14 +197,13 @@ def _operation(route: Route) -> dict[str, Any]:
     is_signed = route.api.get("Auth", {}).get("DefaultAuthorizer") == "AWS_IAM"
     (limits,) = route.api["MethodSettings"]
     rate = f"{limits['ThrottlingRateLimit']} calls a second, or {limits['ThrottlingBurstLimit']} at once"
-    own = {"403": "API Gateway refuses the caller."} if is_signed else {}
+    responses = {**operation.answers, **problems((*operation.refused, *_of_gateway(route.api)))}
+    if is_signed:
+        add_gateway_form(responses, 403, "API Gateway refuses the caller.")
+    if operation.body:
+        add_gateway_form(responses, 413, "API Gateway refuses a body of over 10 MB.")
     if "THROTTLED" not in route.api["GatewayResponses"]:
-        own["429"] = "API Gateway takes no more calls."
-    responses = {
-        **operation.answers,
-        **problems((*operation.refused, *_of_gateway(route.api))),
-        **{status: {"description": text, "content": GATEWAY_FORM} for status, text in own.items()},
-    }
+        add_gateway_form(responses, 429, "API Gateway takes no more calls.")
     return {
         "operationId": route.name[0].lower() + route.name[1:],
         "summary": first_sentence(operation.does),

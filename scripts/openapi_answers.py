@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 
-GATEWAY_FORM = {
-    JSON: {"schema": {"type": "object", "description": "API Gateway's own form: a member with its message."}}
-}
-"""The body of an answer that neither a function nor a template gives."""
-
 HEADERS = {
     "Retry-After": {
         "description": "Seconds to wait before the next call.",
@@ -126,6 +121,14 @@ def problems(refused: Iterable[Refused]) -> dict[str, Any]:
     for each in dict.fromkeys(refused):
         by_status.setdefault(each.status, []).append(each)
     return {str(status): _response(status, some) for status, some in by_status.items()}
+
+
+def add_gateway_form(responses: dict[str, Any], status: int, when: str) -> None:
+    """Add an answer of API Gateway, in its own form: neither a function nor a template gives it."""
+    response = responses.setdefault(str(status), {"description": f"{HTTPStatus(status).phrase}.\n", "content": {}})
+    response["description"] += f"\n- {when}"
+    form = {"type": "object", "description": "API Gateway's own form: a member with its message."}
+    response["content"][JSON] = {"schema": form}
 
 
 def _response(status: int, refused: list[Refused]) -> dict[str, Any]:
