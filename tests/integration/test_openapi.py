@@ -59,6 +59,7 @@ UNSAID = (
     "in the body differs from the Idempotency-Key",
     "is in the past",
     "must be as a page before this one has it",
+    "cannot be met: the parameter Replies of this deployment is off",
 )
 
 
