@@ -17,6 +17,7 @@ from cube_sms.api import HistoryApi, MessagesApi
 from cube_sms.api.replies import INVALID_CALL, NO_HISTORY, NO_SUCH_MESSAGE, NOT_NOW, NOT_RECORDED, TOO_LATE
 from cube_sms.delivery import SpoiledRecordError, State
 from cube_sms.platform import AwsUnavailableError, UnexpectedError
+from cube_sms.provider import UnknownAccountError
 from cube_sms.replies import CallbackReceiver
 from cube_sms.replies.refusals import Refusal
 from scripts.openapi_answers import (
@@ -81,7 +82,8 @@ OPERATIONS = {
             "202": done("Queued", "The message is on the queue.", "Location", "Preference-Applied"),
         },
         (
-            *map(of_error, obstacles()),
+            # To the API, an unknown account is a fault of the request.
+            *(of_error(kind) for kind in obstacles() if kind is not UnknownAccountError),
             # Some have the answer of an error.
             *(of_answer(state.answer) for state in State if not state.is_sent and state.answer not in _ERRORS),
             of_answer(NOT_RECORDED),

@@ -33,7 +33,7 @@ A call can keep to the document, and still be refused for a rule that a schema c
 | With `respond-async`, the request fits onto the send queue. | 400 |
 | `awaitReply` is for a deployment with `Replies`. | 400 |
 | `next` is from the page before. | 400 |
-| The account has credentials in the secret. | 503 |
+| The account has credentials in the secret. | 400 |
 """
 
 
