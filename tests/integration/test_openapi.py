@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.integration.called_back import Callbacks
     from tests.integration.deployment import Deployment
 
-EXAMPLES = 60
+EXAMPLES = 40
 
 # Signatures are API Gateway's.
 CONFIG = SchemathesisConfig.from_dict({"generation": {"with-security-parameters": False}})
@@ -76,13 +76,15 @@ class Call(NamedTuple):
         return f"{self.method} {self.path} {self.status}"
 
 
+OF_ORDER_1 = {"path_parameters": {"requestId": "order-1"}, "query": {"account": "default"}}
+
 CALLS = [
     Call("POST", "/messages", 200),
     Call("POST", "/messages", 202, {"headers": {"Prefer": "respond-async"}}),
-    Call("GET", "/messages/{requestId}", 200, {"path_parameters": {"requestId": "order-1"}}),
+    Call("GET", "/messages/{requestId}", 200, OF_ORDER_1),
     Call("GET", "/messages/{requestId}", 404),
     Call("DELETE", "/messages/{requestId}", 200),
-    Call("DELETE", "/messages/{requestId}", 409, {"path_parameters": {"requestId": "order-1"}}),
+    Call("DELETE", "/messages/{requestId}", 409, OF_ORDER_1),
     Call("GET", "/devices/{deviceId}/messages", 200, {"path_parameters": {"deviceId": DEVICE}}),
 ]
 CALLBACKS = [
