@@ -132,8 +132,9 @@ dashboard: build ## Draw docs/dashboard.png from a run on this machine (five min
 recordings: build ## Record docs/top.svg and docs/campaign-watch.svg from a run on this machine (three minutes)
 	@$(DEV)/bin/python -m local.recording
 
-schemas: setup ## Write anew what is made of code and template: docs/*.schema.json, schemas/registry.yaml, docs/reference/*.md
+schemas: setup ## Write what is made of code and template: JSON Schemas, the OpenAPI document, the registry, docs/reference/*.md
 	@$(DEV)/bin/python -m scripts.schemas
+	@$(DEV)/bin/python -m scripts.openapi
 	@$(DEV)/bin/python -m scripts.reference
 
 lock: $(EXAMPLES)/.done ## Lock newer versions of all packages, with hashes

@@ -15,6 +15,7 @@ from local.cube_simulator.callbacks import signed
 from tests.event_services import EventServices
 from tests.integration.aws_calls import AwsCalls
 from tests.integration.deployment import SECRET_ID, TABLE
+from tests.openapi import faults
 from tests.support import Context, create_messages_table, load_event
 
 if TYPE_CHECKING:
@@ -92,8 +93,14 @@ class Callbacks:
             event["body"] = base64.b64encode(body).decode()
         else:
             event["body"] = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-        answer = app.handler(event, Context())
+        answer = self.invoke(event)
         return answer["statusCode"], json.loads(answer["body"])
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return what the function answers to API Gateway, which has to be as docs/openapi.json says."""
+        answer: dict[str, Any] = app.handler(event, Context())
+        assert faults("POST", "/callbacks/{token}", answer) == []
+        return answer
 
     def notify(self, body: Any, fault: str = "", **changed: str) -> tuple[int, dict[str, Any]]:
         """Invoke the function with a signed notification."""

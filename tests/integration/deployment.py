@@ -19,6 +19,7 @@ from cube_sms.delivery.records import RecordStore
 from functions.send_from_api import app as api_app
 from functions.send_from_queue import app as queue_app
 from tests.integration.aws_calls import AwsCalls
+from tests.openapi import faults
 from tests.support import ACCESS_CODE, SECRET, Context, create_messages_table, load_event
 
 if TYPE_CHECKING:
@@ -142,7 +143,13 @@ class Deployment:
 
     def call(self, event: dict[str, Any]) -> ApiAnswer:
         """Invoke the API's handler."""
-        return ApiAnswer(api_app.handler(event, Context()))
+        return ApiAnswer(self.invoke(event))
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Return what the API's handler answers to API Gateway, which has to be as docs/openapi.json says."""
+        answer: dict[str, Any] = api_app.handler(event, Context())
+        assert faults(event["httpMethod"], event["resource"], answer) == []
+        return answer
 
     def get(self, request_id: str, **query: str) -> ApiAnswer:
         """Get a message with the API's handler."""

@@ -93,9 +93,12 @@ class TestGet:
         refused = {"requestId": "order-9", "deviceId": DEVICE, "taskToken": "token"}
         assert gateway.consume(queue_event(refused)) == []
         # When it is asked for as if it were a message, or the gate, or what can be no id
-        for request_id, account in [("order-9", "#refused"), ("order-9", "%23refused"), ("gate", ""), ("a" * 3000, "")]:
+        for account in ("#refused", "%23refused", ""):
             # Then
-            assert gateway.get(request_id, account=account).status == 404
+            assert_problem(reply := gateway.get("order-9", account=account), 400)
+            assert [error["path"] for error in reply.json["errors"]] == ["account"]
+        for request_id in ("gate", "a" * 3000):
+            assert_problem(gateway.get(request_id), 404)
 
     def test_messages_of_other_accounts_are_not_found(self, gateway: Deployment) -> None:
         gateway.post(MESSAGE, Idempotency_Key="order-1")

@@ -29,6 +29,7 @@ from cube_sms.queue import QueueConsumer, report_consumed
 from cube_sms.request import InvalidRequestError
 from tests.fake_provider import FakeProvider
 from tests.integration.deployment import SECRET_ID, TABLE
+from tests.openapi import faults
 from tests.support import Context, Printed, load_event, obstacles
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def test_api_answers_as_it_says(kind: type[Obstacle]) -> None:
     assert (reply.status, reply.body["title"]) == (error.answer.status, error.answer.title)
     assert reply.body["detail"] == error.answer.detail.replace("{error}", str(error))
     assert ("Retry-After" in reply.headers) == error.answer.is_later
+    assert faults("POST", "/messages", reply.for_lambda) == []
 
 
 @each_class
@@ -212,6 +214,7 @@ def test_api_answers_a_query_that_ends_so(kind: type[CubeError], gateway: Deploy
     posted = house.api.post(body.encode(), idempotency_key=None, prefer=None, path="/messages", time_left=60.0)
     assert (posted.reply.status, posted.reply.body["title"]) == (kind.answer.status, kind.answer.title)
     assert ("Retry-After" in posted.reply.headers) == kind.answer.is_later
+    assert faults("POST", "/messages", posted.reply.for_lambda) == []
 
 
 @pytest.mark.parametrize("kind", [InvalidRequestError, RequestConflictError, SpoiledRecordError])

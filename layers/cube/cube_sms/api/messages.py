@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from cube_sms.delivery import Outcome
-from cube_sms.platform import Obstacle, is_fifo, problem
-from cube_sms.request import DEFAULT_ACCOUNT, is_identity, parse_send_request, refuse_too_large
+from cube_sms.platform import Fault, Obstacle, Reply, is_fifo, problem_of
+from cube_sms.request import DEFAULT_ACCOUNT, is_account, is_request_id, parse_send_request, refuse_too_large
 
-from .replies import prefers_async, reply_to_cancellation, reply_to_outcome, reply_to_queued, reply_to_record
+from .replies import (
+    NO_SUCH_MESSAGE,
+    prefers_async,
+    reply_to_cancellation,
+    reply_to_faults,
+    reply_to_outcome,
+    reply_to_queued,
+    reply_to_record,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 
     from cube_sms.delivery import Cancellation, Sender
     from cube_sms.pacing import ConnectionLeases, GateStatus
-    from cube_sms.platform import Reply, Settings
+    from cube_sms.platform import Settings
     from cube_sms.request import SendRequest
 
 # Kept free at the end of an invocation, for the metrics and the answer.
@@ -31,7 +39,8 @@ RESERVED_SECONDS = 1.0
 # A string of RFC 8941, with parameters that mean nothing here. What it escapes, no id may hold.
 _QUOTED = re.compile(r'"([^"]*)"\s*(?:;.*)?')
 
-_NO_SUCH_MESSAGE = problem(404, "Not found", "there is no such message")
+_NO_SUCH_MESSAGE = problem_of(NO_SUCH_MESSAGE, None, {})
+_NO_ACCOUNT = reply_to_faults([Fault("account", "must be 1 to 32 characters of a-z, 0-9 and -")])
 
 # How long a call may wait for its slot. A caller that has to wait longer is better told so at once.
 PATIENCE = 5.0
@@ -110,7 +119,7 @@ class MessagesApi:
     def post(
         self, body: bytes, *, idempotency_key: str | None, prefer: str | None, path: str, time_left: float
     ) -> Posted:
-        """Send a message now, or put it onto the queue where the caller prefers that.
+        """Send a message now, or put it onto the queue if the caller prefers that.
 
         Parameters
         ----------
@@ -179,10 +188,12 @@ class MessagesApi:
         Returns
         -------
         Reply
-            The record, or 404.
+            The record, 400 if this can be no account, or 404.
         """
         message_id = _message_id(request_id, account)
-        record = self._sender.records.get(message_id) if message_id else None
+        if isinstance(message_id, Reply):
+            return message_id
+        record = self._sender.records.get(message_id)
         return reply_to_record(record) if record else _NO_SUCH_MESSAGE
 
     def delete(self, request_id: str, account: str | None) -> Deleted:
@@ -196,19 +207,22 @@ class MessagesApi:
         Returns
         -------
         Deleted
-            What became of it: the record, 409 where it was too late, or 404 where this can be no message's id.
+            What became of it: the record, 409 where it was too late, or 400 or 404 where this can be no account or no
+            message's id.
         """
         message_id = _message_id(request_id, account)
-        if not message_id:
-            return Deleted(None, _NO_SUCH_MESSAGE)
+        if isinstance(message_id, Reply):
+            return Deleted(None, message_id)
         cancellation = self._sender.records.cancel(message_id, reason="cancelled by a call of the API", overrides=True)
         return Deleted(cancellation, reply_to_cancellation(cancellation.record, self._clock()))
 
 
-def _message_id(request_id: str, account: str | None) -> str | None:
-    """Return the key of a message's record; None for what can be none, as the keys of the table's other items."""
-    account, request_id = account or DEFAULT_ACCOUNT, unquote(request_id)
-    return f"{account}#{request_id}" if is_identity(account, request_id) else None
+def _message_id(request_id: str, account: str | None) -> str | Reply:
+    """Return the key of a message's record, or the reply if there can be none, as of the table's other items."""
+    account, request_id = DEFAULT_ACCOUNT if account is None else account, unquote(request_id)
+    if not is_account(account):
+        return _NO_ACCOUNT
+    return f"{account}#{request_id}" if is_request_id(request_id) else _NO_SUCH_MESSAGE
 
 
 def _id_of(idempotency_key: str | None) -> str | None:

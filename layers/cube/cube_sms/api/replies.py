@@ -6,17 +6,25 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import State
-from cube_sms.platform import ApiAnswer, Reply, problem_of
+from cube_sms.platform import ApiAnswer, FaultsError, Reply, problem_of
 from cube_sms.request import DEFAULT_ACCOUNT
 
 if TYPE_CHECKING:
     from cube_sms.delivery import Outcome, Record
+    from cube_sms.platform import Fault
     from cube_sms.request import SendRequest
 
 # What a problem tells of a record.
 _MEMBERS = frozenset({"requestId", "account", "state", "attempts", "possiblyDuplicated", "code", "message"})
 
-_NOT_RECORDED = ApiAnswer(504, "Outcome unknown", "it could not be recorded")
+# What neither an error nor a state says.
+INVALID_CALL = ApiAnswer(400, "Invalid call")
+NO_SUCH_MESSAGE = ApiAnswer(404, "Not found", "there is no such message")
+NO_HISTORY = ApiAnswer(404, "Not found", "this deployment keeps no history of devices (DeviceHistory)")
+TOO_LATE = ApiAnswer(409, "Too late", "the message cannot be cancelled: it is {state}")
+# Of a message that is being sent: if that fails, it can be cancelled.
+NOT_NOW = TOO_LATE._replace(is_later=True)
+NOT_RECORDED = ApiAnswer(504, "Outcome unknown", "it could not be recorded")
 
 
 def reply_to_queued(request: SendRequest, path: str) -> Reply:
@@ -69,7 +77,7 @@ def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Repl
     if outcome.state.is_sent:
         return Reply(200, {name: value for name, value in members.items() if value is not None})
     if outcome.state is State.SENDING and outcome.posts:
-        return problem_of(_NOT_RECORDED, error, members)
+        return problem_of(NOT_RECORDED, error, members)
     if outcome.state is State.SENDING:
         lease_until = outcome.record.lease_until if outcome.record else now
         return problem_of(outcome.state.answer, error, members, max(1.0, lease_until - now))
@@ -114,10 +122,27 @@ def reply_to_cancellation(record: Record, now: float) -> Reply:
     """
     if record.state is State.CANCELLED:
         return reply_to_record(record)
-    detail = f"the message cannot be cancelled: it is {record.state}"
-    answer = ApiAnswer(409, "Too late", detail, not record.state.is_final)
+    answer = TOO_LATE if record.state.is_final else NOT_NOW
+    answer = answer._replace(detail=answer.detail.format(state=record.state))
     members = {name: value for name, value in record.members.items() if name in _MEMBERS}
     return problem_of(answer, None, members, max(1.0, record.lease_until - now))
+
+
+def reply_to_faults(faults: list[Fault]) -> Reply:
+    """Return the reply to a call with malformed parameters.
+
+    Parameters
+    ----------
+    faults : list[Fault]
+        The fault of each.
+
+    Returns
+    -------
+    Reply
+        400 with the faults.
+    """
+    errors = [{"path": fault.path, "message": fault.message} for fault in faults]
+    return problem_of(INVALID_CALL, FaultsError(faults), {"errors": errors})
 
 
 def _identity(request: SendRequest) -> dict[str, Any]:

@@ -19,8 +19,8 @@ MEMBERS = (TOKEN, FORMER_TOKEN, KEY_ID, KEY) = (
 )
 """The members that an account may have in the secret, beside its credentials."""
 
-# 32 of these 64 characters are 192 bits, and all of them can be in a path as they are.
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
+TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]{32,128}")
+"""The form of a token. 32 of these 64 characters are 192 bits, and all of them can be in a path as they are."""
 
 
 class CallbackAccount(NamedTuple):
@@ -85,7 +85,7 @@ def _fault(found: Mapping[str, str], uses: Mapping[str, int]) -> str | None:
     if TOKEN not in found:
         return f"{TOKEN} is missing"
     for name in (TOKEN, FORMER_TOKEN):
-        if name in found and not _TOKEN.fullmatch(found[name]):
+        if name in found and not TOKEN_FORM.fullmatch(found[name]):
             return f"{name} must be 32 to 128 characters of A-Z, a-z, 0-9, _ and -"
         if name in found and uses[found[name]] > 1:
             return f"{name} is there twice; each token belongs to one account"

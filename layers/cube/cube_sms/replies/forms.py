@@ -10,11 +10,13 @@ from msgspec import Meta
 from cube_sms.delivery import Received
 from cube_sms.request import DeviceId  # noqa: TC001 - msgspec reads the annotations
 
-# Milliseconds from 2001 to 2100. The range excludes seconds, and times that no date can hold.
-Milliseconds = Annotated[int, Meta(ge=10**12, lt=4_102_444_800_000)]
+# From 2001 to 2100. The range excludes seconds, and times that no date can hold.
+Milliseconds = Annotated[
+    int, Meta(ge=10**12, lt=4_102_444_800_000, description="milliseconds since the epoch, a number or its digits")
+]
 
 
-class _Callback(msgspec.Struct):
+class OlderCallback(msgspec.Struct):
     """The callback of the older API. All values are strings, numbers too."""
 
     sim_id: DeviceId
@@ -24,28 +26,33 @@ class _Callback(msgspec.Struct):
 
     @property
     def facts(self) -> tuple[str, str, str, int]:
+        """Device, type, content and time of the message."""
         # As in a send request, no type means Text.
         return self.sim_id, self.message_type or "Text", self.text_message, self.received_at
 
 
-class _Message(msgspec.Struct):
+class NotificationMessage(msgspec.Struct):
+    """The message of a notification of v4."""
+
     type: Literal[1, 2]
     content: str
 
 
-class _Notification(msgspec.Struct):
+class Notification(msgspec.Struct):
     """A notification of v4. Its form is unpublished, so this is an item of ``GET /sms/mo``."""
 
     sim_id: DeviceId
     received_at: Milliseconds
-    message: _Message
+    message: NotificationMessage
 
     @property
     def facts(self) -> tuple[str, str, str, int]:
+        """As of the older callback."""
         return self.sim_id, {1: "Text", 2: "Binary"}[self.message.type], self.message.content, self.received_at
 
 
-_FORMS: tuple[type[_Callback | _Notification], ...] = (_Callback, _Notification)
+FORMS: tuple[type[OlderCallback | Notification], ...] = (OlderCallback, Notification)
+"""All forms."""
 
 
 def read_received(account: str, body: bytes) -> Received | None:
@@ -63,7 +70,7 @@ def read_received(account: str, body: bytes) -> Received | None:
     Received or None
         None if its form is unknown.
     """
-    for form in _FORMS:
+    for form in FORMS:
         try:
             return Received(account, *msgspec.json.decode(body, type=form, strict=False).facts)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):

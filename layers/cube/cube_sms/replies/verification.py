@@ -24,7 +24,8 @@ replies after an outage of the gateway. A replayed notification has the ``eventI
 FURTHEST_AHEAD = 600
 """Seconds that the provider's clock may be ahead of ours. The provider allows our clock the same."""
 
-_TIMESTAMP = re.compile(r"[0-9]{1,15}")
+TIMESTAMP = re.compile(r"[0-9]{1,15}")
+"""Milliseconds since the epoch, as the header has them."""
 
 
 class Signature(NamedTuple):
@@ -72,7 +73,7 @@ def read_signature(header: Callable[[str], str | None]) -> Signature | None:
     # Base64 can contain a slash too.
     key_id, slash, digest = signed.partition("/")
     version, timestamp = header("x-lf-notification-version"), header("x-lf-timestamp")
-    if not (slash and version and timestamp and _TIMESTAMP.fullmatch(timestamp)):
+    if not (slash and version and timestamp and TIMESTAMP.fullmatch(timestamp)):
         raise ValueError("a header is missing or malformed")
     if header("x-lf-algo") != ALGORITHM:
         raise ValueError("the algorithm is another one")

@@ -12,8 +12,9 @@ from .models import (
     DeviceId,
     MessageType,
     SendRequest,
+    is_account,
     is_device_id,
-    is_identity,
+    is_request_id,
     mask_device_id,
 )
 from .parsing import parse_send_request
@@ -28,8 +29,9 @@ __all__ = [
     "InvalidRequestError",
     "MessageType",
     "SendRequest",
+    "is_account",
     "is_device_id",
-    "is_identity",
+    "is_request_id",
     "mask_device_id",
     "parse_send_request",
     "refuse_too_large",

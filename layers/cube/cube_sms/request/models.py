@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -185,26 +185,29 @@ def is_device_id(text: str) -> bool:
     >>> is_device_id("89314404000939952215"), is_device_id("8931-4404")
     (True, False)
     """
-    try:
-        msgspec.convert(text, DeviceId)
-    except msgspec.ValidationError:
-        return False
-    return True
+    return _is(text, DeviceId)
 
 
-def is_identity(account: str, request_id: str) -> bool:
-    """Return whether a message can be of this account and have this id.
+def is_request_id(text: str) -> bool:
+    """Return whether a request can have this id.
 
     Examples
     --------
-    >>> is_identity("default", "order-7781"), is_identity("#refused", "order-7781")
+    >>> is_request_id("order-7781"), is_request_id("order 7781")
     (True, False)
     """
-    try:
-        msgspec.convert((account, request_id), tuple[Account, RequestId])
-    except msgspec.ValidationError:
-        return False
-    return True
+    return _is(text, RequestId)
+
+
+def is_account(text: str) -> bool:
+    """Return whether an account can have this name.
+
+    Examples
+    --------
+    >>> is_account("default"), is_account("#refused")
+    (True, False)
+    """
+    return _is(text, Account)
 
 
 def mask_device_id(device_id: str) -> str:
@@ -216,3 +219,11 @@ def mask_device_id(device_id: str) -> str:
     '****************2215'
     """
     return "*" * (len(device_id) - 4) + device_id[-4:]
+
+
+def _is(text: str, kind: Any) -> bool:
+    try:
+        msgspec.convert(text, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
