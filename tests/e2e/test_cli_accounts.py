@@ -147,7 +147,7 @@ def test_what_the_functions_would_refuse_is_not_stored(vault: Vault, entry: obje
 def test_name_that_no_message_can_have_is_wrong_use(vault: Vault, name: str) -> None:
     told = vault.account("add", name, given=ENTRY)
     assert (told.status, told.out) == (2, "")
-    assert "1 to 32 characters" in " ".join(told.err.replace("│", " ").split())
+    assert "1 to 32 characters" in told.err
 
 
 def test_account_with_a_key_is_read_from_its_file(vault: Vault, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_account_that_is_not_there_is_a_sentence(stack: LocalStack) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "if the device exists, it gets messages"),
+        ([], "A device that exists gets messages"),
         (["--device", "89314404000939952215"], "A SIM could have this number"),
         (["--device", "8931-4404"], "1 to 64 characters of 0-9, A-Z and a-z"),
     ],

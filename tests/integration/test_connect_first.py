@@ -81,7 +81,9 @@ def test_second_holds_the_limit_however_slowly_connections_are_opened(
         )
         # When a batch is sent
         event: dict[str, Any] = queue_event(*[MESSAGE] * 24)
-        assert gateway.consume(event) == []
+        # Which comes again with what a slow machine has not done before a batch has to end
+        while staying := gateway.consume(event):
+            event["Records"] = [record for record in event["Records"] if record["messageId"] in staying]
         # Then no second takes queries of the next; a busy machine may read one late, by up to half a second
         assert len(wire.times) == 24
         assert busiest_window(wire.times, 0.5) <= 10
