@@ -40,7 +40,7 @@ _names = (f"campaign-{number}" for number in itertools.count())
 
 
 class Ran(NamedTuple):
-    """What a campaign came to, none of whose messages any worker has taken.
+    """The result of a campaign before a worker takes any of its messages.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ class Ran(NamedTuple):
 
 
 class CampaignRuns:
-    """Runs campaigns through the handlers, between which the state machine stands.
+    """Runs campaigns through the handlers, in the order in which the state machine calls them.
 
     Parameters
     ----------
     s3 : S3Client
-        Where the files are.
+        The client for the bucket of the files.
     """
 
     def __init__(self, s3: S3Client) -> None:

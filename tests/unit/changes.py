@@ -1,4 +1,4 @@
-"""What the stream of the table of records tells the tests that change records."""
+"""The changes in the stream of the table of records, for the tests that change records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Changes:
     def new(self) -> list[Change]:
         """Return the changes since the last time."""
         changes, self._iterator = self._stream.follow(self._iterator)
-        # moto tells of an item that UpdateItem makes twice, first without anything in it.
+        # If UpdateItem makes an item, moto reports two changes, the first with only the key in it.
         return [change for change in changes if change["dynamodb"].get("NewImage") != change["dynamodb"]["Keys"]]
 
 

@@ -68,7 +68,7 @@ _numbers = itertools.count()
 
 
 def new_request(**fields: Any) -> SendRequest:
-    """Return the request of a message that nobody has seen before."""
+    """Return the request of a new message."""
     return send_request(**{"requestId": f"order-{next(_numbers)}", **fields})
 
 

@@ -265,7 +265,7 @@ class TestProbe:
 
     @pytest.mark.parametrize("answer", [throttled(0.0), unavailable(), unauthenticated(), unknown(), None])
     def test_that_says_nothing_is_taken_over(self, table: OneItemTable, clock: Clock, answer: CubeError | None) -> None:
-        # Given a probe that comes to nothing, or whose worker dies
+        # Given a probe whose answer decides nothing, or whose worker crashes
         worker = closed(table, clock)
         clock.now += CLOSED_SECONDS
         slot = begin(worker, clock)
@@ -371,7 +371,7 @@ ANSWERS = st.sampled_from(["9403", "9404", "accepted", "unknown"])
 def test_it_is_closed_after_so_many_in_a_row_and_never_else(
     steps: list[tuple[int, str, str, int]], is_repeated: bool
 ) -> None:
-    """Workers that look before each query, against a list of what each account's queries came to."""
+    """Compare workers that look before each query with a list of the results of each account's queries."""
     clock, table = Clock(), OneItemTable(is_repeated=lambda: is_repeated)
     answers: dict[str, CubeAnswer | CubeError] = {
         "accepted": accepted(),

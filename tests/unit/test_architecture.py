@@ -82,7 +82,7 @@ def test_signing_imports_the_standard_library_and_little_beside(path: str, besid
 
 
 def test_cryptography_is_imported_by_no_module_as_a_whole() -> None:
-    # An account that speaks v4 pays for it, and no cold start of another stack
+    # Only an account that uses v4 pays for it: a cold start of another stack does not import it
     at_once = {
         name(path)
         for path in MODULES
@@ -132,7 +132,7 @@ def test_handler_is_wiring(path: Path) -> None:
 
 
 def test_types_of_every_handler_are_checked() -> None:
-    # Each is a module `app`, so that mypy has to be told of each
+    # Each is a module `app`, so mypy needs the path of each
     checked = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["files"]
     handlers = {path.relative_to(ROOT).as_posix() for path in HANDLERS}
     assert {path for path in checked if path.startswith("functions/")} == handlers

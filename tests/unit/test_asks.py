@@ -78,10 +78,10 @@ class TestReply:
         assert answers(once.hear(reply("b", START + 91))) == {"first": "a", "second": "b"}
 
     def test_that_comes_again_is_no_other_requests(self) -> None:
-        # Given a reply whose task has been told
+        # Given a reply that was passed to its task
         two = sent(sent(Meeting(), "first", START), "second", START + 60).hear(reply("a", START + 90))
         told = two.told(two.verdicts[0]).pruned(START + 91)
-        # When the provider tells of it again, even after the time of its request
+        # When the provider reports it again, even after the time of its request
         for now in (START + 100, START + 30 + WAIT):
             again = told.pruned(now).hear(reply("a", START + 90)).pruned(now)
             # Then the second request still waits
@@ -92,7 +92,7 @@ class TestReply:
         # Given a request whose time ends with its reply
         meeting = sent(Meeting(), "first", START).hear(reply("a", START + 1 + WAIT))
         told = meeting.told(meeting.verdicts[0]).pruned(START + 2 + WAIT)
-        # When the next one begins seconds later, and the provider tells of that reply again
+        # When the next one begins seconds later, and the provider reports that reply again
         asked = sent(told, "second", START + 5 + WAIT).pruned(START + 6 + WAIT)
         again = asked.hear(reply("a", START + 1 + WAIT)).pruned(START + 300 + WAIT).hear(reply("a", START + 1 + WAIT))
         # Then it is no reply to it
@@ -119,20 +119,20 @@ class TestTask:
         assert (late.ask.tokens, late.reply.event_id) == (("late",), "a")
 
     def test_is_told_of_the_end_once(self) -> None:
-        # Given a request whose time is over, as its task is about to be told
+        # Given a request whose time is over, and whose task is about to get that outcome
         over = sent(Meeting(), "one", START).expire(START + 1 + WAIT)
         (verdict,) = over.verdicts
         assert verdict.reply is None
         # When a reply comes that was in time, then it is too late
         assert over.hear(reply("a", START + 5)).verdicts == [verdict]
-        # And when the task was told, nothing is left
+        # And when the task has its outcome, nothing is left
         assert over.told(verdict).pruned(START + 2 + WAIT) == Meeting()
 
     def test_of_a_message_that_the_stream_tells_of_again_takes_no_other_reply(self) -> None:
         # Given a request that was answered, and another one
         two = sent(sent(Meeting(), "first", START), "second", START + 60).hear(reply("a", START + 90))
         told = two.told(two.verdicts[0]).pruned(START + 91)
-        # When it is told again that the first was sent, and the device says more
+        # When the stream reports again that the first was sent, and the device says more
         again = told.sent("first", START + 1, WAIT, TOKENS).hear(reply("b", START + 95))
         # Then that is for the second
         assert answers(again) == {"first": "a", "second": "b"}
@@ -245,7 +245,7 @@ class Waiting(RuleBasedStateMachine):
 
     @invariant()
     def none_that_waits_is_forgotten(self) -> None:
-        # Whoever was sent and has not been told is there: its time has an end that somebody looks at.
+        # Each request that was sent and has no outcome yet is there, with an end of its time that a function looks at.
         left = {ask.request_id for ask in self.meeting.asks if ask.tokens}
         waiting = {request_id for request_id, at in self.ended.items() if at is not None}
         assert waiting - set(self.told) <= left

@@ -146,7 +146,7 @@ class TestItem:
     def test_keeps_no_more_than_an_item_has_room_for(
         self, asks: Asks, device: Device, clock: Clock, dynamodb: DynamoDBClient
     ) -> None:
-        # Given a request that nobody knows to be sent
+        # Given a request before its message is known to be sent
         asks.expect(device, "one", may_be_sent=False)
         # When its device sends long messages again and again, of characters that need the most bytes
         for number in range(8):
@@ -182,7 +182,7 @@ class TestDue:
         clock.now += 10
         meeting = asks.change(device, lambda known: known.hear(reply("a", START + 5)))
         assert device.key in due(dynamodb, START + 10 + 60)
-        # And when it was told, nothing
+        # And after its task has the reply, nothing is due
         asks.change(device, lambda known: known.told(meeting.verdicts[0]))
         assert device.key not in due(dynamodb, START + 10**9)
 

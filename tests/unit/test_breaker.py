@@ -1,4 +1,4 @@
-"""The gate closes for everybody while Cube refuses or is away, and one query opens it again."""
+"""The gate closes for all workers while Cube refuses or is unavailable, and one query opens it again."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TestClosing:
     )
     def test_one_429(self, dynamodb: DynamoDBClient, clock: Clock, retry_after: float | None, seconds: float) -> None:
         closer = close(dynamodb, clock, throttled(retry_after))
-        # Closed for itself, and for one that comes anew
+        # Closed for itself, and for a new worker
         for worker in (closer, gate(dynamodb, clock)):
             assert_closed(worker, clock, "throttled", seconds)
             assert worker.status.closed_for == "throttled"
@@ -119,7 +119,7 @@ class TestClosing:
         # When the gate was closed for a second
         worker.report(first, throttled())
         clock.now += 1.5
-        # Then neither that one nor the others can be used, but for one probe
+        # Then that one and the others cannot be used, except for one probe
         assert waiting
         assert worker.wait(waiting, nothing) is False
         take(worker, clock)
@@ -385,7 +385,7 @@ class TestRemembered:
         assert len(writes) == 6
 
     def test_opened_gate_is_noticed_soon(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
-        # Given a worker that was told of a probe
+        # Given a worker that knows of a probe
         prober = close(dynamodb, clock)
         clock.now += THROTTLED_SECONDS
         slot, other = take(prober, clock), gate(dynamodb, clock)
@@ -404,7 +404,7 @@ class TestDynamoDBAway:
         with Stubber(dynamodb) as stubber:
             stubber.add_client_error("update_item", "InternalServerError", "no", 500)
             worker.report(slot, throttled(5.0))
-        # Then by this worker, though by nobody else
+        # Then only this worker remembers it
         assert_closed(worker, clock, "throttled", 5.0)
         assert not closing(dynamodb)
         # And what was never written does not keep it out

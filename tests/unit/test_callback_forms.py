@@ -1,4 +1,4 @@
-"""What callbacks hold: the forms that are known, and what is told of a message from a device."""
+"""What callbacks hold: the forms that are known, and what is reported of a message from a device."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class TestEvent:
         other = {**V4, "message": {"type": 1, "content": content}, "received_at": received_at}
         told = [read(body) for body in (one, dict(reversed(one.items())), other)]
         assert all(told)
-        # Then it is told under one id
+        # Then it is reported under one id
         (event_id,) = {received.event_id for received in told if received}
         # And another one under another
         others = [

@@ -110,7 +110,7 @@ def test_every_row_is_in_the_result_once_and_in_order(
     # By chance it can be, and is another text then
     assume(encoding.startswith("utf-8") or data.isascii())
     assert ran.refusal == ""
-    # And otherwise each row that holds something is told once, in its place, in the form of the file
+    # And otherwise each row with a value is in the result once, in its place, in the form of the file
     rows = [[cell for cell, _ in cells] for cells, _ in lines]
     sizes = [sum(map(len, row)) + len(row) - 1 for row in rows]
     is_cut = [size > MAX_ROW for size in sizes]
@@ -129,7 +129,7 @@ def test_every_row_is_in_the_result_once_and_in_order(
         else:
             assert found[:width] == padded
         assert outcome["state"] == ("REFUSED" if outcome["reason"] else "NOT_TRIED")
-    # And what is sent is what is told to be, in the same order
+    # And what is sent is what the result names, in the same order
     assert [request["requestId"] for request in ran.requests] == [
         found[width] for found in told if found[width + 1] == "NOT_TRIED"
     ]

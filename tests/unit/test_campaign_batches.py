@@ -37,7 +37,7 @@ _names = (f"campaign-{number}" for number in itertools.count())
 
 
 class Queue:
-    """A send queue that keeps every message for good, as if each was delivered again and again."""
+    """A send queue that keeps every message, as if each was delivered again and again."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -168,7 +168,7 @@ STEPS = st.one_of(
 def test_every_row_is_sent_once(
     s3: S3Client, dynamodb: DynamoDBClient, store: RecordStore, steps: list[tuple[Any, ...]]
 ) -> None:
-    # Given a campaign with looks, looks that break off, workers, stops and further runs in any order
+    # Given a campaign with looks, looks that fail halfway, workers, stops and further runs in any order
     world = World(s3, dynamodb, store)
     for name, *arguments in steps:
         getattr(world, name)(*arguments)
@@ -215,7 +215,7 @@ def test_a_row_is_not_sent_again_when_its_record_is_gone(
     world.run()
     world.finish()
 
-    # Then nothing is sent, and the result tells what was
+    # Then nothing is sent, and the result shows what was sent before
     assert sorted(world.sent) == DEVICES
     assert CampaignReporter(s3, dynamodb, TABLE).report(world.campaign) == {"SENT": 5}
 

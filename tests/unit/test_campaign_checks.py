@@ -49,7 +49,7 @@ def campaigns(dynamodb: DynamoDBClient) -> Iterator[CampaignRuns]:
 
 
 def luhn(digits: str) -> str:
-    """Return digits with their check digit, worked out as ISO/IEC 7812-1 tells it."""
+    """Return digits with their check digit, worked out as ISO/IEC 7812-1 describes."""
     doubled = [int(digit) * (2 - place % 2) for place, digit in enumerate(reversed(digits))]
     return digits + str(-sum(sum(divmod(number, 10)) for number in doubled) % 10)
 
@@ -86,7 +86,7 @@ def test_a_file_whose_first_rows_are_all_faulty_cannot_be_meant(campaigns: Campa
 
 
 def test_what_follows_them_is_not_read(campaigns: CampaignRuns) -> None:
-    # Given a file that breaks off behind its faulty rows
+    # Given a file that stops inside a quoted cell, behind its faulty rows
     ran = campaigns.run("deviceId,content\n" + "sensor 7,Hi\n" * 20_000 + '"')
 
     assert ran.refusal.startswith(f"The first {FIRST_ROWS} rows are all faulty")
@@ -128,7 +128,7 @@ def test_a_dry_run_tells_of_every_row_and_sends_nothing(campaigns: CampaignRuns)
 
     found = campaigns.dry_run("deviceId,site\n" + "".join(f"{device},\n" for device in devices))
 
-    # Then all is told by the numbers that ids have too
+    # Then all of it is reported, under the row numbers that the request ids also have
     assert found.keys() == {
         "dryRun",
         "key",

@@ -1,4 +1,4 @@
-"""The reader of CSV: it reads as Python's, but for the files at which that fails, and needs little memory for any."""
+"""The reader of CSV: it reads as Python's does, except for files at which that fails. It needs little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a campaign is said to take: as long as it takes if each of its queries is made as early as it may be."""
+"""The estimate of a campaign's time: as long as it takes if each of its queries leaves as early as it may."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOON = MIDNIGHT - DAY / 2
 
 
 def last_query(rows: int, *, now: float, qps: int, quota: int, reserve: int, used_today: int) -> tuple[float, int]:
-    """Make one query after the other, and return when the last one leaves and on how many days there are some."""
+    """Simulate one query after the other. Return when the last one leaves, and on how many days any leave."""
     allowed = quota - math.ceil(quota * reserve / 100)
     times: list[float] = []
     day, used, days = now // DAY, used_today, set()
@@ -61,7 +61,7 @@ def test_campaign_ends_when_its_last_query_leaves(
 
     seconds, ends_at, days = estimate(rows, **limits)
 
-    # As exactly as the queries of a second can tell
+    # The estimate may be wrong by the queries of one second
     earliest, fewest = last_query(max(1, rows - qps), **limits)
     latest, most = last_query(rows + qps, **limits)
     assert seconds is not None

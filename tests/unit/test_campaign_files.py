@@ -1,4 +1,4 @@
-"""Files of campaigns, whatever wrote them: what is sent for them, or why nothing is, and what the result tells."""
+"""Files of campaigns from any program: what is sent for them, or why nothing is, and what the result shows."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_no_campaign_takes_fewer_queries_than_are_counted(sent: list[SendRequest
 def test_campaigns_of_ever_new_texts_take_little_memory_and_are_never_counted_too_high(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Given more texts than are told from each other
+    # Given more texts than are counted as different ones
     monkeypatch.setattr("cube_sms.campaigns.queries.MOST_KINDS", 10)
     counted = FewestQueries(lambda _account: 100)
 

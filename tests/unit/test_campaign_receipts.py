@@ -24,12 +24,12 @@ __all__ = ["s3"]
 
 
 class StepFunctions:
-    """Step Functions, where every execution has ended."""
+    """Step Functions, in which every execution has ended."""
 
     exceptions = boto3.client("stepfunctions", region_name="eu-central-1").exceptions
 
     def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803
-        """Tell of an execution."""
+        """Describe an execution."""
         return {"executionArn": executionArn, "stateMachineArn": "arn", "status": "SUCCEEDED", "input": "{}"}
 
 
@@ -81,7 +81,7 @@ def test_receipts_are_told_as_they_come(campaign: Campaign, has_receipts: bool) 
     # When receipts of two of them come
     campaign.settle(1, State.DELIVERED)
     campaign.settle(4, State.UNDELIVERED)
-    # Then those who ask again at once are told the same
+    # Then a caller who asks again at once gets the same answer
     assert campaign.states() == {"SENT": 5}
     # And a while later what has come, if the deployment asks for receipts
     campaign.world.now += RECEIPT_PAUSE

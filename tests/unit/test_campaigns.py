@@ -246,7 +246,7 @@ def test_records_that_dynamodb_leaves_out_are_asked_for_again(
         send(store, State.SENT, {"requestId": f"{campaign.name}-{number}", "deviceId": DEVICE, "content": "Hello"})
     left_out += [2, 0, 5]
 
-    # Then every row is told, and DynamoDB had its pauses
+    # Then every row is reported, and DynamoDB had its pauses
     assert reporter.report(campaign) == {"SENT": 5}
     assert pauses == [0.05, 0.1]
 

@@ -1,4 +1,4 @@
-"""What `cube-sms` tells of a campaign and of a message from one look to the next, without a stack."""
+"""What `cube-sms` shows of a campaign and of a message from one look to the next, without a stack."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_lines_tell_of_changes_and_not_of_each_look(clock: Clock) -> None:
     looks = [a_campaign("RUNNING", SENT=sent, QUEUED=100 - sent) for sent in (*range(10, 101, 10), *[100] * 30)]
     out, text = an_output(is_terminal=False)
 
-    # When it is watched where nothing can be redrawn
+    # When it is watched on an output that cannot be redrawn
     end = a_campaign("ENDED", SENT=100)
     told = watch(out, looks[0], one_after_the_other([*looks[1:], end]), "", sleep=clock.sleep, clock=clock)
 
-    # Then a line is told every ten seconds while something changes
+    # Then it shows a line every ten seconds while something changes
     lines = text.getvalue().splitlines()
     assert told == end
     assert [line.split()[1] for line in lines] == ["10", "60", "100"]
@@ -149,7 +149,7 @@ def test_each_change_of_a_message_is_told_once(clock: Clock) -> None:
     # When it is followed
     follow(timeline, looks, told.append, seconds=60, sleep=clock.sleep, clock=clock)
 
-    # Then each change is told, with how long it took
+    # Then it shows each change, with how long it took
     assert timeline.has_ended
     assert [(each["state"], each["afterSeconds"]) for each in timeline.entries] == [
         ("QUEUED", 1.5),

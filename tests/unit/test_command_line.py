@@ -26,7 +26,7 @@ MODULES = sorted(
     for path in folder.rglob("[!_]*.py")
 )
 
-# Where nothing listens.
+# No server listens there.
 NOWHERE = "http://127.0.0.1:9"
 
 

@@ -81,7 +81,7 @@ def test_the_wheel_installs_and_runs_elsewhere(wheel: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_can_be_shown_for(shell: str) -> None:
-    # Typer looks which shell it is run by, and takes a name instead if it is told not to look
+    # Typer detects which shell runs it. If the variable switches that off, Typer takes a name instead
     shown = run(COMMAND, "--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
 
     assert f"complete_{shell}" in shown

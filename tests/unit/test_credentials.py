@@ -103,14 +103,14 @@ def test_unknown_account_is_named_and_not_asked_for_again_and_again(vault: Vault
     vault.create(default=DEFAULT)
 
     for _ in range(10):
-        error = vault.error("nobody")
+        error = vault.error("nobody")  # prose: allow P004 an account's name
         assert isinstance(error, UnknownAccountError)
         assert "nobody" in str(error)
         vault.now += RETRY_SECONDS / 20
     assert vault.asked == 1
 
     vault.now += RETRY_SECONDS / 2
-    vault.error("nobody")
+    vault.error("nobody")  # prose: allow P004 an account's name
     assert vault.asked == 2
     assert csss(vault.store.get("default")).secret == "Zebra-1"
 
@@ -189,12 +189,12 @@ def test_refused_credentials_are_fetched_afresh(vault: Vault) -> None:
     refused = vault.store.get("default")
     vault.put(default=ROTATED, fleet=FLEET)
 
-    # When Cube refuses the old ones, then the new ones are there at once, for everybody
+    # When Cube refuses the old ones, then all callers get the new ones at once
     assert csss(vault.store.refresh("default", refused)).secret == "Zebra-3"
     assert csss(vault.store.get("default")).secret == "Zebra-3"
     assert vault.asked == 2
 
-    # And whoever was refused with the old ones later gets the new ones without asking
+    # And a caller that was refused later with the old ones gets the new ones from memory
     assert csss(vault.store.refresh("default", refused)).secret == "Zebra-3"
     assert vault.asked == 2
 
@@ -222,7 +222,7 @@ def test_members_are_those_of_the_accounts_that_have_them(vault: Vault) -> None:
     # When they are asked for
     members = vault.store.members("token", "key")
 
-    # Then those are there that are sound, and of the others what is wrong, without a value
+    # Then the valid ones are there, and of the others what is wrong, without a value
     assert members.accounts == {"default": {"token": "a"}, "alone": {"token": "b", "key": "c"}}
     assert members.faults == (
         f"secret {NAME}, account 'spaced': token must not begin or end with white space",
@@ -239,7 +239,7 @@ def test_members_are_fetched_afresh_at_most_every_few_seconds(vault: Vault) -> N
     vault.store.members("token")
     vault.put(default={**DEFAULT, "token": "b"})
 
-    # When they are asked for afresh at once, then the secret is not asked for
+    # When fresh ones are asked for at once, then the secret is not fetched
     assert vault.store.members("token", afresh=True).accounts == {"default": {"token": "a"}}
 
     # When some seconds later, then they are the new ones

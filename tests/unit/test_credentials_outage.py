@@ -1,4 +1,4 @@
-"""The accounts' credentials while Secrets Manager is away."""
+"""The accounts' credentials while Secrets Manager is unavailable."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
 
 @pytest.mark.parametrize(("code", "status"), AWAY)
 def test_last_good_value_serves_while_secrets_manager_is_away(vault: Vault, code: str, status: int) -> None:
-    # Given credentials that are too old, and a Secrets Manager that is away
+    # Given credentials that are too old, and a Secrets Manager that is unavailable
     vault.answers(default=DEFAULT)
     vault.store.get("default")
     vault.now += MAX_AGE
@@ -112,7 +112,7 @@ def test_last_good_value_serves_while_secrets_manager_is_away(vault: Vault, code
     credentials = vault.store.get("default")
     assert (csss(credentials).secret, credentials.stale) == ("Zebra-3", False)
 
-    # And are kept as long as ever
+    # And they are kept for the usual time
     vault.now += MAX_AGE - 1
     assert not vault.store.get("default").stale
     assert vault.asked == 3
@@ -207,10 +207,10 @@ def test_account_that_cannot_be_looked_up_is_not_called_unknown(vault: Vault) ->
     vault.now += RETRY_SECONDS
     vault.fails(*THROTTLED)
 
-    # When the account is asked for while Secrets Manager is away
+    # When the account is asked for while Secrets Manager is unavailable
     error = vault.error("fleet")
 
-    # Then nobody can say that it does not exist: a message for it is to be tried again, not refused for good
+    # Then the account may exist: a message for it is tried again, rather than refused
     assert not isinstance(error, UnknownAccountError)
     vault.now += RETRY_SECONDS
     vault.answers(default=DEFAULT, fleet=FLEET)
@@ -229,7 +229,7 @@ def test_refused_credentials_stay_in_use_while_secrets_manager_is_away(vault: Va
 
 
 def test_refused_credentials_do_not_press_a_secrets_manager_that_is_away(vault: Vault) -> None:
-    # Given credentials that Cube refuses, and a Secrets Manager that is away
+    # Given credentials that Cube refuses, and a Secrets Manager that is unavailable
     vault.answers(default=DEFAULT)
     refused = vault.store.get("default")
     vault.fails(*THROTTLED)

@@ -225,7 +225,7 @@ def test_body_is_cut_where_it_leaves_no_room_for_the_reason(
 
     dead_letters.put({"body": body}, request_id="order-1", reason=INVALID_REQUEST, detail="is not JSON")
 
-    # Then as much as fits is there, and the letter says how much it was
+    # Then as much as fits is there, and the dead letter says how long the body was
     message = received(sqs, queue_url)
     assert body.startswith(message["Body"])
     assert len(message["Body"].encode()) > MAX_BYTES - 1000

@@ -151,7 +151,7 @@ def test_replies_stand_between_messages_by_their_time(
     assert [entry_members(each)["kind"] for each in entries] == ["message", "reply", "message"]
     assert entry_members(entries[1])["content"] is None
     assert CONTENT not in json.dumps(items(dynamodb))
-    # And nobody takes it for the record of a message
+    # And it is not read as the record of a message
     assert {key: read_item(item) for key, item in items(dynamodb).items() if key.startswith("#")} == {
         f"{REPLY_KEY}an-answer": None
     }
@@ -179,10 +179,10 @@ def test_what_a_reply_says_goes_after_its_days_and_never_after_its_entry(
     # Given
     replies(days=days).keep(answer(clock, "an-answer"))
     begun = int(clock())
-    # Then DynamoDB is told so
+    # Then DynamoDB has that time to live
     ends = {key: int(item["ttl"]["N"]) - begun for key, item in items(dynamodb).items()}
     assert ends == {"#reply#an-answer": 30 * DAY, "#content#an-answer": kept * DAY}
-    # And nobody reads it after that, though DynamoDB may take days to delete it
+    # And it is not shown after that, though DynamoDB may take days to delete it
     (before,) = device_history(dynamodb, TABLE, INDEX, DEVICE, clock=lambda: begun + kept * DAY - 1).entries
     (after,) = device_history(dynamodb, TABLE, INDEX, DEVICE, clock=lambda: begun + kept * DAY).entries
     assert [entry_members(each)["content"] for each in (before, after)] == [CONTENT, None]
@@ -191,13 +191,13 @@ def test_what_a_reply_says_goes_after_its_days_and_never_after_its_entry(
 def test_reply_whose_first_write_broke_off_is_kept_no_longer_for_that(
     dynamodb: DynamoDBClient, replies: Callable[..., ReplyRecords], clock: Clock
 ) -> None:
-    # Given a reply of which nothing but the content was written, and that the provider repeats an hour later
+    # Given a reply of which only the content was written, and that the provider repeats an hour later
     reply, begun = answer(clock, "an-answer"), int(clock())
     replies(days=2).keep(reply)
     dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": "#reply#an-answer"}})
     clock.now += 3600
     replies(days=2).keep(reply)
-    # Then what it says goes when it would have gone
+    # Then the content goes at the time that the first write set
     (before,) = device_history(dynamodb, TABLE, INDEX, DEVICE, clock=lambda: begun + 2 * DAY - 1).entries
     (after,) = device_history(dynamodb, TABLE, INDEX, DEVICE, clock=lambda: begun + 2 * DAY).entries
     assert [entry_members(each)["content"] for each in (before, after)] == [CONTENT, None]

@@ -13,7 +13,7 @@ PAGES = [
     *sorted([*ROOT.glob("*.md"), ROOT / "examples" / "README.md"]),
     *(page for folder in FOLDERS_OF_PAGES for page in sorted(folder.rglob("*.md"))),
 ]
-# It tells of what was, too.
+# It also describes what was.
 HISTORY = ROOT / "CHANGELOG.md"
 
 # Stacks of its own, with the parameters that each step names.

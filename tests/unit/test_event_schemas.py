@@ -190,7 +190,7 @@ def test_a_request_event_is_valid_where_the_queue_function_takes_it(detail: Any,
     # Given an event with a request in it, from whatever source
     made = event(DETAIL_TYPE, "orders", detail)
 
-    # Then both schemas say of it what becomes of it
+    # Then both schemas say whether the function takes it
     request, _ = unwrap(json.dumps(made).encode())
     assert _is_taken(request) is is_valid
     assert REQUEST_EVENT.is_valid(made) is is_valid

@@ -1,4 +1,4 @@
-"""Each fact is declared once, in the code: what tells it elsewhere tells the same, and what is missing is named."""
+"""Each fact is declared once, in the code. Other places agree with it, and a failure names what is missing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ STATE_MACHINES = [
     path for path in (ROOT / "statemachine").glob("*.json") if "waitForTaskToken" in path.read_text("utf-8")
 ]
 
-# Tells of an item that has repaired itself: there is a line in the log, and nothing to watch.
+# It counts items that repaired themselves: there is a line in the log, and nothing to watch.
 NOT_SHOWN = {"GateRepaired"}
 
 
@@ -64,7 +64,7 @@ def differences(said: Collection[str], true: Collection[str]) -> dict[str, list[
 
 
 def documented(kind: type) -> list[str]:
-    """Return the parameters that a class's docstring tells of."""
+    """Return the parameters that a class's docstring names."""
     found = re.findall(r"^(\w[\w, ]*) :", inspect.getdoc(kind) or "", re.MULTILINE)
     return [name for names in found for name in names.split(", ")]
 
@@ -123,7 +123,7 @@ class TestState:
 
     @pytest.mark.parametrize("path", STATE_MACHINES, ids=lambda path: path.stem)
     def test_is_an_error_that_state_machines_know(self, path: Path) -> None:
-        # Those that nobody knows would be taken for an outage, and the task tried again
+        # A state machine would take an error that it does not know for an outage, and try the task again
         caught = set(re.findall(r"CubeSms\.(\w+)", path.read_text("utf-8"))) - {"InvalidCampaign", NO_REPLY}
         assert differences(caught, {state.title() for state in NOT_SENT} | letters()) == {}
 
@@ -152,7 +152,7 @@ class TestMemberOfARecord:
 
 class TestAttributeOfAnItem:
     def test_is_known_to_the_records_alone(self, store: RecordStore, dynamodb: DynamoDBClient) -> None:
-        # Given what is kept of a message and told to nobody
+        # Given the attributes of a record that no event has
         request = send_request(requestId="order-of-facts", taskToken="token")
         claimed = dynamodb_item(dynamodb, store.claim(request).record)
         hidden = claimed.keys() - outcome_event_schema()["$defs"]["Detail"]["properties"].keys()
@@ -215,7 +215,7 @@ class TestParameter:
         assert differences(told, kind.__struct_fields__) == {}
 
     def test_reaches_the_function_that_asks_later(self) -> None:
-        # What it needs, but for what no query of its own hangs on
+        # It has what it needs: all except those on which none of its own queries depends
         fields = {field.upper() for field in FollowUpSettings.__struct_fields__}
         assert differences(variables("FollowUpFunction", "followup.yaml"), fields) == {
             "missing": ["CUBE_LANGUAGE", "CUBE_TIMESTAMP_UNIT", "SECRET_MAX_AGE"]

@@ -1,4 +1,4 @@
-"""A gate item that somebody has spoiled or removed: what cannot be read counts as absent, and nobody is held up."""
+"""A gate item that somebody has spoiled or removed: what cannot be read counts as absent, and no message waits."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class TestPlan:
         lanes = [Lane(NOW + 10.0 + index, "b") for index in range(10)]
         planned = plan_for(Worker("a", {}), lanes, 3, patience=5.0)
         assert planned.grants == []
-        # When it would have been its turn
+        # It says when its slot would have been
         assert planned.starts_at == NOW + 10.0 + HANDOVER
 
     def test_strangers_lane_is_had_later(self) -> None:

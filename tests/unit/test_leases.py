@@ -1,4 +1,4 @@
-"""The API's places for connections: how many are had at a time, and what becomes of those that nobody gives back."""
+"""The API's places for connections: how many are taken at a time, and when an abandoned one is free again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ type Make = Callable[..., ConnectionLeases]
 
 @pytest.fixture
 def make(dynamodb: DynamoDBClient, clock: Clock) -> Make:
-    """Makes workers that share places which nobody has yet, and wait by moving their clock."""
+    """Makes workers that share places, all of them free, and wait by moving their clock."""
     dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": LEASES_KEY}})
 
     def sleep(seconds: float) -> None:
@@ -67,7 +67,7 @@ def test_worker_has_its_place_again_and_again(make: Make, clock: Clock) -> None:
 
 
 def test_place_is_given_back_whatever_happens(make: Make, clock: Clock) -> None:
-    # Given an invocation that breaks off
+    # Given an invocation that fails
     with pytest.raises(KeyError), make().hold(until=clock() + INVOCATION):
         raise KeyError
 
@@ -101,7 +101,7 @@ def test_late_worker_does_not_give_back_the_place_of_another(make: Make, clock: 
     late.__enter__()
     clock.now += INVOCATION + MARGIN + 1
     with make().hold(until=clock() + INVOCATION):
-        # When the late one comes to its end, then the place is still the other's
+        # When the late one ends, then the place is still the other's
         late.__exit__(None, None, None)
         with pytest.raises(ConnectionsTakenError), make().hold(until=clock() + INVOCATION):
             pytest.fail("one too many")
@@ -112,7 +112,7 @@ def test_place_is_had_though_the_answer_was_lost(dynamodb: DynamoDBClient, make:
     with answer_lost(dynamodb) as statuses, make().hold(until=clock() + INVOCATION):
         assert statuses == [200, 400]
 
-        # Then the place is the worker's, and nobody else's
+        # Then the place is the worker's alone
         with pytest.raises(ConnectionsTakenError), make().hold(until=clock() + INVOCATION):
             pytest.fail("one too many")
 
@@ -181,7 +181,7 @@ def test_nothing_is_sent_without_a_place_while_dynamodb_is_away(
 def test_what_was_sent_is_told_though_the_place_cannot_be_given_back(
     dynamodb: DynamoDBClient, make: Make, clock: Clock
 ) -> None:
-    # Given that DynamoDB is away when a place is given back
+    # Given that DynamoDB is unavailable when a place is given back
     client: Any = FailingClient(dynamodb, False, True)
     with ConnectionLeases(client, TABLE, 1, clock=clock).hold(until=clock() + INVOCATION):
         pass

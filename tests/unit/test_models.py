@@ -15,7 +15,7 @@ from cube_sms.request.parsing import parse_send_request
 
 ICCID = "89314404000939952215"
 ITEM = {"smsTemplateContent": "Test message", "smsType": "", "smsNum": "1"}
-# Stands in wrong values, so that a fault that quotes the value is found out.
+# Each wrong value contains it, so that a test finds a fault that quotes the value.
 MARK = "Zebra"
 
 

@@ -120,12 +120,12 @@ def test_everything_there_should_be_an_alarm_for_has_one() -> None:
     functions = {name: each for name, each in RESOURCES.items() if each["Type"] == "AWS::Serverless::Function"}
     for watched in ("Errors", "Throttles"):
         assert sorted(target["Ref"] for target in watched_by(watched)) == sorted(functions)
-    # A function that reads a stream may fall behind, and what nobody takes from a queue is to be seen
+    # A function that reads a stream may fall behind, and an operator has to see the messages at the end of a queue
     readers = [
         name for name, each in functions.items() if "'Type': 'DynamoDB'" in str(each["Properties"].get("Events"))
     ]
     assert [target["Ref"] for target in watched_by("IteratorAge")] == readers
-    # but for what Cube rejected, of which failure-ratio tells
+    # except for those that Cube rejected, which failure-ratio covers
     ends = {name for name, each in RESOURCES.items() if each["Type"] == "AWS::SQS::Queue"} - {
         "SendQueue",
         "RejectedQueue",

@@ -1,4 +1,4 @@
-"""What the stream tells: each end of a message once, whatever else happens to its record."""
+"""The ends of messages in the stream: each is read once, whatever else happens to the record."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def changes(dynamodb: DynamoDBClient) -> Changes:
 
 
 def told(changes: list[Change]) -> list[Ended]:
-    """Return what changes tell, when Lambda has left out what the mapping's filters do not let through."""
+    """Return the ends that changes report, after Lambda has left out what the mapping's filters do not let through."""
     filtered_out = [change for change in changes if not passes(FILTERS, change)]
     assert [read_end(change) for change in filtered_out] == [None] * len(filtered_out)
     return [ended for change in changes if passes(FILTERS, change) and (ended := read_end(change))]
@@ -74,7 +74,7 @@ class TestEnd:
         claimed = store.claim(request).record
         clock.now += 1.5
         store.finish(claimed, state, code="7001", message="no", reason="HTTP 400")
-        # Then one event tells all there is to tell
+        # Then one event reports everything
         (ended,) = told(changes.new())
         event_id = ended.detail.pop("eventId")
         assert (ended.outcome, ended.detail_type, ended.is_news) == (state.title(), f"SMS {state.title()}", True)
@@ -105,7 +105,7 @@ class TestEnd:
         assert [detail["possiblyDuplicated"] for detail in news(changes.new())] == [True]
 
     def test_that_another_worker_finds_is_one_event(self, store: RecordStore, clock: Clock, changes: Changes) -> None:
-        # Given a worker that died, and a message that may not be sent again
+        # Given a worker that crashed, and a message that may not be sent again
         request = new_request(delivery="at-most-once")
         late = store.claim(request).record
         clock.now += LEASE
@@ -174,7 +174,7 @@ class TestEventId:
         assert news([change]) == news([json.loads(json.dumps(change))])
 
     def test_is_another_one_for_each_end(self, store: RecordStore, changes: Changes) -> None:
-        # Given a message that fails, is put back, fails once more, is rejected, and sent in the end
+        # Given a message that fails, is redriven, fails once more, is rejected, and is sent in the end
         request = new_request()
         first = in_state(store, request, State.FAILED)
         second = store.finish(store.claim(request, restart=first.owner).record, State.FAILED)
@@ -292,7 +292,7 @@ class TestTask:
         # When two such are refused
         store.refuse(f"order-{account}", "one", reason="Conflict", detail="differs")
         store.refuse(f"order-{account}", "two", reason="InvalidRequest", detail="deviceId: is required")
-        # Then each task learns of its own, and nobody else of anything
+        # Then each task gets its own error, and there is no event
         one, two = told(changes.new())
         assert (one.outcome, one.is_news, one.task_tokens) == ("Conflict", False, frozenset({"one"}))
         assert (two.outcome, two.is_news, two.task_tokens) == ("InvalidRequest", False, frozenset({"two"}))
@@ -350,7 +350,7 @@ def test_every_end_is_told_once_whatever_happens(
     events = [ended.detail for ended in found if ended.is_news]
     assert [detail["state"] for detail in events] == [state for state, _ in ends]
     assert len({detail["eventId"] for detail in events}) == len(ends)
-    # And once a message has ended, every task that waits for it has been told
+    # And once a message has ended, every task that waits for it has the outcome
     last = store.get(request.message_id)
     if last and last.state.is_final:
         assert {token for ended in found for token in ended.task_tokens} == tokens

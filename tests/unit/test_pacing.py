@@ -60,7 +60,7 @@ class TestRate:
     def test_first_query_may_have_connected_first(self, dynamodb: DynamoDBClient, clock: Clock, latency: float) -> None:
         worker = gate(dynamodb, clock, qps=1)
         first = post(worker, clock, accepted(latency))
-        # Nobody knows when within that time it left
+        # It may have left at any moment within that time
         assert post(worker, clock, accepted(0.1)) == pytest.approx(first + latency + WINDOW)
 
     def test_thread_that_comes_late_pushes_the_others_back(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
@@ -104,7 +104,7 @@ class TestRate:
         assert worker.wait(slot, nothing) is False
 
     def test_what_is_not_used_is_free_again(self, dynamodb: DynamoDBClient, clock: Clock) -> None:
-        # Given a worker that reserved ten seconds, and died
+        # Given a worker that reserved ten seconds, and crashed
         began = clock()
         gate(dynamodb, clock, qps=1).reserve(10, latest=clock() + 30.0)
         other = gate(dynamodb, clock, qps=1)
@@ -379,7 +379,7 @@ class TestLostAnswers:
         assert used(dynamodb) == 1
 
     def test_lane_of_a_write_that_nobody_heard_of(self, clock: Clock) -> None:
-        # Given a worker that reserved a lane after another one, and was never told so
+        # Given a worker that reserved a lane after another one, and never got the answer
         table = OneItemTable()
         first, worker = (gate(table, clock, qps=1) for _ in range(2))
         left_at = post(first, clock)

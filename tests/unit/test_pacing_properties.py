@@ -2,18 +2,18 @@
 
 What is asserted, of queries as they leave:
 
-- No second of true time holds more than the limit, whatever workers do: wake late, stall, die, connect slowly, have
-  their clocks set, or are never answered by DynamoDB. No burst is allowed on top: the provider has named none.
+- No second of true time holds more than the limit, whatever workers do. They wake late, stall, crash, connect slowly,
+  have their clocks set, or get no answer from DynamoDB. No burst is allowed on top: the provider has named none.
 - No day of UTC holds more than the quota, and bulk messages leave its reserve to the others.
-- While messages wait, `SHARE` of the limit is used, but for the first `LOST_SECONDS`. What is lost: the hundredth of a
-  second that a lane rests longer, what an answer took longer than a quick one, and for each lane that passes from one
-  worker to another what the first one had to begin its last query (0.1 s or a POST's time, and a write's) and the
-  handover (0.25 s).
-- Nothing leaves while an operator has paused, but for what workers let go before they looked at the item again.
-- What a dead worker had reserved is free again when its last slot is over, and a handover later. Others find out within
-  `UNSEEN_SECONDS` and a batch.
+- While messages wait, `SHARE` of the limit is used after the first `LOST_SECONDS`. The rest is lost. A lane rests
+  a hundredth of a second longer, and an answer may take longer than a quick one. Each lane that passes to another
+  worker loses the handover (0.25 s), and the time in which the first has to begin its last query. That time is
+  0.1 s or a POST's time, and a write's.
+- Nothing leaves while an operator has paused, except for what workers let go before they looked at the item again.
+- What a crashed worker had reserved is free again when its last slot is over, and a handover later. Others find out
+  within `UNSEEN_SECONDS` and a batch.
 
-Queries that are held up after the gate let them go are another matter, and have their own tests below.
+Queries that are delayed after the gate let them go have their own tests below.
 """
 
 from __future__ import annotations
@@ -45,14 +45,15 @@ if TYPE_CHECKING:
 
 MIDNIGHT = 20_001 * DAY
 
-# Any two workers' clocks differ by at most this; and so much of it may come and go, when a clock is set.
+# Any two workers' clocks differ by at most this. If a clock is set, it moves by as much as STEP.
 SKEW = 0.2
 STEP = 0.095
 
 # From a worker's last look at the clock to when its query leaves.
 LOOK = 0.05
 
-# Of the limit, where a POST takes 0.1 s at most, and half as much more or less; and what it takes until all are there.
+# The share of the limit, if a POST takes 0.1 s at most, and half as much more or less.
+# Then the seconds until all workers are there.
 SHARE = 0.8
 LOST_SECONDS = 4.0
 
@@ -134,7 +135,7 @@ class Crowd:
             )
 
         def call_now_and_then(caller: ModelWorker) -> Pause:
-            # Not for longer than it takes, or a spent quota would be asked after all day.
+            # Only for a while: else it would ask all day after the quota is spent.
             until = world.now + 60.0
             while queue.unsent > 0 and world.now < until:
                 yield self.calls * draw.uniform(0.5, 1.5)
@@ -207,7 +208,7 @@ def test_no_day_holds_more_than_the_quota(crowd: Crowd, qps: int, quota: int, be
 )
 @settings(FUZZ, max_examples=150)
 def test_nothing_leaves_while_paused(crowd: Crowd, qps: int, quota: int, after: float, seconds: float) -> None:
-    # Given workers with whatever limits, a provider that throttles some queries, and an operator who pauses for a while
+    # Given workers with any limits, a provider that throttles some queries, and an operator who pauses for a while
     begins, ends = NOON + after, NOON + after + seconds
 
     def operate(world: World) -> Pause:
@@ -216,7 +217,7 @@ def test_nothing_leaves_while_paused(crowd: Crowd, qps: int, quota: int, after: 
 
     crowd = replace(crowd, qps=qps, quota=quota, throttled=0.05)
     world, queue = crowd.run(meanwhile=operate)
-    # Then nothing leaves after each has looked, which it does within seconds, until it ends for the first of them
+    # Then nothing leaves after each has looked, until the pause ends for the first. Each looks within seconds
     last_look = begins + pausing.UNSEEN_SECONDS + 1.5 * crowd.write_time + LOOK
     assert [at - begins for at in world.sent if last_look < at < ends - SKEW / 2 - STEP] == []
     # And all of it is sent in the end, within the limit
@@ -228,7 +229,7 @@ def reserve(quota: int, percent: int) -> int:
     return -(-quota * percent // 100)
 
 
-# Seconds that pass, or a worker by its number and what it does: starts anew, or so many bulk or other queries.
+# Seconds that pass, or a worker by its number and its action: it starts again, or sends so many bulk or other queries.
 actions = st.lists(
     st.one_of(
         st.sampled_from([0.5, 11.0, DAY / 2]),
@@ -267,7 +268,7 @@ def test_bulk_messages_are_counted_up_to_the_reserve_and_no_further(
             else:
                 for _ in range(count):
                     made[post(workers[number], clock, is_bulk=is_bulk) // DAY, is_bulk] += 1
-    # Then each day has held as much, and others have been refused for nothing but a quota that is spent
+    # Then each day has held as much, and others have been refused only after the quota was spent
     for day, _ in made:
         assert made[day, True] <= border
         assert made[day, True] + made[day, False] <= quota
@@ -310,7 +311,7 @@ def test_reserve_of_a_day_is_left_by_bulk_messages(
     assert max(days.values(), default=0) <= quota
     assert max(Counter(time // DAY for time in world.bulk).values(), default=0) <= quota - reserved
     assert qps == 0 or busiest_window(world.sent) <= qps
-    # And where nothing that was counted is lost, all of the others have been sent
+    # And if nothing that was counted is lost, all of the others have been sent
     assert not is_calm or others.unsent == 0
 
 
@@ -352,8 +353,8 @@ def test_caller_passes_bulk_messages(seed: int, qps: int, workers: int, calls: f
     # When somebody calls now and then
     world, queue = crowd.run(longest=30.0)
     assert queue.unsent
-    # Then most callers wait for less than a second: of a few calls, the median may be far from that of many. Hardly any
-    # waits for longer than one and a half, and almost none is told to come back.
+    # Then most callers wait for less than a second: of a few calls, the median may be far from that of many.
+    # Hardly any waits for more than 1.5 s, and almost none is asked to call again.
     assert median(world.waits) <= 1.0
     assert sum(wait > 1.5 for wait in world.waits) <= 0.1 * len(world.waits) + 1
     assert world.too_many <= 1
@@ -365,7 +366,7 @@ def test_caller_passes_bulk_messages(seed: int, qps: int, workers: int, calls: f
 @given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 10), st.floats(0.0, 10.0))
 @settings(FUZZ, max_examples=40)
 def test_what_the_dead_had_is_free_in_time(seed: int, qps: int, batch: int, dies: float) -> None:
-    # Given a worker that dies with a batch in its hands
+    # Given a worker that crashes with a batch
     world, queue = World(), Queue(batch * 3)
     first = ModelWorker(world, qps, skew=SKEW / 2, dies_at=NOON + dies)
     world.start(first.drain(queue, batch=batch))
@@ -374,10 +375,10 @@ def test_what_the_dead_had_is_free_in_time(seed: int, qps: int, batch: int, dies
     # When another one comes
     world.start(ModelWorker(world, qps, skew=-SKEW / 2).drain(queue, batch=batch))
     world.run()
-    # Then it waits for no longer than the dead one's slots, what that had to begin with the last, and a handover
+    # Then it waits at most for the crashed one's slots, the time to begin the last one, and a handover
     assert queue.unsent == 0
     held = math.ceil(batch / qps) * WINDOW + 0.3 + WINDOW + HANDOVER + SKEW
-    # It may have just one lane until it takes the others for free, and plan a batch for that one
+    # It may have just one lane until it counts the others as free, and plan a batch for that one
     alone = UNSEEN_SECONDS + batch * WINDOW
     assert not left or world.now - died_at <= held + alone + math.ceil(left / qps) * WINDOW + 1.0
 

@@ -1,4 +1,4 @@
-"""An operator pauses all sending: workers heed it within seconds, and nothing but its end or the operator ends it."""
+"""An operator pauses all sending: workers stop within seconds, and only its end or the operator ends it."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TestHeeded:
         # When an operator pauses for an hour
         order(table, clock, 3600.0)
         ends = clock() + 3600.0
-        # Then it is refused, with the reason and the end, and tells of it
+        # Then it is refused, with the reason and the end, and its status shows it
         with pytest.raises(PausedError, match=rf"sending is paused until .*Z \({REASON}\)") as caught:
             send(worker, clock)
         assert caught.value.until == clock() + LEAST_WAIT_SECONDS

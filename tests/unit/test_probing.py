@@ -1,4 +1,4 @@
-"""What the answers to a probe tell, for providers that check in another order than the simulator."""
+"""What follows from the answers to a probe, for providers that check in another order than the simulator."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class TestEvent:
             "Source": "cube-sms",
             "DetailType": "SMS Rejected",
         }
-        # When it ended, not when it is told
+        # The time when the message ended, rather than when the event is published
         assert entry["Time"] == START
         assert publishing.published == [request.request_id]
         assert (one.error, one.published_at) == (None, START + 9)
@@ -276,7 +276,7 @@ class TestTask:
         publishing.services.refused["a-over"] = error
         # When
         published = publishing.publish(messages.changes.new())
-        # Then the other one is told, and so is everybody else
+        # Then the other task gets its outcome, and all events are published
         assert [token for token, *_ in publishing.services.told] == ["b-waits"]
         assert publishing.published == ids([request, *others])
         assert failed(published) == []
@@ -292,7 +292,7 @@ class TestTask:
     def test_that_cannot_be_told_now_comes_again(
         self, publishing: Publishing, messages: Messages, fault: Fault
     ) -> None:
-        # Given a message among others whose task cannot be told
+        # Given a message among others whose task cannot get its outcome now
         before, after = messages.end(3), messages.end(1, taskToken="waits") + messages.end(3, taskToken="later")
         changes = ends(messages.changes.new())
         publishing.services.fail("SendTaskSuccess", fault)
@@ -341,7 +341,7 @@ class TestRecordThatIsSpoiledByHand:
         spoil(changes[3]["dynamodb"]["NewImage"], name, value)
         # When
         published = publishing.publish(changes)
-        # Then its key and its fault are told, without the value, and it does not come again
+        # Then its key and its fault are reported, without the value, and it does not come again
         spoiled = [one.spoiled for one in published]
         assert [bool(each) for each in spoiled] == [False, False, False, True, False]
         assert published[3].message_id == requests[3].message_id
@@ -362,7 +362,7 @@ class TestRecordThatIsSpoiledByHand:
         mended = {**change, "dynamodb": {**change["dynamodb"], "OldImage": spoiled}}
         after = {**change, "dynamodb": {**change["dynamodb"], "OldImage": image}}
         publishing.publish([mended, after])
-        # Then it is told once
+        # Then it is reported once
         assert publishing.published == ids([request])
         assert [token for token, *_ in publishing.services.told] == ["waits"]
 

@@ -61,7 +61,7 @@ def test_no_more_messages_end_than_the_provider_says(
     left = {number: record(number, text, moment) for number, (text, moment) in enumerate(sent)}
     used: set[str] = set()
     ended: list[tuple[Record, Receipt]] = []
-    # When some of them are due in each of several runs, and each run is told of some more receipts in any order
+    # When some of them are due in each of several runs, and each run gets some more receipts in any order
     known: set[int] = set()
     for due, news, random in runs:
         known |= news

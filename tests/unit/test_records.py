@@ -117,7 +117,7 @@ class TestClaim:
         clock.now += 10 * LEASE
         # When
         claim = store.claim(request, restart=ended.owner if restart == "its own" else restart)
-        # Then only one that left a letter or was cancelled starts over, for whoever knows its last claim
+        # Then only a dead letter or a cancelled message starts over, if the caller knows its last claim
         if state in (State.FAILED, State.REJECTED, State.CANCELLED) and restart == "its own":
             assert claim.is_held
             assert (claim.record.state, claim.record.attempts) == (State.SENDING, 1)
@@ -137,7 +137,7 @@ class TestClaim:
 class TestLapse:
     @pytest.mark.parametrize("late", [0.0, 0.01, 86400.0])
     def test_message_sent_at_least_once_is_taken_over(self, store: RecordStore, clock: Clock, late: float) -> None:
-        # Given a worker that died
+        # Given a worker that crashed
         request = new_request()
         dead = store.claim(request).record
         clock.now += LEASE + late

@@ -191,7 +191,7 @@ class Machine(RuleBasedStateMachine):
             self.unsettled = True
             self.posts += 1
         if not claim.is_held:
-            # What waits is had by whoever asks
+            # Any worker gets a message that waits
             assert before is not None
             assert before.state not in WAITING
             assert claim.has_ended is (is_lapsed and self.delivery == "at-most-once")

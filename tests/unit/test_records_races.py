@@ -76,7 +76,7 @@ def test_worker_that_is_late_but_first_keeps_its_message(
 def test_message_sent_at_most_once_is_ended_by_the_worker_that_is_first(
     dynamodb: DynamoDBClient, store: RecordStore, clock: Clock, state: State
 ) -> None:
-    # Given the same where nobody may take the message over
+    # Given the same, if the message may not be taken over
     request = new_request(delivery="at-most-once")
     late = store.claim(request).record
     clock.now += LEASE
@@ -111,7 +111,7 @@ def test_message_that_is_claimed_just_now_is_not_cancelled(
     # When a worker claims it right before it is cancelled
     with forestalled(dynamodb, 1, lambda: claims.append(store.claim(request))):
         cancelled = store.cancel(request.message_id)
-    # Then the caller is told
+    # Then the caller gets the other's claim
     assert claims[0].is_held
     assert (cancelled.has_ended, cancelled.record) == (False, claims[0].record)
     assert recorded(store, request).state is State.SENDING

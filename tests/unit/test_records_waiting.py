@@ -1,4 +1,4 @@
-"""Records of messages that nobody has: word that one waits, and its end where somebody cancels it."""
+"""Records of messages that are with no worker: a note that one waits, and its end if somebody cancels it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class TestQueued:
     def test_message_is_found_while_it_waits(self, store: RecordStore, clock: Clock) -> None:
         request = new_request()
-        # When a worker puts it back, and puts it back once more
+        # When a worker returns it to the queue, and does so once more
         first = store.note_queued(request, accepted_at=START - 60, expected_at=START + 600)
         clock.now += 600
         second = store.note_queued(request, accepted_at=START - 60, expected_at=START + 900)
@@ -69,10 +69,10 @@ class TestQueued:
     ) -> None:
         request = new_request()
         waiting = in_state(store, request, state)
-        # When word is left of it, before or after what its record tells, or of another request under its id
+        # When a refusal is noted, before or after the time in its record, or of another request under its id
         clock.now += seconds
         store.refuse(str(request.request_id), None, reason=reason, detail="content: is too long")
-        # Then only newer word about itself is what is known of it
+        # Then only a newer refusal of the message itself counts
         found = RecordTable(dynamodb, TABLE).find([request])[request.message_id]
         if is_told:
             assert isinstance(found, Refusal)
@@ -123,7 +123,7 @@ class TestCancel:
         assert (record.expected_at, record.unsettled, record.possibly_duplicated) == (None, False, False)
         assert record.device_id == (DEVICE if state or knows_request else None)
         assert recorded(store, request) == record
-        # And whoever takes it later finds that it has ended
+        # And a worker that takes it later finds that it has ended
         claim = store.claim(request)
         assert (claim.is_held, claim.has_ended, claim.record) == (False, False, record)
 
@@ -137,7 +137,7 @@ class TestCancel:
         assert recorded(store, request) == before
 
     def test_message_whose_worker_died_is_not_cancelled(self, store: RecordStore, clock: Clock) -> None:
-        # It may have been posted, and whoever takes it next is told
+        # It may have been posted, and the next worker finds that out
         request = new_request()
         before = in_state(store, request, State.SENDING)
         clock.now += 10 * LEASE
@@ -149,7 +149,7 @@ class TestCancel:
         first = store.cancel(request.message_id, reason="first").record
         # When it is cancelled for another reason
         second, has_ended = store.cancel(request.message_id, reason="second", overrides=overrides)
-        # Then that counts for whoever says so
+        # Then the new reason counts only for a caller that overrides the first
         assert (has_ended, second.state) == (False, State.CANCELLED)
         assert second.reason == ("second" if overrides else "first")
         assert (second.created_at, second.updated_at) == (first.created_at, first.updated_at)
@@ -164,7 +164,7 @@ class TestCancel:
         first = store.cancel(request.message_id, request=known, reason="stopped").record
         # When it is cancelled again before a worker takes it
         second = store.cancel(request.message_id, request=known, reason="stopped").record
-        # Then it does not, unless it is put back again
+        # Then the first redrive no longer restarts it, and only another one does
         assert not store.claim(request, restart=first.owner).is_held
         assert store.claim(request, restart=second.owner).is_held
 
@@ -177,11 +177,11 @@ class TestCancel:
         assert (has_ended, record.state, record.code) == (True, State.CANCELLED, "500")
         assert record.reason == "wrong text, after a POST whose outcome is unknown"
         assert not store.claim(request).is_held
-        # And if it starts over, its record tells that it may go twice
+        # And if it starts over, its record says that it may go twice
         assert store.claim(request, restart=record.owner).record.possibly_duplicated
 
     def test_cancelled_message_starts_over_for_who_knows_that(self, store: RecordStore, clock: Clock) -> None:
-        # Given a message that was tried, and one that nobody has seen
+        # Given a message that was tried, and a new one
         tried, unseen = new_request(), new_request()
         in_state(store, tried, State.RETRYING)
         for request in (tried, unseen):
@@ -214,7 +214,7 @@ class TestCancel:
             assert recorded(store, request) == before
 
     def test_tasks_that_wait_are_with_the_record(self, store: RecordStore) -> None:
-        # Given one whose message waits, and one that nobody has seen
+        # Given one whose message waits, and a new one
         request = new_request(taskToken="one")
         store.note_queued(request)
         assert store.cancel(request.message_id).record.task_tokens == {"one"}
@@ -222,7 +222,7 @@ class TestCancel:
         assert store.cancel(unseen.message_id).record.task_tokens == frozenset()
         # When its message comes
         store.claim(unseen)
-        # Then it is told
+        # Then its task is with the record
         assert recorded(store, unseen).task_tokens == {"two"}
 
     @pytest.mark.parametrize("state", [None, State.QUEUED, State.RETRYING])

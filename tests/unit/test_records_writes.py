@@ -169,7 +169,7 @@ class TestDeleted:
         delete(record)
         # When
         found = store.finish(record, state, attempts=1, code="7001", reason="no", unsettled=state is State.UNKNOWN)
-        # Then the record is whole again, and it is told that it was gone
+        # Then the record is whole again, and the caller learns that it was gone
         assert found.was_deleted
         assert recorded(store, request) == found
         assert (found.state, found.code, found.reason, found.lease_until) == (state, "7001", "no", 0.0)
@@ -178,7 +178,7 @@ class TestDeleted:
             record.owner,
             record.task_tokens,
         )
-        # And a message that comes again is none that nobody has seen
+        # And a message that comes again is no new one
         assert store.claim(request).is_held is (state is State.RETRYING)
 
     def test_outcome_whose_first_answer_is_lost_is_written_once(
@@ -209,7 +209,7 @@ class TestDeleted:
         # Then the record says so, and stays the other worker's
         assert (found.was_deleted, found.possibly_duplicated, found.unsettled) == (True, True, True)
         assert (found.owner, found.state) == (other.owner, after)
-        # And for good
+        # And it says so after each later change
         if after is State.SENDING:
             found = store.finish(other, State.RETRYING)
         if found.state is State.RETRYING:
@@ -220,7 +220,7 @@ class TestDeleted:
     def test_copy_of_a_message_that_is_begun_anew_is_not_taken_for_what_was_begun_before(
         self, store: RecordStore, delete: Delete, clock: Clock
     ) -> None:
-        # Given that another worker has posted it anew from the same message of the queue, with an unknown outcome
+        # Given that another worker has posted it again from the same message of the queue, with an unknown outcome
         request = new_request()
         record = store.claim(request, accepted_at=START - 60).record
         delete(record)
@@ -285,7 +285,7 @@ class TestSpoiled:
         item: Any = dynamodb.get_item(TableName=TABLE, Key={"messageId": {"S": ended.message_id}})["Item"]
         item.pop(name, None)
         dynamodb.put_item(TableName=TABLE, Item=item | ({name: value} if value else {}))
-        # Then whoever reads it is told its key and which attribute, and not what it holds
+        # Then a reader gets an error with its key and the attribute, and without the value
         another = new_request(requestId=request.request_id, taskToken="asks")
         for call in (
             lambda: store.get(request.message_id),

@@ -176,7 +176,7 @@ def test_a_release_has_no_key_that_lasts() -> None:
     # Given the workflows' text
     text = "".join(path.read_text("utf-8") for path in (ROOT / ".github/workflows").glob("*.yml"))
 
-    # Then there is no secret in it, and whoever calls AWS has a role of its environment
+    # Then there is no secret in it, and each job that calls AWS has a role of its environment
     assert "secrets." not in text
     assert not re.search(r"AKIA|ASIA|aws-secret-access-key|AWS_SECRET_ACCESS_KEY", text)
     for (_, job), body in JOBS.items():
@@ -328,7 +328,7 @@ def test_a_parameter_of_a_function_is_in_the_description_of_its_version(path: st
 
 @pytest.mark.parametrize(("path", "name"), of_all("AWS::Serverless::Function"))
 def test_the_description_of_a_version_is_short_enough_whatever_is_chosen(path: str, name: str) -> None:
-    # Given the longest value that each parameter takes, and the choices that a description tells
+    # Given the longest value that each parameter takes, and the choices that a description lists
     whole = template()
     widest = {parameter: "x" * longest(declared) for parameter, declared in whole["Parameters"].items()}
     widest |= {

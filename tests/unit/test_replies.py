@@ -1,4 +1,4 @@
-"""What the API replies: status, headers, media type and members for everything a request can come to."""
+"""What the API replies: status, headers, media type and members for every result of a request."""
 
 from __future__ import annotations
 

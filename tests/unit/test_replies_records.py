@@ -33,7 +33,7 @@ def recorded(state: State, **fields: Any) -> Record:
 
 
 def test_records_that_cannot_be_had_are_503_without_the_reason() -> None:
-    # Given a table that is away before the POST, and one that is away for a record to be shown
+    # Given a table that is unavailable before the POST, and one that is unavailable for a record to be shown
     error = RecordsUnavailableError(f"ResourceNotFoundException: {SECRET_NAME}")
     for reply in (reply_to_outcome(REQUEST, Outcome(state=State.RETRYING, error=error), NOW), reply_to_error(error)):
         assert_problem(reply, 503)

@@ -1,4 +1,4 @@
-"""Requests in envelopes: what is in one is what would have come without it, and all else is nothing special."""
+"""Requests in envelopes: each is read as it would be without its envelope, and other bodies stay as they are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REQUEST = {"deviceId": DEVICE, "content": "Wake up"}
 
 
 def event(detail: Any, **members: Any) -> dict[str, Any]:
-    """Return an event as EventBridge puts it onto a queue; a member given as None is left out."""
+    """Return an event as EventBridge puts it onto a queue. A member that is None is left out."""
     given = {
         "version": "0",
         "id": EVENT_ID,
@@ -39,7 +39,7 @@ def event(detail: Any, **members: Any) -> dict[str, Any]:
 
 
 def notification(message: str, **members: Any) -> dict[str, Any]:
-    """Return a notification as SNS puts it onto a queue, raw delivery off; a member given as None is left out."""
+    """Return a notification as SNS puts it onto a queue, raw delivery off. A member that is None is left out."""
     given = {
         "Type": "Notification",
         "MessageId": NOTIFICATION_ID,

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-# Where nothing listens.
+# No server listens there.
 NOWHERE = "http://127.0.0.1:9"
 
 SCRIPTS = {"change_set": ("--stack", "cube-sms", "show", "release"), "smoke_test": ("--device", "8931")}

@@ -1,9 +1,7 @@
-"""The JSON Schema of a send request: printed from the model, and of one mind with the parser.
+"""The JSON Schema of a send request: printed from the model, and in agreement with the parser.
 
-from __future__ import annotations
-
-The schema is weaker than the parser in what it cannot say or leaves to the deployment: the length of a text
-(`MaxContentLength`), the digits of binary content, control characters, and UTF-8. It is never stricter.
+The schema is never stricter than the parser. It is weaker in what it cannot say or leaves to the deployment. That is
+the length of a text (`MaxContentLength`), the digits of binary content, control characters, and UTF-8.
 """
 
 import json

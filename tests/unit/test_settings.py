@@ -20,7 +20,7 @@ REQUIRED = {
 SECONDS = ["CUBE_CONNECT_TIMEOUT", "CUBE_READ_TIMEOUT", "SECRET_MAX_AGE"]
 LIMITS = ["CUBE_MAX_QPS", "CUBE_DAILY_QUOTA", "CUBE_MAX_CONNECTIONS"]
 COUNTS = ["MAX_CONTENT_LENGTH", "MAX_ATTEMPTS", "QUEUE_SEND_CONCURRENCY", "RECORD_RETENTION_DAYS"]
-# Stands in wrong values, so that a fault that quotes the value is found out.
+# Each wrong value contains it, so that a test finds a fault that quotes the value.
 MARK = "Zebra"
 
 

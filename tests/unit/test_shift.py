@@ -51,7 +51,7 @@ def test_share_is_spread_over_the_day(dynamodb: DynamoDBClient, clock: Clock) ->
     # When the day begins, there is an hour's part
     assert asked(shift) == SHARE * AHEAD / DAY
     assert asked(shift) == 0
-    # And by noon as much as there is until then, whoever has asked before
+    # And by noon as much as there is until then, whichever worker has asked before
     clock.now += DAY / 2
     assert asked(Shift(dynamodb, TABLE, SHARE, clock=clock)) == SHARE / 2
     # And never more than the share on a day

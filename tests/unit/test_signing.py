@@ -17,7 +17,7 @@ from cube_sms.provider.canonical import CanonicalFormError
 from cube_sms.provider.csss.signing import sign, signed_body, text_to_sign
 
 SECRET = "test-secret"
-# Stands in every refused value, so that an error that quotes the value is found out.
+# Each refused value contains it, so that a test finds an error that quotes the value.
 MARK = "Zebra"
 
 

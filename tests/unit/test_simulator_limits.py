@@ -1,4 +1,4 @@
-"""The simulator's limits, on a clock that stands still until it is told to move."""
+"""The simulator's limits, on a clock that only the test moves."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ def test_no_window_of_one_second_holds_more_than_the_limit(limits: Limits, clock
     clock.now += 0.75
     limits.admit(1, config)
 
-    # When a third comes before the first is a second old, then it is refused; from then on it is admitted
+    # When a third comes before the first is a second old, then it is refused. From then on it is admitted
     clock.now += 0.125
     assert refused(limits, config) == ("qps", 1)
     clock.now += 0.125
@@ -73,7 +73,7 @@ def test_quota_ends_with_the_utc_day(limits: Limits, clock: FakeClock) -> None:
     config = Config(qps=0, quota=1)
     limits.admit(1, config)
 
-    # Then a query is told to wait until midnight, whole seconds rounded up, and is admitted then
+    # Then a query has to wait until midnight, in whole seconds rounded up, and is admitted then
     assert refused(limits, config) == ("quota", 3601)
     clock.now += 3600.5
     assert limits.quota_used() == 0
@@ -86,7 +86,7 @@ def test_connection_holds_its_place_until_it_is_released(limits: Limits) -> None
     limits.admit(1, config)
     limits.admit(2, config)
 
-    # Then those two go on, a third is refused, and takes the place of one that has closed
+    # Then those two go on, and a third is refused until one has closed
     limits.admit(1, config)
     assert refused(limits, config, connection=3) == ("connections", 1)
     limits.release(1)

@@ -63,7 +63,7 @@ def test_connections_are_shared_out_and_none_is_left_over(most: str) -> None:
     # Given the shares of queue and API
     shares = {share: int(text) for share, text in CONNECTIONS[most].items()}
 
-    # Then they come to what the provider allows, the queue has what AWS asks for, and the API has one
+    # Then their sum is what the provider allows, the queue has what AWS asks for, and the API has one
     assert shares["Invocations"] >= 2
     assert shares["Threads"] >= 1
     if most == "0":

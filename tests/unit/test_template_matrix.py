@@ -145,11 +145,11 @@ def test_nested_templates_are_given_what_they_ask_for(parameters: dict[str, str]
     # Then each has the parameters that it is given and no other
     for name, stack in nested.items():
         assert stack["Parameters"].keys() == source(stack["TemplateURL"])["Parameters"].keys(), name
-    # And what is asked of them is among their outputs, and nothing is there that nobody asks for
+    # And what is asked of them is among their outputs, and each output is asked for
     asked = {found for found in attributes(whole) if found[0] in nested}
     offered = {(name, f"Outputs.{output}") for name in nested for output in templates[name]["Outputs"]}
     if parameters["DeploymentType"] == "AllAtOnce":
-        # Nobody looks at alarms then.
+        # A deployment looks at no alarms then.
         offered -= {(name, output) for name, output in offered if name == "Alarms"}
     assert asked == offered
 
@@ -175,12 +175,12 @@ def test_linter_has_nothing_against_what_is_deployed(parameters: dict[str, str])
 def test_linter_has_nothing_against_what_the_transform_makes_of_a_gradual_release(
     path: str, condition: str, parameters: dict[str, str]
 ) -> None:
-    # Given what SAM makes where it makes the most, which hangs on this parameter alone
+    # Given what SAM makes if it makes the most, which depends on this parameter alone
     template = transformed(path, parameters)
     template["Resources"] = _met(condition, template["Resources"])
 
-    # Then with all other conditions open, W1001 tells of a reference to what may not be made
-    # Into a layer's description SAM puts what it has for the parameters, and leaves the function.
+    # Then W1001 reports each reference to a resource that may not be made, with all other conditions open.
+    # SAM fills in the parameters of a layer's description and leaves the function around it, which W1020 would report.
     assert faults(json.dumps(template), *UNUSED, "W1020") == []
 
 
@@ -227,7 +227,7 @@ def test_reference_to_what_is_not_made_is_seen() -> None:
         },
     }
 
-    # Then all of them are found, but for the one under the same condition; and none where it is made
+    # Then all of them are found, except for the one under the same condition; and none if it is made
     found = dangling(resolve(template, {}))
     assert found == ["Resources.A: Gone", "Resources.B: Gone", "Resources.C: Gone", "Resources.D: Gone"]
     assert dangling(resolve(template, {"Wanted": "yes"})) == []

@@ -59,10 +59,10 @@ QUEUES = of_type(RESOURCES, "AWS::SQS::Queue")
 RULES = of_type(RESOURCES, "AWS::Events::Rule")
 WORKFLOWS = of_type(RESOURCES, "AWS::Serverless::StateMachine")
 
-# Seconds that DynamoDB keeps what a stream tells.
+# The seconds for which DynamoDB keeps the records of a stream.
 STREAM_SECONDS = 86400
 
-# Of a queue at whose end nobody reads: the longest that SQS keeps a message.
+# For a queue that no function reads: the longest that SQS keeps a message.
 LONGEST_RETENTION = 1209600
 
 
@@ -111,7 +111,7 @@ def names_used(node: Any) -> set[str]:
 
 
 def events_of(name: str) -> list[dict[str, Any]]:
-    """Return what invokes a function, but for state machines."""
+    """Return what invokes a function, except for state machines."""
     return list(FUNCTIONS[name].get("Events", {}).values())
 
 
@@ -164,9 +164,9 @@ def test_nothing_that_a_function_fails_at_is_lost(name: str) -> None:
     # Given what invokes it
     events = events_of(name)
 
-    # Then a caller or a workflow learns of a failure, a message is received again and ends on a dead-letter queue, or a
-    # record of a stream is read again and a queue is told where to find it, long before the stream forgets it. What a
-    # schedule begins is begun again before long, and finds what was left.
+    # Then a caller or a workflow learns of a failure. A message is received again, and ends on a dead-letter queue.
+    # A record of a stream is read again; long before the stream drops it, a queue gets the place where it is.
+    # A schedule invokes its function again soon, and that finds what was left.
     assert bool(events) is not is_of_a_workflow(name)
     for event in events:
         assert event["Type"] in ("Api", "SQS", "DynamoDB", "Schedule")
@@ -285,7 +285,7 @@ def test_queue_is_encrypted(name: str, conditions: set[str]) -> None:
 
 @pytest.mark.parametrize("name", QUEUES)
 def test_queue_has_a_dead_letter_queue_or_is_one(name: str) -> None:
-    # Given where messages of queues, records of streams and events of rules go that nobody could take
+    # Given the queues for messages, records of streams and events of rules that no function could take
     dead_letters = {
         queue: target(properties["RedrivePolicy"]["deadLetterTargetArn"])
         for queue, properties in QUEUES.items()
@@ -296,13 +296,13 @@ def test_queue_has_a_dead_letter_queue_or_is_one(name: str) -> None:
         *dead_letters.values(),
         *(target(part["OnFailure"]["Destination"]) for part in parts if "OnFailure" in part),
         *(target(part["DeadLetterConfig"]["Arn"]) for part in parts if "DeadLetterConfig" in part),
-        # What Cube rejected has its outcome, and nobody takes it from there but an operator.
+        # What Cube rejected has its outcome, and only an operator takes it from there.
         "RejectedQueue",
-        # What a callback of an unknown form tells, somebody has to read.
+        # Somebody has to read what a callback of an unknown form says.
         "UnknownCallbacksQueue",
     }
 
-    # Then a queue has such a place or is one. A dead letter keeps its age, so it is kept no less long there
+    # Then a queue has such a queue or is one. A dead letter keeps its age, so that queue keeps it for the longest time
     assert (name in dead_letters) is not (name in ends)
     if name in ends:
         assert QUEUES[name]["MessageRetentionPeriod"] == LONGEST_RETENTION

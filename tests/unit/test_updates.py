@@ -68,7 +68,7 @@ def test_number_is_what_dynamodb_gives_back(dynamodb: DynamoDBClient, number: fl
     update.require(update.absent("number"))
     update.set("number", number)
     item.write(update)
-    # Then it can be told again by what DynamoDB says of it
+    # Then the update finds it in what DynamoDB returns
     assert update.is_in(item.typed())
     assert float(item.read()["number"]) == pytest.approx(number, abs=0.0005)
 

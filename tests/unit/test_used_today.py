@@ -39,7 +39,7 @@ def test_queries_of_today_are_counted_until_the_gate_begins_the_next_day(
     assert used_today(dynamodb, TABLE, clock=clock) == 3
     clock.now = NEXT_DAY + HANDOVER
     assert used_today(dynamodb, TABLE, clock=clock) == 0
-    # And whoever looks changes nothing
+    # And a look changes nothing
     assert item_of(dynamodb) == before
 
 

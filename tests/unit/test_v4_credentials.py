@@ -1,4 +1,4 @@
-"""Accounts of both dialects in one secret: who speaks which, and what is said of an entry that is wrong."""
+"""Accounts of both dialects in one secret: which account uses which, and what is reported of a wrong entry."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_key_is_read_once_for_each_fetch(vault: Vault) -> None:
     # When the same is fetched again
     vault.now += MAX_AGE
     vault.answers(fleet=ENTRY)
-    # Then it is the same account's, read anew
+    # Then it is the same account's, read again
     second = v4(vault.store.get("fleet"))
     assert second == first
     assert second.version == first.version + 1
@@ -132,12 +132,12 @@ def test_entry_may_have_fields_of_others(vault: Vault) -> None:
 
 
 def test_account_that_moves_is_another_one_after_the_next_fetch(vault: Vault) -> None:
-    # Given an account that spoke csss
+    # Given an account that used csss
     vault.answers(default=DEFAULT)
     refused = vault.store.get("default")
     # When its entry is another dialect's, and its credentials are refused
     vault.answers(default=ENTRY)
-    # Then it speaks that one
+    # Then it uses that one
     assert v4(vault.store.refresh("default", refused)).key_id == KEY_ID
 
 
