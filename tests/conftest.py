@@ -1,6 +1,7 @@
-"""For all tests: their order, which of them one worker runs, and what pytest's first lines tell of a run.
+"""For all tests: their order, which of them one worker runs, and pytest's first lines.
 
-They tell the seed of what is left to chance, so that a run can be repeated, and how the real runtime interface runs.
+Those lines show the seed of all random choices, so that a run can be repeated. They also show how the real runtime
+interface runs.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from xdist.scheduler import LoadFileScheduling
 from local.lambda_runtime import why_no_mounts
 from tests.programs import LEAST_JAVA, has_java
 
-# Set before any test module is imported, so that what is printed is what they take.
+# Set before any test module is imported, so that the tests use the seed that is printed.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
 
-# How long an example takes is up to the machine, and the output has what failed: no database needs to keep it.
+# The time of an example depends on the machine. The output shows what failed, so no database keeps it.
 settings.register_profile("cube-sms", deadline=None, database=None)
 settings.load_profile("cube-sms")
 
-# Files that take longest come first, so that the end of a run does not wait for one of them. The others follow by their
-# folder: what waits for a stack before what does not.
+# The slowest files come first, so that the end of a run does not wait for one of them. The others follow by folder:
+# those that wait for a stack come first.
 LONGEST = (
     "e2e/test_guides.py",
     "e2e/test_workflows.py",
@@ -56,7 +57,7 @@ LONGEST = (
 )
 FOLDERS = ("e2e", "integration", "unit")
 
-# Files that share a stack of tests/e2e/conftest.py. Those whose tests name it in their parameters need not be here.
+# Files that share a stack of tests/e2e/conftest.py. Files whose tests name it in their parameters need no entry.
 SHARED = {
     "open_stack": ("package", "releases", "runtime"),
     "guarded_stack": ("permissions", "rotation", "api_access", "examples"),
@@ -66,7 +67,7 @@ SHARED = {
 
 @pytest.fixture(scope="session")
 def boto3_session() -> boto3.Session:
-    """Return the session of all tests with a simulated AWS: a new one reads the services' models anew."""
+    """Return the session of all tests with a simulated AWS: a new one reads the services' models again."""
     return boto3.Session()
 
 
@@ -89,7 +90,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 
 class _ByStackOrFile(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
-    """Gives one worker all tests that share a stack, so that there is one of it, and otherwise all tests of a file."""
+    """Gives one worker all tests that share a stack, so that it starts once. Otherwise it gives it all of a file."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]

@@ -35,7 +35,7 @@ def section(page: str, heading: str) -> str:
 
 
 def names_in(text: str) -> list[str]:
-    """Return what stands between backticks, but for blocks of code.
+    """Return the texts between backticks, except blocks of code.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""EventBridge and Step Functions as they look over HTTP: what they took, what they refuse, and when they are away."""
+"""EventBridge and Step Functions over HTTP: what they took, what they refuse, and when they are unavailable."""
 
 from __future__ import annotations
 

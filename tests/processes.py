@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# Forked from a server that has no threads, and has imported what takes longest: a fork of the test's own process may
-# inherit a lock that nobody releases.
+# Processes are forked from a server that has no threads, and that has imported the slowest modules. A fork of the
+# test's own process may inherit a lock that is never released.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["boto3", "cube_sms_cli.main"])
 

@@ -161,7 +161,7 @@ class Printed(NamedTuple):
 
 
 def obstacles() -> list[type[Obstacle]]:
-    """Return every class of error that stands in a message's way, abstract ones among them, by its name."""
+    """Return every class of error that blocks a message, sorted by name. Abstract classes are among them."""
     for module in pkgutil.walk_packages(cube_sms.__path__, "cube_sms."):
         importlib.import_module(module.name)
 

@@ -1,4 +1,4 @@
-"""An account that speaks v4, with a key of this process."""
+"""An account that uses v4, with a key of this process."""
 
 from __future__ import annotations
 

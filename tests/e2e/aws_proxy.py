@@ -1,6 +1,6 @@
-"""A proxy in front of the local AWS that knows its calls: it counts them, tells them apart, and fails those it should.
+"""A proxy in front of the local AWS that knows its calls. It counts each kind of call, and fails those it should.
 
-A function talks to it where `AWS_ENDPOINT_URL_DYNAMODB` and the like say so; `route` sees to that.
+A function calls the proxy if `AWS_ENDPOINT_URL_DYNAMODB` or a similar variable has its address. `route` sets them.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class Rule:
     kind : str
         Their kind, or their operation.
     act : Callable[[AwsCall], Answer | None]
-        Called for each; an answer takes the place of AWS's.
+        Called for each; an answer replaces AWS's.
     is_forwarded : bool
-        Whether it is called when AWS has processed the call, and not before AWS knows of it.
+        Whether it is called after AWS has processed the call, instead of before AWS knows of it.
     """
 
     kind: str

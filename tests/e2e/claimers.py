@@ -25,7 +25,7 @@ LEASE = 60.0
 
 
 class Claimed(NamedTuple):
-    """What one process's claim of a message came to, or its cancellation."""
+    """The result of one process's claim of a message, or of its cancellation."""
 
     is_held: bool
     has_ended: bool

@@ -28,7 +28,7 @@ PATIENCE = 180
 
 
 def environment(stack: LocalStack, **members: str) -> dict[str, str]:
-    """Return the environment of a command: where the stack is, and these members."""
+    """Return the environment of a command: the variables of the local AWS, and these members."""
     return {**os.environ, **stack.aws.environment, **members}
 
 

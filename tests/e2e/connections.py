@@ -60,7 +60,7 @@ def open_and_close(url: str, table: str, count: int, seed: int) -> list[tuple[fl
 
 
 def hold_for_ever(url: str, table: str, seconds: float, opened: SimpleQueue[float]) -> None:
-    """Take a place, tell when its time is over, and never give it back."""
+    """Take a place, report when its time is over, and never release it."""
     cut_off_at = time.time() + seconds
     with leases(url, table, 1).hold(until=cut_off_at):
         opened.put(cut_off_at)

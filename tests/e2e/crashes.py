@@ -1,4 +1,4 @@
-"""Workers killed in the middle of a message: where, and by whom."""
+"""Workers that are killed in the middle of a message: the steps, and what kills them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Step(StrEnum):
-    """Where a worker dies, in the order of a message's way."""
+    """The step at which a worker is killed, in the order in which a message takes them."""
 
     BEFORE_CLAIM = "before the claim is written"
     CLAIM_WRITTEN = "the claim is written, its answer not read"
@@ -105,7 +105,7 @@ class Reaper:
 
 
 class Relay(HttpProxy):
-    """A proxy in front of the provider, at which workers die. Each POST has a connection of its own."""
+    """A proxy in front of the provider, at which workers are killed. Each POST has a connection of its own."""
 
     def __init__(self) -> None:
         super().__init__(keep_alive=False)
@@ -140,7 +140,7 @@ class Unconnectable:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=0)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        # The backlog holds one connection that nobody accepts; Linux drops the handshake of each further one.
+        # The backlog holds one connection, which is never accepted. Linux drops the handshake of each further one.
         self._fillers = [socket.socket() for _ in range(2)]
         for filler in self._fillers:
             filler.setblocking(False)

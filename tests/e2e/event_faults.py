@@ -1,4 +1,4 @@
-"""What goes wrong while outcomes are published: entries that are not taken, and publishers that die."""
+"""What goes wrong while outcomes are published: entries that are refused, and publishers that are killed."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ class EventsProxy(AwsProxy):
 
 
 class PublisherReaper:
-    """Kills the process that publishes, at random, before a call of it reaches AWS or before it has the answer.
+    """Kills the process that publishes, at random: before its call reaches AWS, or before it has the answer.
 
     Parameters
     ----------
     stack : LocalStack
-        Where it runs.
+        The stack of the process.
     rate : float
-        How often, for each call and each of both moments.
+        The probability of a kill, for each call and each of both moments.
     seed : int
-        What chance goes by.
+        The seed of the random choices.
     """
 
     def __init__(self, stack: LocalStack, rate: float, seed: int) -> None:

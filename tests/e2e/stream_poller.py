@@ -1,8 +1,8 @@
 """Lambda's poller of a DynamoDB stream, as AWS documents it, in place of the local AWS's own.
 
-That one knows neither partial batch responses nor the halving of a batch. This one does: where the function answers
-with a record, it goes on from there; where the function breaks off, it tries each half of the batch alone; what gets
-too old goes to the queue of the mapping. All of it as the deployed mapping says.
+The poller of the local AWS knows neither partial batch responses nor the halving of a batch. This one knows both. If
+the function answers with a record, the poller continues from there. If the function fails, it tries each half of the
+batch alone. Records that get too old go to the queue of the mapping. All settings are those of the deployed mapping.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IDLE = 0.2
 
 
 class FunctionBrokeOffError(Exception):
-    """The function has no answer: it raised an exception, or its process died."""
+    """The function has no answer: it raised an exception, or its process crashed."""
 
 
 class StreamPoller:
@@ -139,7 +139,7 @@ class StreamPoller:
         return batch[len(too_old) :]
 
     def _give_up(self, changes: Sequence[Change]) -> None:
-        # Where the records are, and not what is in them.
+        # The position of the records, without their content.
         arrivals = [
             datetime.fromtimestamp(change["dynamodb"]["ApproximateCreationDateTime"], UTC).strftime(
                 "%Y-%m-%dT%H:%M:%SZ"

@@ -75,7 +75,7 @@ def run() -> Iterator[Run]:
             stack.cube.call_back({"deviceId": "8931", "content": "text", "fault": fault})
         called_back = {"RepliesPublished", "CallbacksNotUnderstood", "CallbacksRefused", "CallbacksMisaddressed"}
         wait_until("callbacks", lambda: _names(stack) >= called_back)
-        # Before anything else is in their way: a message that meets it waits for minutes then
+        # Before anything else blocks these messages: a message that is blocked waits for minutes
         ends = {"MessagesFailed", "MessagesUnknown", "MessagesExpired", "MessagesInvalid", "DuplicatesSuppressed"}
         wait_until("the ends of all of them", lambda: _names(stack) >= ends | {"CubeAuthenticationFailed"})
         # Rejected one after the other, which closes the gate for an account
@@ -83,7 +83,7 @@ def run() -> Iterator[Run]:
         stack.put_credentials({"default": good, "fleet": good})
         bad = {"account": "fleet", "deviceId": devices["status:400"]}
         wait_until("a closed account", lambda: _call(stack, **bad) and "AccountsClosed" in _names(stack))
-        # Sent while Secrets Manager is away, by functions whose credentials are too old
+        # Sent while Secrets Manager is unavailable, by functions whose credentials are too old
         with proxy.applying(Rule("GetSecretValue", always(INTERNAL_ERROR))):
             wait_until("stale credentials", lambda: _call(stack) and "StaleCredentials" in _names(stack))
         # Not sent while a credential has a line break behind it, until that is mended
@@ -102,7 +102,7 @@ def run() -> Iterator[Run]:
         # Asked for a reply that does not come
         stack.enqueue(request(taskToken="of a task that waits for a reply", awaitReply=1))
         wait_until("silence", lambda: _follow_up(stack) and "RepliesMissed" in _names(stack))
-        # Answered and not answered any more, of the workflows that wait, and events while EventBridge is away
+        # Tasks of workflows that wait, or wait no longer, and events while EventBridge is unavailable
         Execution.start(stack, create_state_machine(stack), json.loads(request()))
         stack.enqueue(request(taskToken="of a task that is over"))
         wait_until("tasks", lambda: _names(stack) >= {"TasksAnswered", "TasksUnanswered", "EventsPublished"})

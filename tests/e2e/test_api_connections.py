@@ -50,7 +50,7 @@ def test_no_more_connections_are_open_than_there_are_places(aws: MiniStack, tabl
 
     # Then there are never more at a time, and there are as many at some time
     assert _most_at_a_time(spans) == count
-    # And every process has had its turn
+    # And every process has had a place
     assert all(run.result() for run in runs)
 
 
@@ -93,7 +93,7 @@ def test_queue_and_callers_side_by_side_keep_to_the_providers_connections() -> N
         stats = stack.cube.stats()
         assert stats["highestConcurrency"] <= 3
         assert stats["refused"] == {}
-        # And each caller was told that its message is sent, or to come again, and then it was not
+        # And each answer is true: the message is sent, or its caller has to call again and it is not sent
         told = [(answer.status, "Retry-After" in answer.headers) for answer in answers]
         assert set(told) <= {(200, False), (429, True)}
         assert stats["accepted"] == len(queued) + told.count((200, False))

@@ -33,7 +33,7 @@ class Asking(NamedTuple):
         return Execution.start(self.stack, self.machine, data)
 
     def wait_until_sent(self, execution: Execution) -> None:
-        """Wait until it has been told that the message was sent, and so who waits for the reply."""
+        """Wait until an event reports that the message was sent: then it is known who waits for the reply."""
         wait_until("SMS Sent", lambda: [each for each in self.details(execution) if each["state"] == "SENT"])
 
     def details(self, execution: Execution) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ class Asking(NamedTuple):
         wait_until(f"the line {text!r}", found)
 
     def stop(self, execution: Execution) -> None:
-        """Stop a workflow that nobody answers."""
+        """Stop a workflow that gets no answer."""
         self.stack.aws.client("stepfunctions").stop_execution(executionArn=execution.arn)
 
     def follow_up(self) -> None:
@@ -124,7 +124,7 @@ def test_a_workflow_goes_on_by_what_the_device_answers(asking: Asking) -> None:
         "content": TEXT,
         "receivedAt": event["receivedAt"],
     }
-    # And of the message itself, an event tells as ever
+    # And an event reports the message itself, as for every message
     (sent,) = wait_until("SMS Sent", lambda: asking.details(execution))
     assert sent["state"] == "SENT"
 
@@ -164,7 +164,7 @@ def test_a_workflow_hears_of_silence(asking: Asking) -> None:
     cause = json.loads(found["cause"])
     assert (cause["requestId"], cause["deviceId"]) == (execution.name, device)
     assert cause["sentAt"] < cause["until"]
-    # And what the device says later is for nobody
+    # And a later reply of the device belongs to no message
     asking.call_back({"deviceId": device})
     (event,) = wait_until("the event of the reply", lambda: asking.replies(device))
     assert event["inReplyTo"] is None
@@ -175,7 +175,7 @@ def test_a_message_that_is_not_sent_is_answered_as_ever(asking: Asking) -> None:
     asking.stack.cube.configure(device_faults={device: "rejected:4711"})
     found = ended(asking.ask(device))
     assert (found["status"], found["error"]) == ("FAILED", "CubeSms.Rejected")
-    # And nobody waits for the device any more
+    # And no workflow waits for the device any more
     asks = Asks(asking.stack.aws.client("dynamodb"), asking.stack.outputs["MessagesTableName"])
     assert asks.meeting(Device("default", device)).asks == ()
 
@@ -206,7 +206,7 @@ def test_a_task_that_the_receiver_may_not_answer_is_in_the_log(asking: Asking) -
     asking.wait_until_sent(execution)
     with without(asking.stack, Permission("ReceiveCallbackRole", "AnswerTasks", "states:SendTaskSuccess")):
         asking.call_back({"deviceId": device})
-        # Then the provider is answered, and the log tells of the task
+        # Then the provider is answered, and the log reports the task
         assert 200 in asking.stack.cube.callbacks()[-1]["statuses"]
         asking.wait_for_line("ReceiveCallback", "task not answered")
         assert execution.ended() is None
@@ -297,7 +297,7 @@ def test_the_schedule_asks_the_provider(polling: Asking) -> None:
     device = a_device()
     polling.stack.cube.configure(reply_devices={device: TEXT})
     execution = polling.ask(device, account=V4_ACCOUNT, awaitReply=1)
-    # When nobody but the deployed schedule invokes the function
+    # When only the deployed schedule invokes the function
     found = wait_until("the answer", execution.ended, timeout=600) or {}
     # Then the task ends with the reply, and there is an event of it
     assert (found["status"], found["output"]["content"]) == ("SUCCEEDED", TEXT)

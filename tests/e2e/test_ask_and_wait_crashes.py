@@ -1,4 +1,4 @@
-"""The receiver of callbacks dies at each step of a reply that a workflow waits for, and is called back again."""
+"""The receiver of callbacks is killed at each step of a reply that a workflow waits for, and is called again."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Step(NamedTuple):
-    """Where the receiver dies: at which call of its own of an operation, and whether AWS has taken the call."""
+    """The step at which the receiver is killed: its n-th call of an operation, before or after AWS takes the call."""
 
     operation: str
     n: int
     is_taken: bool
 
 
-# Whose the reply is, the event, the task, and that the task was told
+# Whose the reply is, the event, the task, and that the task is answered
 STEPS = [
     Step(operation, n, is_taken)
     for operation, n in (("UpdateItem", 1), ("PutEvents", 1), ("SendTaskSuccess", 1), ("UpdateItem", 2))
@@ -82,7 +82,7 @@ def test_a_reply_outlives_its_receiver(asked: Asked, step: Step) -> None:
     device, reaper = a_device(), Reaper(asked.receivers, step)
     execution = asked.asking.ask(device)
     asked.asking.wait_until_sent(execution)
-    # When the receiver of its answer dies
+    # When the receiver of its answer is killed
     with asked.proxy.applying(reaper.rule):
         asked.asking.call_back({"deviceId": device})
         # Then the workflow goes on with it

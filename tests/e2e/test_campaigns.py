@@ -1,4 +1,4 @@
-"""A large campaign on the local stack: whatever dies on the way, each row has one outcome and is sent once."""
+"""A large campaign on the local stack: whatever process is killed, each row has one outcome and is sent once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FINAL = {str(state) for state in State if state.is_final}
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LocalStack]:
-    """Return a stack with campaigns whose functions may do what their roles allow, and notice a death soon."""
+    """Return a stack with campaigns whose functions may do what their roles allow, and soon notice a crash."""
     with LocalStack({"Campaigns": "true"}, is_limited=False, authenticate=True) as stack:
         change_environment(stack, **SETTINGS)
         set_visibility_timeout(stack, VISIBILITY_TIMEOUT)
@@ -44,12 +44,12 @@ def stack() -> Iterator[LocalStack]:
 
 
 class Observer:
-    """Asks all the time how far a campaign is.
+    """Asks again and again how far a campaign is.
 
     Parameters
     ----------
     stack : LocalStack
-        Where it runs.
+        The stack of the campaign.
     campaign : dict[str, str]
         Its input.
     """
@@ -110,7 +110,7 @@ def test_every_row_is_sent_once_though_workers_and_execution_are_killed(stack: L
     assert [row["deviceId"] for row in result] == devices
     assert Counter(row["state"] for row in result) == {"SENT": ROWS}
 
-    # And the provider accepted it once, or twice where a worker died over it and its record says so
+    # And the provider accepted it once, or twice if a worker was killed over it and its record says so
     accepted = Counter(post["deviceId"] for post in stack.cube.requests() if post["accepted"])
     unsaid = {
         row["deviceId"]: (accepted[row["deviceId"]], row["possiblyDuplicated"])
@@ -170,14 +170,14 @@ def test_a_batch_needs_each_permission(stack: LocalStack, permission: Permission
     batch = json.load(s3.get_object(Bucket=bucket, Key=f"runs/{name}.batches.jsonl")["Body"])
     event = {"bucket": bucket, "key": campaign["key"], "campaign": name, "batch": batch}
 
-    # Then it can be looked at, but not without this permission
+    # Then it can be looked at, but only with this permission
     with without(stack, permission):
         assert not is_answered(stack, "SendBatchFunction", event)
     assert is_answered(stack, "SendBatchFunction", event)
 
 
 def test_rows_that_share_queries_need_the_credentials_to_be_counted_so(stack: LocalStack) -> None:
-    # Given 25 rows of an account that speaks Cube v4, and that no function has heard of yet
+    # Given 25 rows of an account that uses v4, and that no function has heard of yet
     secret, bucket = stack.outputs["CubeSecretId"], stack.outputs["CampaignBucketName"]
     accounts = json.loads(stack.aws.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
     stack.put_credentials({**accounts, "newcomer": accounts[V4_ACCOUNT]})
@@ -191,7 +191,7 @@ def test_rows_that_share_queries_need_the_credentials_to_be_counted_so(stack: Lo
         answer = stack.aws.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
         return int(json.load(answer["Payload"])["estimate"]["queries"])
 
-    # When nobody may read the secret, each row counts as a query
+    # When the functions may not read the secret, each row counts as a query
     with without(stack, Permission("PrepareCampaignRole", "ReadCredentials", "secretsmanager:GetSecretValue")):
         assert queries() == 25
 
@@ -222,7 +222,7 @@ def test_an_operator_needs_each_permission(stack: LocalStack, permission: Permis
         if action == "resume":
             execution.states.stop_execution(executionArn=execution.arn)
 
-        # Then an operator can do this to it, but not without this permission
+        # Then an operator can do this to it, but only with this permission
         with without(stack, permission):
             assert not is_answered(stack, "ManageCampaignFunction", event)
         assert is_answered(stack, "ManageCampaignFunction", event)
@@ -239,6 +239,6 @@ def test_what_is_missing_is_known_here_without_a_permission(stack: LocalStack) -
         execution = ended(start_campaign(stack, f"deviceId\n{a_device()}\n", campaign))
         missing = ended(Execution.start(stack, stack.outputs["CampaignStateMachineArn"], {"key": "there-is-none.csv"}))
 
-    # Then nothing is missed. Where this fails, the local AWS has begun to ask: it belongs to what is needed
+    # Then nothing is missed. If this fails, the local AWS now checks these permissions: add them to those needed
     assert execution["output"]["states"] == {"SENT": 1}
     assert missing["error"] == "CubeSms.InvalidCampaign"

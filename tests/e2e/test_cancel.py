@@ -1,4 +1,4 @@
-"""Messages that are cancelled while they wait, against real workers: none of them is posted, or the caller is told."""
+"""Messages that are cancelled while they wait, against real workers: none is posted, or the caller gets a refusal."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def wait_until_queued(stack: LocalStack, message: Message) -> None:
 
 
 def test_message_that_waits_for_tomorrow_is_found_cancelled_and_never_posted(spent: LocalStack) -> None:
-    # Given messages that come when the day's quota is spent, by both ways in
+    # Given messages that come through both inputs when the day's quota is spent
     consumer = OutcomeConsumer(spent)
     stopped, posted, kept = Message.make(), Message.make(), Message.make()
     before = time.time()
@@ -93,7 +93,7 @@ def test_message_that_waits_for_tomorrow_is_found_cancelled_and_never_posted(spe
 
     wait_until("the others to be acknowledged", acknowledged)
 
-    # Then they were not posted, and one event tells of each
+    # Then they were not posted, and one event reports each
     found = {verdict.message: verdict for verdict in verdicts(spent, [stopped, posted, kept], consumer)}
     assert found[kept].ending == SENT_ONCE
     for message in (stopped, posted):
@@ -121,7 +121,7 @@ def test_message_that_is_cancelled_while_workers_send_is_not_posted_or_the_calle
         answers = list(pool.map(send_and_cancel, messages))
     wait_until_the_queue_is_empty(open_stack)
 
-    # Then each is cancelled and was not posted, or was sent once and whoever cancelled it knows
+    # Then each is cancelled and was not posted, or was sent once and the caller who cancelled it knows
     for answer, verdict in zip(answers, verdicts(open_stack, messages), strict=True):
         assert not verdict.faults
         if answer.status == 200:
@@ -133,7 +133,7 @@ def test_message_that_is_cancelled_while_workers_send_is_not_posted_or_the_calle
 
 @pytest.mark.parametrize("is_written", [False, True], ids=["before", "after"])
 def test_message_outlives_whoever_leaves_word_that_it_waits(is_written: bool) -> None:
-    # Given a function that dies right before or after it has written that
+    # Given a function that is killed right before or after it has written that a message waits
     with AwsProxy() as proxy, LocalStack(is_limited=False) as stack:
         proxy.upstream = stack.aws.url
         route(stack, proxy, "DYNAMODB")

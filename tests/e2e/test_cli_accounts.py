@@ -103,7 +103,7 @@ def test_accounts_are_added_one_after_the_other(vault: Vault) -> None:
     # When accounts are stored
     added = [vault.account("add", name, "--json", given=ENTRY) for name in ("default", "fleet")]
 
-    # Then both are there, and the answer tells lengths alone
+    # Then both are there, and the answer shows only lengths
     assert [each.status for each in added] == [0, 0], added[0].err
     assert added[1].json["lengths"] == {"access_code": len(CODE), "secret": len(SECRET)}
     assert vault.value() == {"default": ENTRY, "fleet": ENTRY}
@@ -202,7 +202,7 @@ def test_secret_that_is_something_else_is_begun_anew_if_that_is_said(vault: Vaul
     assert told.status == 1
     assert "--anew" in told.err
 
-    # When it is begun anew in a pipe, then nobody can be asked
+    # When `--anew` is given in a pipe, then the command cannot ask
     unasked = vault.account("add", "default", "--anew", given=ENTRY)
     assert unasked.status == 1
     assert "Discard what the secret holds, which is no JSON object of accounts?" in unasked.err
@@ -216,7 +216,7 @@ def test_accounts_are_discarded_after_a_question_that_names_them(vault: Vault) -
     vault.store(json.dumps(stored))
     vault.account("rotate", "fleet", given=NEW)
 
-    # When the secret is begun anew, and the operator does not mean that
+    # When `--anew` is given, and the operator answers no
     seen = in_terminal(vault, "add", "third", "--anew")
     seen.expect_exact("Discard default, fleet? [y/N]: ")
     seen.sendline("n")
@@ -258,7 +258,7 @@ def test_rotation_keeps_what_was_there_until_it_is_put_back(vault: Vault) -> Non
     assert vault.value() == {"default": ENTRY, "fleet": {**NEW, "callback_token": "t"}}
     assert vault.labels() == {"CUBE_SMS_PREVIOUS_fleet"}
 
-    # When another account is stored, and the first goes back
+    # When another account is stored, and the first gets its previous credentials again
     assert vault.account("add", "third", given=ENTRY).status == 0
     back = vault.account("rotate", "fleet", "--back")
 
@@ -308,7 +308,7 @@ def test_what_somebody_else_stores_meanwhile_is_not_lost(vault: Vault) -> None:
     with ThreadPoolExecutor(4) as pool:
         ended = list(pool.map(add, range(4)))
 
-    # Then each account is there whose operator was not told to run it again
+    # Then each account is there, except those whose operator has to run the command again
     stored = {f"fleet-{number}" for number, each in enumerate(ended) if each.status == 0}
     assert stored
     assert set(vault.value()) == {"default", *stored}
@@ -327,7 +327,7 @@ def test_what_is_stored_between_reading_and_writing_is_not_lost(vault: Vault) ->
         with proxy.applying(meanwhile):
             added = vault.account("add", "fleet", given=ENTRY, AWS_ENDPOINT_URL=proxy.url)
 
-    # Then it is told so, and what the other stored is there
+    # Then the command says so, and what the other stored is there
     assert added.status == 1
     assert added.err.startswith("cube-sms: Somebody else has stored other credentials meanwhile, and nothing was ")
     assert vault.value() == {"default": NEW}
@@ -362,7 +362,7 @@ def test_terminal_is_asked_without_an_echo(vault: Vault) -> None:
 
 def test_traceback_shows_no_credential(vault: Vault) -> None:
     # Given credentials that are refused after they were read
-    # When that is told with a traceback
+    # When the refusal is shown with a traceback
     told = vault.account("add", "default", "--debug", given={**ENTRY, "secret": f"{SECRET} "})
 
     # Then there is one, and `account` has seen no credential in it

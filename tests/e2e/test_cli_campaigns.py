@@ -33,7 +33,7 @@ class Campaign:
     Parameters
     ----------
     folder : Path
-        Where the file goes.
+        The folder of the file.
     rows : int
         How many devices.
     *faulty : str
@@ -76,7 +76,7 @@ def test_a_file_is_checked_row_by_row_and_nothing_is_sent(stack: LocalStack, tmp
     told = cube_sms(stack, "campaign", "check", campaign.file, "--text", TEXT)
     found = cube_sms(stack, "campaign", "check", campaign.file, "--text", TEXT, "--json")
 
-    # Then each of both is told by its row, and when it would end
+    # Then both are reported by their rows, and so is the time at which it would end
     assert (told.status, found.status) == (1, 1)
     assert "3    refused" in told.out
     assert "deviceId: must be 1 to 64 characters" in told.out
@@ -143,10 +143,10 @@ def test_a_campaign_is_watched_to_its_end_and_its_result_fetched(stack: LocalSta
     # Given a campaign with a faulty row
     campaign = Campaign(tmp_path, 5, "sensor 7,Tromsø")
 
-    # When it is started where nobody sees what is redrawn
+    # When it is started without a terminal
     started = cube_sms(stack, "campaign", "start", campaign.file, "--text", TEXT, "--json")
 
-    # Then it is watched to its end, and told in lines without colour
+    # Then it is watched to its end, in lines without colour
     assert started.status == 0
     told = {"campaign": campaign.name, "status": "ENDED", "rows": 6, "states": {"SENT": 5, "REFUSED": 1}}
     assert told.items() <= started.json.items()
@@ -167,7 +167,7 @@ def test_a_campaign_is_watched_to_its_end_and_its_result_fetched(stack: LocalSta
     shown = cube_sms(stack, "campaign", "result", campaign.name, "--output", "-")
     assert shown.out.splitlines() == (tmp_path / "result.csv").read_text().splitlines()
 
-    # And it is told again by its name, and in the list, and by both without a device or the text
+    # And `watch` and `list` show it again, both without a device or the text
     watched = cube_sms(stack, "campaign", "watch", campaign.name)
     listed = cube_sms(stack, "campaign", "list", "--limit", "100")
     assert (watched.status, listed.status) == (0, 0)
@@ -205,7 +205,7 @@ def test_a_terminal_shows_a_bar_and_ctrl_c_leaves_the_campaign_running(stack: Lo
         terminal.close()
         assert terminal.exitstatus == 3
 
-    # And whoever looks again sees its end
+    # And an operator who looks again sees its end
     terminal = in_terminal(stack, "campaign", "watch", campaign.name)
     terminal.expect("ENDED, 20 rows")
     terminal.expect(r"SENT\s+20")
@@ -249,7 +249,7 @@ def test_a_campaign_is_stopped_if_that_is_meant(stack: LocalStack, tmp_path: Pat
         cube_sms(stack, "campaign", "start", campaign.file, "--text", TEXT, "--no-watch")
         wait_for_states(stack, campaign, QUEUED=4)
 
-        # When nobody can be asked, or somebody says no, then it goes on
+        # When the command cannot ask, or the operator says no, then the campaign goes on
         unasked = cube_sms(stack, "campaign", "stop", campaign.name)
         assert (unasked.status, "Cancel the 4 rows" in unasked.err) == (1, True)
         terminal = in_terminal(stack, "campaign", "stop", campaign.name)
@@ -274,7 +274,7 @@ def test_a_campaign_that_was_killed_says_so_and_goes_on(stack: LocalStack, tmp_p
         started = cube_sms(stack, "campaign", "start", campaign.file, "--text", TEXT, "--no-watch", "--json")
         stack.aws.client("stepfunctions").stop_execution(executionArn=started.json["execution"])
 
-        # Then whoever looks is told, and how it goes on
+        # Then an operator who looks sees that, and how to continue it
         watched = cube_sms(stack, "campaign", "watch", campaign.name)
         assert (watched.status, "BROKEN_OFF" in watched.out, "ABORTED" in watched.err) == (1, True, True)
         assert f"cube-sms campaign resume {campaign.name}" in watched.err

@@ -25,7 +25,7 @@ QUOTA = 100
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LocalStack]:
-    """Return a stack of its own, somebody of which is told of its alarms."""
+    """Return a stack of its own, whose alarms have a subscriber."""
     with LocalStack({"AlarmTopicArn": TOPIC, "CubeDailyQuota": str(QUOTA)}) as stack:
         stack.sqs.create_queue(QueueName="on-call")
         stack.aws.client("sns").create_topic(Name="on-call")
@@ -234,7 +234,7 @@ def test_what_is_wrong_is_found(
         # When the doctor looks at it
         found = findings(stack, int(status == "fault"))
 
-    # Then that is told, with what to do, and all else is well
+    # Then it reports that, with what to do, and all else is well
     told = [each for each in found if each["check"] == check]
     wrong = [each for each in told if words in each["detail"]]
     assert [each["status"] for each in wrong] == [status], told
@@ -267,7 +267,7 @@ def test_aws_that_cannot_be_reached_is_a_fault(stack: LocalStack) -> None:
 
 
 def test_cube_that_is_away_is_a_fault(stack: LocalStack) -> None:
-    # Given a provider that nobody starts again: this test is the last one
+    # Given a provider that is not started again: this test is the last one
     stack.cube.stop()
 
     (cube,) = [each for each in findings(stack, 1) if each["check"] == "Cube"]

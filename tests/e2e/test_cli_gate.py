@@ -65,7 +65,7 @@ class TestPause:
         assert (told.status, told.err) == (0, "")
         assert told.json.keys() == {"since", "until", "reason"}
         assert (told.json["until"], told.json["reason"]) == (None, REASON)
-        # Then both ways in know within seconds
+        # Then both inputs know within seconds
         time.sleep(UNSEEN_SECONDS)
         waits = Message.make()
         answer = limited.call_api("POST", "/messages", waits.json, Idempotency_Key=waits.request_id)
@@ -76,7 +76,7 @@ class TestPause:
         limited.enqueue(queued.json)
         wait_until("the log to say so", lambda: f'"pause":"{REASON}"' in "".join(limited.log_lines()))
         assert limited.cube.requests(waits.device_id) == limited.cube.requests(queued.device_id) == []
-        # And when it is ended, the API sends at once, and what was put back comes again soon
+        # And when it is ended, the API sends at once, and what returned to the queue comes again soon
         ended = cube_sms(limited, "resume")
         assert (ended.status, ended.err) == (0, "")
         assert ended.out.startswith(f"The pause is over ({REASON}).")

@@ -1,4 +1,4 @@
-"""`cube-sms send`, `show` and `cancel`: one message on its way, seen by whoever operates the stack."""
+"""`cube-sms send`, `show` and `cancel`: one message from its start to its end, as the operator sees it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_message_is_followed_to_its_end(stack: LocalStack, way: tuple[str, ...
     # When a message to it is sent and followed
     sent = cube_sms(stack, "send", device, "48656c6c6f", "--binary", "--priority", "bulk", "--wait", "--json", *way)
 
-    # Then each state that was seen is told with its time, as it comes and at the end
+    # Then each state that was seen is shown with its time, as it comes and at the end
     assert (sent.status, sent.json["state"], sent.json["attempts"]) == (0, "SENT", 2)
     states = [each["state"] for each in sent.json["timeline"]]
     assert states[-1] == "SENT"
@@ -149,7 +149,7 @@ def test_an_id_of_another_request_is_a_conflict(open_stack: LocalStack) -> None:
     assert (told.status, told.out) == (1, "")
     assert "belongs to a different request" in told.err
 
-    # And whoever follows an id is told whose it is
+    # And an operator who follows an id learns that its message was there already
     followed = cube_sms(open_stack, "send", device, TEXT, "--id", request_id, "--wait")
     assert followed.status == 0
     assert followed.err.startswith(f"There is a message {request_id} already.")
@@ -194,7 +194,7 @@ def test_a_dead_letter_is_shown_with_its_text_if_that_is_wanted(stack: LocalStac
         def letters(request_id: str = request_id, *arguments: str) -> list[dict[str, str]]:
             return list(cube_sms(stack, "show", request_id, "--json", *arguments).json["letters"])
 
-        # Then its letter is shown, without its text
+        # Then its dead letter is shown, without its text
         wait_until("its letter", letters)
         (letter,) = letters()
         assert (letter["queue"].startswith(queue), letter["reason"], "body" in letter) == (True, reason, False)
@@ -272,7 +272,7 @@ def test_messages_are_cancelled_each_with_its_own_outcome(stack: LocalStack) -> 
         told = cube_sms(stack, "cancel", waiting, sent, "no id")
         found = cube_sms(stack, "cancel", waiting, sent, "no id", "--json")
 
-    # Then each is told what became of it
+    # Then the command reports what happened to each
     assert (told.status, found.status) == (1, 1)
     assert "it is SENT" in told.out
     assert "there is no such message" in told.out

@@ -32,7 +32,7 @@ type Prepare = Callable[[LocalStack], None]
 
 
 class Needed(NamedTuple):
-    """A permission, and a command that cannot do without it.
+    """A permission, and a command that needs it.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def a_rotation(stack: LocalStack) -> None:
 
 
 def what_lambda_gave_up(stack: LocalStack) -> None:
-    """Put on the queue of the unpublished what Lambda tells of records that are in the stream."""
+    """Put on the queue of the unpublished what Lambda reports of records that are in the stream."""
     a_message(stack)
     streams, table = stack.aws.client("dynamodbstreams"), stack.outputs["MessagesTableName"]
     (stream,) = streams.list_streams(TableName=table)["Streams"]
@@ -143,7 +143,7 @@ NEEDED = [
     Needed("probe", "secretsmanager:GetSecretValue", f"probe default --device {DEVICE}"),
 ]
 
-# What nothing fails without on a local stack, and why.
+# The permissions that no command needs on a local stack, and why.
 NOT_PROVEN = {
     (EVERY, "kms:Decrypt"): "there is no KMS",
     (EVERY, "kms:GenerateDataKey"): "there is no KMS",
@@ -225,7 +225,7 @@ def without(statements: list[dict[str, Any]], group: str, action: str) -> list[d
 
 @pytest.mark.parametrize("needed", NEEDED, ids=lambda needed: f"{needed.group}-{needed.action}-{needed.line}")
 def test_permission_is_needed_and_enough(stack: LocalStack, needed: Needed) -> None:
-    # Given somebody who may use the commands of a group, but for one permission
+    # Given an operator who may use the commands of a group, except for one permission
     groups = () if needed.group == EVERY else (needed.group,)
     whole = granted(stack, *(groups or ("look",)))
     if needed.prepare:

@@ -246,7 +246,7 @@ def test_account_that_speaks_v4_is_asked_about_spaces(
     # Given a provider that keeps spaces in what is signed, or removes them
     stack.cube.configure(signedSpaces=wanted)
 
-    # When it is asked, and for a form that it is told
+    # When the account is probed
     told = probe(stack, "--json", account=V4_ACCOUNT)
 
     # Then that is found

@@ -187,7 +187,7 @@ def test_local_stack_has_the_parameters_it_is_given_until_ctrl_c() -> None:
         with urllib.request.urlopen(f"{stack.cube}/_config", timeout=10) as answer:
             config = json.load(answer)
 
-        # Then they answer as they were told to, on this machine alone
+        # Then they answer as the parameters say, on this machine alone
         assert outputs["CampaignBucketName"]
         assert function["Environment"]["Variables"]["CUBE_DAILY_QUOTA"] == "60"
         assert "8931" in config["unknownDevices"]
@@ -247,7 +247,7 @@ def test_interrupted_while_it_starts_it_leaves_nothing() -> None:
         wait_until("its servers", lambda: len(descendants(process.pid)) >= 2)
         family = descendants(process.pid)
 
-        # When it is told to end
+        # When it gets the signal to end
         process.terminate()
         printed, _ = process.communicate(timeout=30)
 
@@ -261,7 +261,7 @@ def test_interrupted_while_it_starts_it_leaves_nothing() -> None:
 def test_part_that_dies_ends_it(command: str, name: str) -> None:
     # Given a stack that is up
     with started(*UP, "--port", "0") as stack:
-        # When a part of it dies
+        # When a part of it is killed
         (pid,) = stack.processes(command)
         os.kill(pid, signal.SIGKILL)
 
@@ -296,7 +296,7 @@ def test_kept_stack_comes_back_after_it_was_killed(tmp_path: Path) -> None:
         assert before["CampaignBucketName"]
         assert stack.states() == {"default#before": "SENT"}
 
-        # And what is sent now is told on the bus
+        # And the bus has an event of what is sent now
         sqs, events = stack.client("sqs"), stack.client("events")
         arn = sqs.get_queue_attributes(QueueUrl=mine, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         pattern = json.dumps({"source": ["cube-sms"]})

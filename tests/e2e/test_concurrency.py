@@ -77,7 +77,7 @@ def test_callers_of_api_and_queue_at_the_same_time_send_a_message_once(proxied: 
             sender.result()
     wait_until_the_queue_is_empty(stack)
 
-    # Then Cube has seen it once, and every caller was told that it is sent, or that another one is sending it
+    # Then Cube has seen it once. The answer to every caller is that it is sent, or that another one is sending it
     for verdict in verdicts(stack, messages):
         assert [post["accepted"] for post in verdict.posts] == [True], verdict
         assert verdict.ending == SENT_ONCE
@@ -102,7 +102,7 @@ def test_callers_of_api_and_queue_at_the_same_time_send_a_message_once(proxied: 
 def test_one_of_many_processes_gets_a_message(
     proxied: Proxied, claimers: Claimers, state: State | None, count: int, delivery: str
 ) -> None:
-    # Given messages that nobody has
+    # Given messages that no process has
     messages = [Message.make(delivery) for _ in range(count)]
     owners = [leave(proxied.stack, message, state) for message in messages]
 
@@ -151,7 +151,7 @@ def test_one_of_many_processes_ends_a_dead_workers_message_that_may_not_be_repea
 def test_message_is_cancelled_or_had_by_one_process(
     proxied: Proxied, claimers: Claimers, state: State | None, count: int
 ) -> None:
-    # Given messages that nobody has
+    # Given messages that no process has
     messages = [Message.make() for _ in range(count)]
     owners = [leave(proxied.stack, message, state) for message in messages]
 
@@ -159,7 +159,7 @@ def test_message_is_cancelled_or_had_by_one_process(
     cancelling = PROCESSES // 2
     raced = claimers.race(messages, owners, cancelling=cancelling)
 
-    # Then either one of them may post it and everybody who cancels is told so, or it is cancelled and nobody posts it
+    # Then one of them may post it and each cancellation reports that, or it is cancelled and none of them posts it
     endings = [verdict.state for verdict in verdicts(proxied.stack, messages)]
     for claimed, ending in zip(raced, endings, strict=True):
         claims, cancellations = claimed[:-cancelling], claimed[-cancelling:]

@@ -1,4 +1,4 @@
-"""What a crash does to others: the batch its message was in, the dead-letter queue, and a caller that waits."""
+"""What a crash does to others: the rest of the batch, the dead-letter queue, and a caller that waits."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def enqueue_as_one_batch(stack: LocalStack, messages: Sequence[Message]) -> None
 
 
 def call_until_settled(stack: LocalStack, message: Message) -> list[HttpAnswer]:
-    """Call the API as a caller does who repeats a call without an answer, or that another one is busy with."""
+    """Call the API as a caller does that repeats a call without an answer, or with the answer “sending”."""
     answers = [stack.call_api("POST", "/messages", message.json)]
 
     def repeat() -> bool:
@@ -84,7 +84,8 @@ def found() -> Iterator[Found]:
         route(stack, proxy, "DYNAMODB", **SETTINGS)
         consumer = OutcomeConsumer(stack)
         set_visibility_timeout(stack, VISIBILITY_TIMEOUT)
-        # Given workers that die with a message in the middle of a batch, one that has failed, and calls of the API
+        # Given workers that are killed with a message in the middle of a batch. Others are killed with a message that
+        # has failed, and with calls of the API
         of_queue = Reaper(Workers(stack, stack.outputs["SendFromQueueFunctionName"]))
         of_api = Reaper(Workers(stack, stack.outputs["SendFromApiFunctionName"]))
         of_queue.plan(VICTIM, Step.ANSWERED)
@@ -108,11 +109,11 @@ def found() -> Iterator[Found]:
 
 def test_of_a_batch_only_the_messages_in_hand_are_sent_again(found: Found) -> None:
     endings = {message: found.verdicts[message].ending for message in BATCH}
-    # Given a worker that has begun with those before it, and has one more in hand at most
+    # Given a worker that has begun the messages before this one, and one more at most
     assert found.accepted_before >= BATCH.index(VICTIM)
     assert endings.pop(VICTIM) == SENT_TWICE
 
-    # Then that one alone may not be recorded yet, or claimed and perhaps posted
+    # Then that one alone may not be recorded yet, or is claimed and perhaps posted
     others = [(message, ending) for message, ending in endings.items() if ending != SENT_ONCE]
     assert len(others) <= 1
     assert all(ending in IN_HAND[DELIVERIES[BATCH.index(message) % 2]] for message, ending in others)
@@ -129,7 +130,7 @@ def test_every_end_is_told_whoever_died_of_it(found: Found) -> None:
 
 
 def test_a_caller_whose_worker_died_is_told_the_truth_when_it_calls_again(found: Found) -> None:
-    # Then the call that died has no outcome, the next ones are told to wait, and the last one what became of it
+    # Then the call whose worker was killed has no outcome. The next ones have to wait, and the last one gets it
     for answers in found.answers.values():
         died, *waiting, _ = answers
         assert died.status >= 500

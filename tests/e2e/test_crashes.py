@@ -1,4 +1,4 @@
-"""The crash matrix: a worker dies at each step of a message, and the message comes back to another one."""
+"""The crash matrix: a worker is killed at each step of a message, and another one receives the message."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SETTINGS = {"CUBE_CONNECT_TIMEOUT": "2", "CUBE_READ_TIMEOUT": "3"}
 VISIBILITY_TIMEOUT = 21
 
 
-# What has to become of a message whose worker dies there. From the claim on nobody knows whether it was sent.
+# What has to happen to a message whose worker is killed there. From the claim on it is unknown whether it was sent.
 MATRIX = {
     Step.BEFORE_CLAIM: {AT_LEAST_ONCE: SENT_ONCE, AT_MOST_ONCE: SENT_ONCE},
     Step.CLAIM_WRITTEN: {AT_LEAST_ONCE: PERHAPS_SENT_TWICE, AT_MOST_ONCE: UNKNOWN_NOT_SENT},
@@ -69,13 +69,13 @@ def found() -> Iterator[dict[Message, Verdict]]:
         relay.upstream, proxy.upstream = stack.cube.url, stack.aws.url
         consumer = OutcomeConsumer(stack)
         set_visibility_timeout(stack, VISIBILITY_TIMEOUT)
-        # A worker has one message, and its death is no other's.
+        # A worker has one message, so that its crash affects no other.
         set_mapping(stack, BatchSize=1, ScalingConfig={"MaximumConcurrency": 6})
         reaper = relay.reaper = Reaper(Workers(stack, stack.outputs["SendFromQueueFunctionName"]))
         for (step, *_), message in DOOMED.items():
             reaper.plan(message, step)
         with proxy.applying(*reaper.rules()):
-            # Given workers that die while they connect to a provider that does not answer
+            # Given workers that are killed while they connect to a provider that does not answer
             route(stack, proxy, "DYNAMODB", **environment(nowhere.url), **SETTINGS)
             for delivery, account in product(DELIVERIES, ACCOUNTS):
                 stack.enqueue(DOOMED[Step.CONNECTING, delivery, account].json)
@@ -86,7 +86,7 @@ def found() -> Iterator[dict[Message, Verdict]]:
 
             wait_until("workers to be killed while they connect", none_connecting)
 
-            # And workers that die at every other step
+            # And workers that are killed at every other step
             route(stack, proxy, **environment(relay.url))
             for (step, *_), message in DOOMED.items():
                 if step is not Step.CONNECTING:
@@ -106,7 +106,7 @@ def found() -> Iterator[dict[Message, Verdict]]:
 def test_a_message_outlives_its_worker(found: dict[Message, Verdict], step: Step, delivery: str, account: str) -> None:
     verdict = found[DOOMED[step, delivery, account]]
 
-    # Then it has the one state that is true, Cube's books say the same, and so does its event
+    # Then it has the one state that is true, Cube's request log says the same, and so does its event
     assert verdict.ending == MATRIX[step][delivery], verdict
     assert not verdict.faults
     assert verdict.events

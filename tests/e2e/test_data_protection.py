@@ -66,7 +66,7 @@ USES = {
         ("kms:Decrypt", "sqs"),
         ("kms:GenerateDataKey", "sqs"),
     },
-    # The table's stream, and the queue that Lambda tells what it gives up.
+    # The table's stream, and the queue to which Lambda reports what it gives up.
     "PublishOutcomesRole": {("kms:Decrypt", "dynamodb"), ("kms:Decrypt", "sqs"), ("kms:GenerateDataKey", "sqs")},
 }
 
@@ -78,7 +78,7 @@ def aws() -> Iterator[MiniStack]:
 
 
 def key_policy() -> str:
-    """Return the policy of a key that the docs tell."""
+    """Return the policy of a key that the docs show."""
     (policy,) = re.findall(r"key-policy\.json <<EOF\n(.*?)\nEOF\n", SECURITY_MD.read_text(), re.DOTALL)
     for name, value in (("region", REGION), ("account", "000000000000"), ("stack", STACK_NAME)):
         policy = policy.replace(f"${name}", value)
@@ -87,7 +87,7 @@ def key_policy() -> str:
 
 @pytest.fixture(scope="module")
 def key(aws: MiniStack) -> str:
-    """Return a key with the policy that the docs tell."""
+    """Return a key with the policy that the docs show."""
     return str(aws.client("kms").create_key(Policy=key_policy())["KeyMetadata"]["Arn"])
 
 

@@ -1,4 +1,4 @@
-"""The operator's command for dead letters on queues alone, of either type: many letters, and faults of the operator."""
+"""The operator's command for dead letters, on queues alone: both types, many dead letters, operator errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MANY = 2_000
 
 
 class Queues(NamedTuple):
-    """A dead-letter queue and a send queue that nobody consumes, and the stack that tells where they are."""
+    """A dead-letter queue and a send queue without a consumer, and the stack that has their addresses."""
 
     aws: MiniStack
     stack: str
@@ -35,7 +35,7 @@ class Queues(NamedTuple):
     send: str
 
     def put(self, letters: list[dict[str, Any]]) -> None:
-        """Put letters there."""
+        """Put dead letters there."""
         sqs = self.aws.client("sqs", max_pool_connections=8)
 
         def put(entries: tuple[dict[str, Any], ...]) -> None:
@@ -60,7 +60,7 @@ class Queues(NamedTuple):
         return run(members, "dlq", *arguments, given=given)
 
     def count(self, *arguments: str) -> int:
-        """Return how many letters a list of some of them tells."""
+        """Return how many dead letters a list reports with these options."""
         listed = self.dlq("list", "--json", *arguments)
         assert listed.status == 0, listed.err
         return int(listed.json["count"])
@@ -73,7 +73,7 @@ def aws() -> Iterator[MiniStack]:
 
 
 def queues_of(aws: MiniStack, *, is_fifo: bool = False, returns: bool = False) -> Queues:
-    """Make a stack of queues; where what is put back returns, both are one."""
+    """Make a stack of queues. If what is redriven returns, both are one."""
     name, fifo = f"dlq-{uuid4()}", {"FifoQueue": True} if is_fifo else {}
     template = {
         "Resources": {name: {"Type": "AWS::SQS::Queue", "Properties": fifo} for name in ("Letters", "Send")},
@@ -113,7 +113,7 @@ def letter(number: int, reason: str = "AttemptsUsedUp", *, group: str | None = N
 
 
 def test_many_letters_are_told_in_a_few_lines(queues: Queues) -> None:
-    # Given as many letters of two reasons, some of which say something else than the others
+    # Given many dead letters of two reasons, some of which have another detail than the others
     letters = [letter(number, detail="HTTP 503") for number in range(MANY - 3)]
     queues.put([*letters, *(letter(number, "InvalidRequest", detail=f"{number}: no field") for number in range(3))])
 
@@ -145,17 +145,17 @@ def test_each_letter_can_be_had_again_at_once(queues: Queues) -> None:
 
 @pytest.mark.parametrize("is_fifo", [False, True])
 def test_letters_that_return_at_once_are_put_back_once(aws: MiniStack, is_fifo: bool) -> None:
-    # Given letters, with and without an id, that are on the dead-letter queue again as soon as they are put back
+    # Given dead letters, with and without an id, that are on the queue again as soon as they are redriven
     queues = queues_of(aws, is_fifo=is_fifo, returns=True)
     letters = [letter(number, group=f"device{number % 5}" if is_fifo else None) for number in range(25)]
     for each in letters[:5]:
         del each["MessageAttributes"]["requestId"]
     queues.put(letters)
 
-    # When they are put back
+    # When they are redriven
     done = queues.dlq("redrive", "--all", "--wait", "2" if is_fifo else "100")
 
-    # Then the command ends, with a word about each of them; of a FIFO queue SQS shows the first of each device
+    # Then the command ends, and reports each of them. Of a FIFO queue SQS shows the first of each device
     assert done.status == 0, done.err
     told = r"25 redriven to the send queue, (\d+) returned within \d+ s, \1 left( and about (\d+) behind them)?"
     outcome = re.fullmatch(told, done.out.splitlines()[-1])
@@ -165,7 +165,7 @@ def test_letters_that_return_at_once_are_put_back_once(aws: MiniStack, is_fifo: 
 
 
 def test_list_ends_while_letters_keep_coming(queues: Queues) -> None:
-    # Given letters that come as fast as they can
+    # Given dead letters that come as fast as they can
     queues.put([letter(number) for number in range(20)])
     is_over = threading.Event()
 
@@ -176,7 +176,7 @@ def test_list_ends_while_letters_keep_coming(queues: Queues) -> None:
     with ThreadPoolExecutor(1) as pool:
         putting = pool.submit(put)
         try:
-            # When they are listed, and put back
+            # When they are listed, and redriven
             listed = queues.dlq("list", "--seconds", "1000")
             redriven = queues.dlq("redrive", "--reason", "AttemptsUsedUp", "--wait", "0")
         finally:
@@ -222,7 +222,7 @@ def test_letters_are_chosen_by_code_account_and_time(queues: Queues, options: li
         ]
     )
 
-    # When some of it is listed, and put back
+    # When some of it is listed, and redriven
     count = queues.count(*options)
     done = queues.dlq("redrive", *options, "--wait", "0")
 
@@ -281,10 +281,10 @@ def test_what_a_sender_wrote_is_shown_harmless_and_short(queues: Queues) -> None
 
 
 def test_letters_of_a_device_are_put_back_in_their_order(fifo: Queues) -> None:
-    # Given more letters of each device than SQS shows at once
+    # Given more dead letters of each device than SQS shows at once
     fifo.put([letter(number, group=f"device{number % 3}") for number in range(75)])
 
-    # When they are listed, and put back
+    # When they are listed, and redriven
     listed = fifo.dlq("list")
     done = fifo.dlq("redrive", "--all", "--wait", "0")
 
@@ -300,7 +300,7 @@ def test_letters_of_a_device_are_put_back_in_their_order(fifo: Queues) -> None:
 
 
 def test_letters_behind_others_that_stay_are_found(fifo: Queues) -> None:
-    # Given letters of one device, some of which are not to be put back
+    # Given dead letters of one device, some of which are not to be redriven
     reasons = ["AttemptsUsedUp", "AttemptsUsedUp", "Conflict"]
     fifo.put([letter(number, reasons[number % 3], group="device") for number in range(24)])
 
@@ -339,7 +339,7 @@ HELD = {"note": "for the fleet", "detail": "HTTP 503", "account": "fleet", "last
 
 
 def test_letter_is_shown_whole_without_its_content(queues: Queues) -> None:
-    # Given a letter with an attribute of its sender
+    # Given a dead letter with an attribute of its sender
     queues.put([letter(1, **HELD), letter(2)])
 
     # When it is shown
@@ -380,7 +380,7 @@ def test_letter_that_cannot_be_shown_is_a_failure(queues: Queues) -> None:
 
 @pytest.mark.parametrize("is_fifo", [False, True])
 def test_letters_are_deleted_by_their_reason_and_the_others_stay(aws: MiniStack, is_fifo: bool) -> None:
-    # Given letters of two reasons
+    # Given dead letters of two reasons
     queues = queues_of(aws, is_fifo=is_fifo)
     group = "device" if is_fifo else None
     reasons = ["Conflict", "Conflict", "AttemptsUsedUp"]
@@ -425,7 +425,7 @@ def test_result_in_json_tells_each_number(queues: Queues) -> None:
 
 
 def test_progress_is_shown_on_a_terminal_and_in_lines_elsewhere(queues: Queues) -> None:
-    # Given letters that are put back
+    # Given dead letters that are redriven
     queues.put([letter(number) for number in range(MANY)])
     done = queues.dlq("redrive", "--all", "--wait", "0")
     assert "1000 redriven …" in done.err.splitlines()

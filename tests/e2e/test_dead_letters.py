@@ -31,7 +31,7 @@ def letters(stack: LocalStack, *arguments: str) -> str:
 
 
 def count(stack: LocalStack, *arguments: str) -> int:
-    """Return how many dead letters a list of some of them tells."""
+    """Return how many dead letters a list reports with these options."""
     listed = cube_sms(stack, "dlq", "list", "--json", *arguments)
     assert listed.status == 0, listed.err
     return int(listed.json["count"])
@@ -49,11 +49,11 @@ def test_a_failed_message_starts_over_when_it_is_redriven(impatient_stack: Local
     stack.enqueue(send_request(device, requestId=request_id))
     wait_until("it to have failed", lambda: states(stack, request_id) == ["FAILED"])
 
-    # When an operator looks at the dead-letter queue, and puts it back
+    # When an operator looks at the dead-letter queue, and redrives it
     listed = letters(stack, "dlq", "list", "--request-id", request_id)
     redriven = letters(stack, "dlq", "redrive", "--request-id", request_id, "--wait", "0")
 
-    # Then the reason was told, and it is sent with fresh attempts
+    # Then the list shows the reason, and it is sent with new attempts
     (line,) = [line for line in listed.splitlines() if request_id in line]
     assert line.split()[:3] == [request_id, "AttemptsUsedUp", "1"]
     assert "HTTP 503" in line
@@ -114,7 +114,7 @@ def test_a_message_that_has_been_sent_stays_sent_when_it_is_redriven(impatient_s
         },
     )
 
-    # When it is put back
+    # When it is redriven
     letters(stack, "dlq", "redrive", "--request-id", request_id, "--wait", "0")
 
     # Then it is suppressed as the duplicate it is
@@ -136,7 +136,7 @@ def test_a_conflict_is_dead_lettered_and_answered(impatient_stack: LocalStack) -
 
 @pytest.mark.parametrize("chosen", [["--reason", "InvalidRequest"], ["--all"]])
 def test_letters_that_come_back_are_put_back_once_and_told(impatient_stack: LocalStack, chosen: list[str]) -> None:
-    # Given letters that nothing can be done about, one of which had no id of its own, and another that was there before
+    # Given dead letters that no attempt can send, one of which had no id of its own
     stack = impatient_stack
     stack.sqs.purge_queue(QueueUrl=stack.outputs["DeadLetterQueueUrl"])
     stack.enqueue(send_request(a_device(), priority="high"))
@@ -144,7 +144,7 @@ def test_letters_that_come_back_are_put_back_once_and_told(impatient_stack: Loca
         stack.enqueue(send_request(a_device(), requestId=f"invalid-{number}-{uuid4()}", priority="high"))
     wait_until("the letters", lambda: count(stack) == 4)
 
-    # When they are put back
+    # When they are redriven
     done = letters(stack, "dlq", "redrive", *chosen, "--wait", "100")
 
     # Then the command ends, as soon as all are there again

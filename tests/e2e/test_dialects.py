@@ -1,4 +1,4 @@
-"""One stack with accounts of both dialects: real queue, real API, and the provider's books as the judge."""
+"""One stack with accounts of both dialects: real queue, real API, and the provider's request log as the judge."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_both_are_sent_from_the_queue(stack: LocalStack) -> None:
     requests = [request(account) for account in [*SENDERS] * 3]
     for each in requests:
         stack.enqueue(json.dumps(each))
-    # Then each was accepted once, from the account that speaks so
+    # Then each was accepted once, from the account of that dialect
     wait_until("all to be accepted", lambda: all(stack.cube.requests(each["deviceId"]) for each in requests))
     posts = {each["deviceId"]: stack.cube.requests(each["deviceId"]) for each in requests}
     for each in requests:

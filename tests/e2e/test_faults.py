@@ -91,7 +91,7 @@ class Found(NamedTuple):
     letters: list[dict[str, Any]]
 
 
-# The name of each test tells the seed.
+# The name of each test shows the seed.
 @pytest.fixture(scope="module", params=[SEED], ids="CUBE_SMS_SEED={}".format)
 def found() -> Iterator[Found]:
     with AwsProxy() as proxy, LocalStack(PARAMETERS, is_limited=False, seed=SEED) as stack:
@@ -113,7 +113,7 @@ def found() -> Iterator[Found]:
             for message in everything:
                 stack.enqueue(message.json)
 
-            # And the records are away for a while, longer than boto3 tries
+            # And the records are unavailable for a while, longer than boto3 tries
             with proxy.applying(Rule("UpdateItem", always(INTERNAL_ERROR))):
                 enough = proxy.failures.total() + 100
                 wait_until("the outage to be felt", lambda: proxy.failures.total() >= enough)

@@ -194,7 +194,7 @@ def test_letters_of_a_device_are_redriven_in_order(stack: LocalStack) -> None:
     for request_id in ids:
         assert dead_letter(stack, request_id)["reason"] == "InvalidRequest"
 
-    # When the workers know it, and they are put back
+    # When the workers know it, and they are redriven
     stack.put_credentials({name: {"access_code": ACCESS_CODE, "secret": SECRET} for name in ("default", "late")})
     probe = a_device()
 

@@ -136,7 +136,7 @@ def test_account_is_closed_after_so_many_rejections_of_all_together(
     pool: ProcessPoolExecutor, aws: MiniStack, table: str
 ) -> None:
     avoid_midnight()
-    # Given processes whose queries are rejected until they are told that the account is closed
+    # Given processes whose queries are rejected until they learn that the account is closed
     runs = [pool.submit(_be_rejected, aws.url, table) for _ in range(PROCESSES)]
     rejected = [run.result(timeout=120) for run in runs]
     # Then each rejection was counted once, and each process had one under way at most when the account was closed

@@ -1,4 +1,4 @@
-"""A hundred messages with one query, from a real queue: a campaign of one text, with an account that speaks Cube v4."""
+"""A hundred messages with one query, from a real queue: a campaign of one text, with an account that uses v4."""
 
 from __future__ import annotations
 

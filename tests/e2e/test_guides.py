@@ -101,14 +101,14 @@ def _word(word: str) -> str:
 
 
 class Reader:
-    """Who follows a guide, in one shell, in a folder that has what the guide names.
+    """The reader of a guide, with one shell, in a folder that has what the guide names.
 
     Parameters
     ----------
     stack : LocalStack
         The stack.
     folder : Path
-        Where the shell works.
+        The folder of the shell.
     """
 
     def __init__(self, stack: LocalStack, folder: Path) -> None:

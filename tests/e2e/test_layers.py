@@ -79,11 +79,11 @@ def test_a_handler_needs_nothing_but_its_layers(function: str) -> None:
         check=True,
     )
 
-    # Then it finds all it needs, and loads none of what it should do without
+    # Then it finds all it needs, and loads none of what it should leave out
     modules = json.loads(result.stdout)
     assert "cube_sms.delivery.sending" in modules
     assert not {"requests", "pydantic", "aws_xray_sdk"} & set(modules)
-    # What only an account that speaks v4 needs
+    # What only an account that uses v4 needs
     assert not {"cryptography", "cffi"} & set(modules)
 
 

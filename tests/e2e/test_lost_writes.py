@@ -35,7 +35,7 @@ TRIES = 3
 
 
 class Case(NamedTuple):
-    """Which writes of a message fail, by the how many-th of its kind they are, and what has to become of it."""
+    """Which writes of a message fail, by their number among writes of their kind, and what has to happen to it."""
 
     kind: str
     fails: Callable[[AwsProxy, AwsCall], bool]
@@ -93,7 +93,7 @@ def found(proxied: Proxied) -> dict[Message, Verdict]:
     stack, proxy = proxied
     consumer = OutcomeConsumer(stack)
     with ExitStack() as rules:
-        # Given a table that is away for writes of theirs
+        # Given a table that is unavailable for writes of theirs
         for (lost, _), message in MESSAGES.items():
             rules.enter_context(proxy.applying(failing(proxy, CASES[lost], message)))
 
@@ -109,6 +109,6 @@ def found(proxied: Proxied) -> dict[Message, Verdict]:
 def test_a_lost_write_loses_and_repeats_nothing(found: dict[Message, Verdict], lost: str, delivery: str) -> None:
     verdict = found[MESSAGES[lost, delivery]]
 
-    # Then a write that succeeds in the end costs nothing, and one that does not is told; there is an event for each end
+    # Then a write that succeeds in the end costs nothing, and the record shows one that does not. Each end has an event
     assert verdict.ending == CASES[lost].expected[delivery], verdict
     assert not verdict.faults

@@ -84,7 +84,7 @@ def test_every_end_is_one_event(stack: LocalStack, consumer: OutcomeConsumer) ->
         stack.call_api("POST", "/messages", called.json, Prefer=prefer)
     wait_until_the_queue_is_empty(stack)
 
-    # Then each has one event, delivered once, that tells what its record tells
+    # Then each has one event, delivered once, that reports what its record shows
     found = verdicts(stack, [*messages, called], consumer)
     assert [fault for verdict in found for fault in verdict.faults] == []
     assert [len(verdict.events or ()) for verdict in found] == [1] * len(found)
@@ -103,13 +103,13 @@ def test_message_that_is_put_back_has_an_event_of_each_end(stack: LocalStack, co
     stack.enqueue(message.json)
     (first,) = wait_until("its event", lambda: consumer.details(message.request_id))
 
-    # When an operator puts it back
+    # When an operator redrives it
     wait_until("its letter", lambda: count(stack, "--request-id", message.request_id) == 1)
     letters(stack, "dlq", "redrive", "--request-id", message.request_id)
     wait_until("another event", lambda: len(consumer.details(message.request_id)) > 1)
     consumer.catch_up()
 
-    # Then both are told, as two
+    # Then each of both outcomes has its own event
     first, second = consumer.details(message.request_id)
     assert (first["state"], second["state"]) == ("FAILED", "SENT")
     assert first["eventId"] != second["eventId"]
@@ -121,16 +121,16 @@ def test_request_event_that_is_refused_can_be_put_back(stack: LocalStack, consum
     event_id = put_request_event(stack, {"deviceId": device, "content": CONTENT, "account": "new"})
     wait_until("its letter", lambda: count(stack, "--request-id", event_id) == 1)
 
-    # Then the letter is the whole event, under its id
+    # Then the dead letter is the whole event, under its id
     (letter,) = [letter for letter in stack.dead_letters() if letter["requestId"] == event_id]
     assert letter["reason"] == "InvalidRequest"
     assert json.loads(letter["body"])["id"] == event_id
     assert consumer.details(event_id) == []
 
-    # When the account has some, and it is put back
+    # When the account has some, and it is redriven
     stack.put_credentials({**accounts, "new": accounts["default"]})
     change_environment(stack, RESTARTED_AFTER=event_id)
-    # Looking at the letter has hidden it for a moment.
+    # The read has hidden the dead letter for a moment.
     redrive = ("dlq", "redrive", "--request-id", event_id, "--wait", "0")
     wait_until("it to be put back", lambda: cube_sms(stack, *redrive).out.startswith("1 redriven to"))
 
@@ -162,7 +162,7 @@ def test_tasks_that_ask_while_a_message_is_being_sent_are_told_too(stack: LocalS
     stack.cube.configure(device_faults={message.device_id: "delay:1"})
     executions = [start(stack, state_machine, message) for _ in range(3)]
 
-    # Then all of them are told the same, and it was sent once
+    # Then all of them get the same answer, and it was sent once
     results = [ended(execution) for execution in executions]
     assert [result["status"] for result in results] == ["SUCCEEDED"] * 3
     assert results[0]["output"] == results[1]["output"] == results[2]["output"]
@@ -175,7 +175,7 @@ def test_tasks_of_a_message_that_is_put_back_are_told_of_their_own_end(stack: Lo
     stack.cube.configure(device_faults={message.device_id: "status:503*1"})
     failed = [ended(start(stack, state_machine, message))["error"] for _ in range(2)]
 
-    # When the message is put back, and a third asks
+    # When the message is redriven, and a third asks
     letters(stack, "dlq", "redrive", "--request-id", message.request_id)
     wait_until_the_queue_is_empty(stack)
     sent = ended(start(stack, state_machine, message))
@@ -207,7 +207,7 @@ def stormy() -> Iterator[Stormy]:
             yield Stormy(stack, proxy, poller, OutcomeConsumer(stack))
 
 
-# The name of each test tells the seed.
+# The name of each test shows the seed.
 @pytest.mark.parametrize("seed", [SEED], ids="CUBE_SMS_SEED={}".format)
 def test_no_event_is_lost_whatever_fails(stormy: Stormy, seed: int) -> None:
     stack, proxy, poller, consumer = stormy
@@ -218,8 +218,8 @@ def test_no_event_is_lost_whatever_fails(stormy: Stormy, seed: int) -> None:
     awaited = {make(state): state for state in KINDS for _ in range(2)}
     stack.cube.configure(device_faults=device_faults(messages | awaited))
 
-    # Given an EventBridge that fails one call in five and does not take one event in seven, a Step Functions that
-    # fails, and publishers that are killed
+    # Given an EventBridge that fails one call in five and does not take one event in seven. Step Functions fails
+    # too, and publishers are killed
     generator = random.Random(seed)
     proxy.is_taken = lambda _entry: generator.random() > 1 / 7
     reaper = PublisherReaper(stack, 0.04, seed)
@@ -232,7 +232,7 @@ def test_no_event_is_lost_whatever_fails(stormy: Stormy, seed: int) -> None:
         executions = {message: start(stack, state_machine, message) for message in awaited}
         for message in messages:
             stack.enqueue(message.json)
-        # And EventBridge is away for a while, longer than boto3 tries
+        # And EventBridge is unavailable for a while, longer than boto3 tries
         with proxy.applying(Rule(PUT_EVENTS, always(INTERNAL_ERROR))):
             wait_until("the outage to be felt", lambda: poller.answered_partly)
         wait_until_the_queue_is_empty(stack)
@@ -250,12 +250,12 @@ def test_no_event_is_lost_whatever_fails(stormy: Stormy, seed: int) -> None:
     proxy.is_taken = lambda _entry: True
     assert proxy.entries[False]
 
-    # Then whoever drops repeats by their eventId sees each end once, and as the record has it
+    # Then a consumer that drops repeats by their eventId sees each end once, and as the record has it
     found = verdicts(stack, [*messages, *awaited], consumer)
     assert [fault for verdict in found for fault in verdict.faults] == []
     assert [verdict.state for verdict in found] == [*messages.values(), *awaited.values()]
     assert all(_ends(verdict) == 1 for verdict in found)
-    # And every task was told
+    # And every task has its answer
     for message, execution in executions.items():
         result = ended(execution)
         told = json.loads(result["cause"]) if result["status"] == "FAILED" else result["output"]
@@ -269,7 +269,7 @@ def _ends(verdict: Verdict) -> int:
 
 
 def test_what_lambda_gives_up_can_still_be_published(stormy: Stormy) -> None:
-    # Given an EventBridge that is away, and a message that ends meanwhile
+    # Given an EventBridge that is unavailable, and a message that ends meanwhile
     stack, proxy, poller, consumer = stormy
     poller.drain()
     before, during, after = (make(State.SENT) for _ in range(3))

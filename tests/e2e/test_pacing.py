@@ -41,7 +41,7 @@ def strict() -> Iterator[LocalStack]:
 
 @pytest.fixture
 def cube_stack(strict: LocalStack) -> LocalStack:
-    """Return the stack, in front of a provider with empty books."""
+    """Return the stack, in front of a provider with an empty request log."""
     strict.cube.reset()
     return strict
 
@@ -89,7 +89,7 @@ def closed_until(stack: LocalStack) -> float:
 
 
 def call_until_sent(stack: LocalStack, message: Message) -> list[HttpAnswer]:
-    """Call the API as its answers tell to, until the message is sent."""
+    """Call the API again as its answers say, until the message is sent."""
     answers = [stack.call_api("POST", "/messages", message.json)]
     while answers[-1].status != 200:
         assert answers[-1].status in (429, 503), answers[-1]
@@ -110,8 +110,8 @@ def assert_accepted_once(stack: LocalStack, messages: Sequence[Message]) -> None
 
 
 def test_burst_is_sent_at_the_providers_rate_and_nothing_is_refused(cube_stack: LocalStack) -> None:
-    # The workers share the rate, unless the machine holds them up: one worker alone would be far below it. One that is
-    # held up between its last look at the clock and its query may be too late for its slot (docs/pacing.md)
+    # The workers share the rate, unless the machine delays them: one worker alone would be far below it. A worker that
+    # is delayed between its last look at the clock and its query may be too late for its slot (docs/pacing.md)
     wait_until("a burst at the rate", lambda: rate_of_a_burst(cube_stack) > 0.7 * QPS, timeout=180)
 
 
@@ -161,8 +161,8 @@ def test_single_messages_are_not_behind_a_campaign(cube_stack: LocalStack) -> No
         ahead.append(place(stack, single) - before)
         singles.append(single)
 
-    # Then of all those that were there before it, no more are posted than both invocations had received, and a batch
-    # that was on its way to one of them; and by the API few
+    # Then of all those that were there before it, few are posted. On the queue these are at most what both
+    # invocations had received, and a batch on its way to one of them. By the API they are fewer
     assert max(ahead[::2]) <= (QUEUE_WORKERS + 1) * BATCH_SIZE, ahead
     assert max(ahead[1::2]) <= 2 * BATCH_SIZE, ahead
     assert accepted(stack) < len(bulk)
@@ -219,7 +219,7 @@ def test_throttling_in_the_middle_of_a_burst_stops_both_functions_for_that_long(
         opens_at = throttle.throttled_at + throttle.retry_after
         wait_until("the gate to be closed", lambda: closed_until(stack) > time.time())
 
-        # Then callers of the API are told so at once, for as long as it takes
+        # Then the API reports that to its callers at once, with the time that is left
         called = [Message.make() for _ in range(3)]
         for message in called:
             asked_at = time.time()
@@ -234,12 +234,12 @@ def test_throttling_in_the_middle_of_a_burst_stops_both_functions_for_that_long(
         wait_until_the_queue_is_empty(stack)
         change_environment(stack, CUBE_BASE_URL=stack.cube_url)
 
-    # A worker looks at the gate when it reserves slots, a batch at a time: the one that was refused stops at once, and
+    # A worker looks at the gate when it reserves slots, a batch at a time. The one that was refused stops at once, and
     # every other one may finish its batch.
     early = [at for at in throttle.posts if throttle.throttled_at < at < opens_at]
     assert len(early) <= (QUEUE_WORKERS - 1) * BATCH_SIZE
 
-    # And what was put back meanwhile has used up no attempt
+    # And what returned to the queue meanwhile has used up no attempt
     endings = [verdict.ending for verdict in verdicts(stack, [*messages, *called])]
     refused_once = Ending(State.SENT, accepted=1, attempts=2)
     assert sorted(endings, key=str) == sorted([SENT_ONCE] * (len(endings) - 1) + [refused_once], key=str)
@@ -268,7 +268,7 @@ def test_messages_over_the_daily_quota_stay_on_the_queue() -> None:
         assert len(found) == 7
         assert all(verdict.record.get("attempts", 0) == 0 for verdict in found)
 
-        # And callers are told to come back tomorrow
+        # And callers get the answer to come again tomorrow
         assert (reply.status, reply.body["state"]) == (429, "RETRYING")
         assert remaining - 5 < int(reply.headers["Retry-After"]) <= remaining + 5
 
@@ -299,5 +299,5 @@ def test_urgent_messages_find_what_a_campaign_has_left_of_the_quota() -> None:
         stats = stack.cube.stats()
         assert (stats["received"], stats["refused"]) == (quota, {})
         assert stack.dead_letters() == []
-        # And until then nobody was told that the gate was closed
+        # And until then no metric reported a closed gate
         assert closed == []

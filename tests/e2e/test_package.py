@@ -24,7 +24,7 @@ BUCKET = "cube-sms-releases"
 
 
 def package(stack: LocalStack, output: Path) -> dict[str, Any]:
-    """Package the build into a bucket of the local AWS, and return the template that comes of it."""
+    """Package the build into a bucket of the local AWS, and return the packaged template."""
     s3 = stack.aws.client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
     environment = os.environ | stack.aws.environment | {"SAM_CLI_TELEMETRY": "0"}

@@ -51,8 +51,8 @@ NOTHING_IS_ALLOWED = {"Effect": "Deny", "Action": "*", "Resource": "arn:aws:s3::
 # Statements about more than the stack has: X-Ray and ListStreams know no resources, and workflows are anybody's.
 BEYOND_THE_STACK = {"WriteTraces", "ListStreams", "AnswerTasks"}
 
-# What MiniStack does itself or not at all, whatever a role says: in nobody's name it writes functions' logs, polls
-# queues and streams, and tells a queue of what it gives up. It keeps no traces.
+# What MiniStack does itself or not at all, whatever a role says. Without a role it writes functions' logs, polls queues
+# and streams, and reports to a queue what it gives up. It keeps no traces.
 NOT_ENFORCED = {
     *(
         Permission(role, "WriteLogs", f"logs:{action}")
@@ -232,7 +232,7 @@ def a_campaign_is_in_the_way_of_callers(stack: LocalStack, withdrawn: Withdrawn)
 
 
 def the_api_does_not_know_of_a_pause(stack: LocalStack, withdrawn: Withdrawn) -> None:
-    # Without limits nothing else tells it.
+    # Without limits only this read shows the API that there is a pause.
     table, name = stack.aws.client("dynamodb"), stack.outputs["MessagesTableName"]
 
     def answer() -> int:
@@ -403,7 +403,7 @@ def test_what_is_not_enforced_here_is_not_missed(stack: LocalStack) -> None:
         answer = stack.call_api("POST", "/messages", send_request(a_device()))
         shown = stack.call_api("GET", f"/messages/{answer.body['requestId']}")
 
-        # Then nothing is missed. Where this fails, the local AWS has begun to ask: it belongs to what is needed
+        # Then nothing is missed. If this fails, the local AWS now checks these permissions: add them to those needed
         assert (answer.status, shown.status) == (200, 200)
         wait_until_sent_once(stack, device, request_id)
         wait_until("an event", lambda: consumer.details(request_id))

@@ -108,7 +108,7 @@ def test_message_is_delivered_and_there_is_an_event(receipts: Receipts) -> None:
     # When the provider says that the device has it
     receipts.stack.cube.configure(sent_statuses={device: DELIVERED})
     assert receipts.ask(request_id) == [State.DELIVERED]
-    # Then nobody asks any more, the API shows it, and the same request is answered as before
+    # Then no further query is due, the API shows it, and the same request is answered as before
     record = receipts.record(request_id)
     assert (record.due_at, record.content_hash) == (None, None)
     shown = receipts.stack.call_api("GET", f"/messages/{request_id}?account={V4_ACCOUNT}")
@@ -178,7 +178,7 @@ def test_window_that_is_over_is_told_and_nobody_is_asked(receipts: Receipts) -> 
     asked = receipts.stack.cube.stats()["read"]
     # When it is due
     assert receipts.ask(request_id) == [State.SENT]
-    # Then it stays as it is, nobody asks any more, and the log says so
+    # Then it stays as it is, no further query is due, and the log says so
     assert receipts.record(request_id).due_at is None
     assert receipts.stack.cube.stats()["read"] == asked
     lines = [entry for entry in receipts.stack.outcomes() if entry.get("request_id") == request_id]
@@ -199,7 +199,7 @@ def test_campaign_says_how_many_were_delivered_and_its_result_which(receipts: Re
     # When the receipts are there
     known = [State.DELIVERED, State.UNDELIVERED, State.SENT]
     assert receipts.ask(*(f"{name}-{number}" for number in (1, 2, 3))) == known
-    # Then whoever looks again sees how many were delivered
+    # Then an operator who looks again sees how many were delivered
     counts = dict.fromkeys(map(str, known), 1)
 
     def shown() -> bool:
@@ -290,7 +290,7 @@ def test_a_pause_is_heeded_by_whoever_may_look_for_it(guarded: Receipts) -> None
     change_environment(guarded.stack, RESTARTED_FOR="a pause")
     asked = guarded.stack.cube.stats()["read"]
     guarded.make_due(request_id)
-    # When it is looked at, then nobody is asked
+    # When it is looked at, then the provider is not asked
     wait_until("a run", lambda: "FunctionError" not in guarded.invoke())
     assert (guarded.record(request_id).state, guarded.stack.cube.stats()["read"]) == (State.SENT, asked)
     # But without the permission the pause is not seen

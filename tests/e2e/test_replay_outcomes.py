@@ -45,7 +45,7 @@ def unpublished(stack: LocalStack) -> int:
 
 
 def a_lost_event(proxied: Proxied, **fields: Any) -> str:
-    """Send a message while EventBridge is away, and return its id. The local stream does not try again."""
+    """Send a message while EventBridge is unavailable, and return its id. The local stream does not try again."""
     stack, request_id = proxied.stack, f"lost-{uuid4()}"
     with proxied.proxy.applying(Rule("PutEvents", always(INTERNAL_ERROR))):
         stack.enqueue(send_request(a_device(), requestId=request_id, **fields))
@@ -55,7 +55,7 @@ def a_lost_event(proxied: Proxied, **fields: Any) -> str:
 
 
 def give_up(stack: LocalStack, *request_ids: str, condition: str = "RecordAgeExceeded") -> None:
-    """Tell the queue of the final records of messages, as Lambda does of a batch that it gives up."""
+    """Report the final records of messages to the queue, as Lambda does of a batch that it gives up."""
     streams: Any = stack.aws.client("dynamodbstreams")
     (arn,) = [each["StreamArn"] for each in streams.list_streams()["Streams"]]
     (shard,) = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
@@ -99,7 +99,7 @@ def tell(stack: LocalStack, arn: str, shard: str, first: str, last: str, conditi
 
 
 def test_what_was_given_up_is_listed_and_published_once(proxied_events: Proxied) -> None:
-    # Given two messages that were sent while EventBridge was away, and Lambda has given up their events
+    # Given two messages that were sent while EventBridge was unavailable, and Lambda has given up their events
     stack = proxied_events.stack
     consumer = EventConsumer(stack, {"source": ["cube-sms"]})
     lost = [a_lost_event(proxied_events) for _ in range(2)]
@@ -109,7 +109,7 @@ def test_what_was_given_up_is_listed_and_published_once(proxied_events: Proxied)
     listed = outcomes(stack, "list")
     done = outcomes(stack, "replay")
 
-    # Then it is told, each event is there, and the queue is empty
+    # Then the commands report it, each event is there, and the queue is empty
     assert (listed.status, done.status) == (0, 0), listed.err + done.err
     assert listed.out.splitlines()[1].split()[:2] == ["RecordAgeExceeded", "2"]
     assert "1 batches, 0 published" in listed.out
@@ -202,7 +202,7 @@ def test_a_request_that_could_not_be_delivered_is_put_onto_the_send_queue(proxie
         },
     )
 
-    # When an operator puts it back
+    # When an operator redrives it
     done = cube_sms(stack, "dlq", "redrive", "--queue", queue, "--all", "--wait", "0")
 
     # Then it is sent, under the id of the event

@@ -84,13 +84,13 @@ def test_what_a_device_answers_comes_to_a_consumer(replies: Replies) -> None:
     replies.stack.cube.configure(reply_devices={device: TEXT})
     # When a message is sent to it
     assert replies.stack.call_api("POST", "/messages", send_request(device)).status == 200
-    # Then its answer comes to the consumer of the bus, as the schema has it
+    # Then the consumer of the bus gets its answer, as the schema has it
     (event,) = replies.consumer.wait_for(1, deviceId=device)
     assert list(Draft202012Validator(reply_event_schema()).iter_errors(event)) == []
     (called_back,) = [each for each in replies.stack.cube.callbacks() if each["deviceId"] == device]
     assert (event["detail"]["account"], event["detail"]["content"]) == ("default", TEXT)
     assert event["detail"]["receivedAt"].endswith(f"{called_back['receivedAt'] % 1000:03d}Z")
-    # And the provider was told so after that
+    # And the provider got its answer after that
     replies.wait_for_statuses(device, [200])
 
 
@@ -144,7 +144,7 @@ def test_what_is_not_the_providers_is_refused(replies: Replies, kind: str) -> No
 
 @each_kind
 def test_what_is_not_understood_is_kept_whole(replies: Replies, kind: str) -> None:
-    # When the provider calls back in a form that nobody has told of
+    # When the provider calls back in an unknown form
     device = a_device()
     replies.call_back(kind, {"deviceId": device, "fault": "unknown"})
     replies.wait_for_statuses(device, [200])
@@ -161,10 +161,10 @@ def test_what_is_not_understood_is_kept_whole(replies: Replies, kind: str) -> No
 
 @each_kind
 def test_reply_is_published_when_the_bus_is_back(replies: Replies, kind: str) -> None:
-    # Given a bus that is away
+    # Given a bus that is unavailable
     device = a_device()
     with replies.proxy.applying(Rule(PUT_EVENTS, always(INTERNAL_ERROR))):
-        # When the provider calls back, then it is not told that we have it
+        # When the provider calls back, then its callback is not acknowledged
         replies.call_back(kind, {"deviceId": device}, tries=1000)
         wait_until("a failure", lambda: replies.statuses(device)[0][:1])
         assert set(replies.statuses(device)[0]) == {503}

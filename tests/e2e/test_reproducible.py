@@ -49,8 +49,8 @@ def checksum_of_upload(layer: Path) -> str:
 def test_layer_is_the_same_whoever_builds_it(layer: str, source: str, tmp_path: Path) -> None:
     # Given the layer that `make build` made
 
-    # When it is built again: later, in another folder, with another installation of Python and of pip and
-    # another seed of hashes, by a user whose files are private
+    # When it is built again later, in another folder, by a user whose files are private. The installations of
+    # Python and of pip and the seed of hashes are others too
     again = tmp_path / layer
     build(layer, PROJECT / "layers" / source, again)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OTHER_ACCESS_CODE = "P002277"
 REFUSED = 403
 
-# Both ways in take turns, this many seconds apart.
+# The seconds between two rounds: in each round, both inputs get a message.
 PACE = 0.05
 
 
@@ -52,7 +52,7 @@ def store(stack: LocalStack, secret: str, access_code: str = ACCESS_CODE) -> Non
 
 
 class Traffic:
-    """Messages that are put onto the queue and posted to the API, until told to stop."""
+    """Messages that are put onto the queue and posted to the API, until it is stopped."""
 
     def __init__(self, stack: LocalStack) -> None:
         self.messages: list[Message] = []

@@ -1,7 +1,7 @@
 """The built functions in Lambda's own runtime interface: what is not in a layer is missing, and time runs out.
 
-`local/lambda_runtime.py` says what this needs of a machine. If it gives no mounts, the functions run without; pytest's
-first lines tell.
+`local/lambda_runtime.py` says what this needs of a machine. If it gives no mounts, the functions run without
+them. The first lines of pytest show which it is.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ TIMEOUT = 60
 
 
 class Queue(NamedTuple):
-    """A queue that no worker polls, so that a test decides what becomes of its messages."""
+    """A queue that no worker polls, so that a test decides what happens to its messages."""
 
     stack: LocalStack
     url: str
@@ -225,7 +225,7 @@ def test_the_api_function_sends_a_message_and_shows_its_record(stack: LocalStack
 
 
 def test_messages_that_a_worker_was_cut_off_with_are_settled_by_a_later_one(stack: LocalStack) -> None:
-    # Given a batch, and DynamoDB that does not answer when its outcomes are to be written, but for the first message.
+    # Given a batch, and DynamoDB that does not answer writes of its outcomes, except for the first message.
     # With these timeouts no message is begun in the last seven seconds of an invocation.
     batch = [Message.make(DELIVERIES[n % 2]) for n in range(8)]
     queue = Queue.make(stack)
@@ -258,7 +258,7 @@ def test_messages_that_a_worker_was_cut_off_with_are_settled_by_a_later_one(stac
                 finally:
                     is_cut_off.set()
 
-            # Then some messages are held by nobody, their outcomes known to Cube alone, and the last were not begun
+            # Then some messages have no worker, and only Cube knows their outcomes. The last were not begun
             found = state_of_each()
             held, untouched = found[State.SENDING], found[None]
             assert [verdict.message for verdict in found[State.SENT]] == batch[:1]
@@ -311,7 +311,7 @@ def test_messages_that_there_is_no_time_for_are_handed_back(stack: LocalStack) -
                 expected = (None, 0) if message.request_id in unsent else (State.SENT, 1)
                 assert (verdict.state, verdict.accepted) == expected, str(verdict)
 
-            # And those come back at once, and are sent in their turn
+            # And those come back at once, and are sent then
             stack.cube.configure(device_faults={})
             returned = queue.receive()
             assert {json.loads(record["body"])["requestId"] for record in returned["Records"]} == unsent

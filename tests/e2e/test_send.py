@@ -1,4 +1,4 @@
-"""Messages through the deployed stack: real queue, real API, real workers, and the provider's books as the judge."""
+"""Messages through the deployed stack: real queue, API and workers, and the provider's request log as the judge."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_lost_answer_is_not_repeated_for_a_message_that_forbids_it(stack: Loca
     # When a message is sent that may not be sent twice
     stack.enqueue(send_request(device, requestId=request_id, delivery="at-most-once"))
 
-    # Then its outcome is unknown, for good
+    # Then its outcome is unknown, and stays so
     wait_for_states(stack, request_id, ["UNKNOWN"])
     assert len(stack.cube.requests(device)) == 1
 

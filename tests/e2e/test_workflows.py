@@ -81,7 +81,7 @@ def test_a_request_comes_as_an_event_and_its_outcome_goes_as_one(stack: LocalSta
     # When it is put onto the bus
     event_id = put_request_event(stack, {"deviceId": device, "content": "Report your position"})
 
-    # Then it is sent under the event's id, and who consumes the bus is told
+    # Then it is sent under the event's id, and a consumer of the bus gets its outcome
     (detail,) = wait_until("the outcome event", lambda: consumer.details(event_id))
     assert accepted(stack, device) == ["Report your position"]
     assert detail["messageId"] == f"default#{event_id}"
@@ -112,14 +112,14 @@ def test_a_consumer_gets_what_its_pattern_asks_for(stack: LocalStack, consumer: 
     stack.enqueue(json.dumps({"deviceId": bad, "content": "x", "requestId": rejected}))
     wait_until("both outcomes", lambda: consumer.details(sent) and consumer.details(rejected))
 
-    # Then it is told of that one
+    # Then it gets an event of that one
     (event,) = wait_until("its event", not_sent.events)
     assert (event["source"], event["detail-type"]) == ("cube-sms", "SMS Rejected")
     assert (event["detail"]["requestId"], event["detail"]["code"]) == (rejected, "4711")
 
 
 def test_a_message_that_is_put_twice_has_one_event(stack: LocalStack, consumer: EventConsumer) -> None:
-    # Given a message whose outcome has been told
+    # Given a message whose outcome has an event
     body = json.dumps({"deviceId": a_device(), "content": "x", "requestId": (request_id := an_id())})
     stack.enqueue(body)
     wait_until("its event", lambda: consumer.details(request_id))
@@ -130,7 +130,7 @@ def test_a_message_that_is_put_twice_has_one_event(stack: LocalStack, consumer: 
     wait_until("it to be suppressed", lambda: is_suppressed(stack, request_id))
     wait_until("the other one's event", lambda: consumer.details(last))
 
-    # Then nothing is told of it again
+    # Then there is no further event of it
     assert len(consumer.details(request_id)) == 1
 
 
@@ -172,7 +172,7 @@ def test_a_task_goes_on_by_what_became_of_its_message(
     result = send_and_wait(deviceId=device, **fields)
 
     if state == "UNKNOWN":
-        # A branch of its own: nobody knows that it was not sent
+        # A branch of its own: the message may have been sent
         assert (result["status"], result["output"]["error"]) == ("SUCCEEDED", "CubeSms.Unknown")
         detail = result["output"]
     else:
@@ -287,7 +287,7 @@ def test_each_row_of_a_campaign_has_its_message_and_its_outcome(stack: LocalStac
     # When it is run
     execution = ended(start_campaign(stack, rows, campaign))
 
-    # Then the result tells each row's outcome, and Cube's books agree
+    # Then the result shows each row's outcome, and Cube's request log agrees
     counts = {"SENT": 3, "REFUSED": 2, "REJECTED": 1}
     key = f"{campaign['campaign']}.outcomes.csv"
     bucket = stack.outputs["CampaignBucketName"]
@@ -449,7 +449,7 @@ def test_a_file_that_cannot_be_meant_fails_once_before_anything_is_sent(stack: L
     first = ended(start_campaign(stack, f"{devices[0]},Hi\n{devices[1]},Hi\n", headless))
     second = ended(start_campaign(stack, f'deviceId,content\n{devices[2]},Hi\n{devices[2]},"Hi\n', unclosed))
 
-    # Then each fails once, tells what was found and what is wanted, and nothing was sent
+    # Then each fails once, reports what was found and what is wanted, and nothing was sent
     assert {each["error"] for each in (first, second)} == {"CubeSms.InvalidCampaign"}
     assert f'"{devices[0]}", "Hi" (delimiter: comma): no "deviceId"' in first["cause"]
     assert "A quote that begins a cell in row 3 is never closed" in second["cause"]
@@ -457,7 +457,7 @@ def test_a_file_that_cannot_be_meant_fails_once_before_anything_is_sent(stack: L
 
 
 def test_a_dry_run_checks_every_row_and_sends_nothing(stack: LocalStack) -> None:
-    # Given a file with a row that is faulty and a device that stands there twice
+    # Given a file with a row that is faulty and a device that occurs twice
     device = a_device()
     rows = f"deviceId,site\n{device},Oslo\nsensor 7,Bergen\n{device},Bodø\n8931440400093990000,Tromsø\n"
     campaign = a_campaign(content="Hello")
@@ -532,7 +532,7 @@ def test_reading_a_file_needs_each_permission(stack: LocalStack, permission: Per
     data = {**campaign, "dryRun": is_dry}
     event = {"bucket": stack.outputs["CampaignBucketName"], "execution": arn, "input": data}
 
-    # Then its file can be read once more, but not without this permission
+    # Then its file can be read once more, but only with this permission
     with without(stack, permission):
         assert not is_answered(stack, "PrepareCampaignFunction", event)
     assert is_answered(stack, "PrepareCampaignFunction", event)
@@ -558,7 +558,7 @@ def is_answered(stack: LocalStack, function: str, event: dict[str, Any]) -> bool
     ids=lambda permission: permission.action,
 )
 def test_a_report_needs_each_permission(stack: LocalStack, permission: Permission) -> None:
-    # Given a campaign that has ended, and whose outcomes are told by its records alone
+    # Given a campaign that has ended, and whose outcomes only its records show
     campaign = a_campaign(content="Hello")
     execution = start_campaign(stack, f"deviceId\n{a_device()}\n", campaign)
     ended(execution)
@@ -567,7 +567,7 @@ def test_a_report_needs_each_permission(stack: LocalStack, permission: Permissio
         Bucket=event["bucket"], Key=f"runs/{campaign['campaign']}.outcomes/000000001.jsonl"
     )
 
-    # Then it can be reported once more, but not without this permission
+    # Then it can be reported once more, but only with this permission
     with without(stack, permission):
         assert not is_answered(stack, "ReportCampaignFunction", event)
     assert is_answered(stack, "ReportCampaignFunction", event)

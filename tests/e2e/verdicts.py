@@ -1,4 +1,4 @@
-"""What became of each message: its record beside the provider's books, the queues and the events."""
+"""The outcome of each message: its record beside the provider's request log, the queues and the events."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ UNKNOWN_NOT_SENT = Ending(State.UNKNOWN, accepted=0, attempts=1)
 
 
 class Verdict(NamedTuple):
-    """A message, its record, what the provider's books say of it, and what events told, where somebody listened."""
+    """A message, its record, its queries in the provider's request log, and its events if somebody listened."""
 
     message: Message
     record: Mapping[str, Any]
@@ -102,7 +102,7 @@ class Verdict(NamedTuple):
 
     @property
     def state(self) -> State | None:
-        """Its state, or None where there is no record."""
+        """Its state, or None if there is no record."""
         return State[self.record["state"]] if self.record else None
 
     @property
@@ -171,7 +171,7 @@ def _is_refused_for_some(post: Mapping[str, Any]) -> bool:
 
 
 def verdicts(stack: LocalStack, messages: Iterable[Message], consumer: OutcomeConsumer | None = None) -> list[Verdict]:
-    """Return what became of messages, and what a consumer of events was told of it."""
+    """Return what happened to messages, and which events of it a consumer got."""
     events = defaultdict(list)
     if consumer:
         consumer.catch_up()
@@ -213,7 +213,7 @@ def wait_until_the_queue_is_empty(stack: LocalStack, *, timeout: float = 120.0) 
 
 
 def set_visibility_timeout(stack: LocalStack, seconds: int) -> None:
-    """Change how soon a message comes back whose worker has died."""
+    """Change how soon a message becomes visible again if its worker was killed."""
     stack.sqs.set_queue_attributes(
         QueueUrl=stack.outputs["SendQueueUrl"], Attributes={"VisibilityTimeout": str(seconds)}
     )

@@ -22,7 +22,7 @@ class Workers:
     Parameters
     ----------
     stack : LocalStack
-        Where it runs.
+        The stack of the function.
     function : str
         Its name.
     """
