@@ -83,7 +83,7 @@ class ReplyRecords:
         return cls(client, table, retention=retention_days * DAY, content_retention=content_days * DAY)
 
     def keep(self, reply: KeptReply) -> None:
-        """Keep a reply: one write, or two if its content is kept. A repeat changes nothing, and keeps its end.
+        """Keep a reply: one write, or two if its content is kept. A repeat leaves the items and `ttl` as they are.
 
         Parameters
         ----------
