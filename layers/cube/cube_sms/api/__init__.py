@@ -1,4 +1,4 @@
-"""The way in over HTTP."""
+"""The input over HTTP: the calls of the API."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ def request_of(event: Mapping[str, Any]) -> bytes:
     Returns
     -------
     bytes
-        The body, empty where there is none.
+        The body; empty if there is none.
 
     Raises
     ------
     InvalidRequestError
-        If it is said to be Base64 and is not.
+        If the event marks the body as Base64, and it is not.
     """
     try:
         return body_of(event)

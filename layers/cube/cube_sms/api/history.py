@@ -49,7 +49,7 @@ class HistoryApi:
         Parameters
         ----------
         device_id : str
-            The device, as it stands in the path.
+            The device, as the path has it.
         query : Mapping[str, str]
             The parameters of the call: `limit` and `next`.
 
@@ -61,7 +61,7 @@ class HistoryApi:
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         if not self._index:
             return _NO_HISTORY

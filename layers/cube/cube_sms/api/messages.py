@@ -1,4 +1,4 @@
-"""The API's calls: what becomes of each, and its reply."""
+"""The API's calls: what each does, and its reply."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ if TYPE_CHECKING:
 # Kept free at the end of an invocation, for the metrics and the answer.
 RESERVED_SECONDS = 1.0
 
-# A string of RFC 8941, with parameters that mean nothing here. What it escapes, no id may hold.
+# A string of RFC 8941; its parameters mean nothing here. Ids have no characters that such a string escapes.
 _QUOTED = re.compile(r'"([^"]*)"\s*(?:;.*)?')
 
 _NO_SUCH_MESSAGE = problem_of(NO_SUCH_MESSAGE, None, {})
 _NO_ACCOUNT = reply_to_faults([Fault("account", "must be 1 to 32 characters of a-z, 0-9 and -")])
 
-# How long a call may wait for its slot. A caller that has to wait longer is better told so at once.
+# How long a call may wait for its slot. If a call has to wait longer, its caller gets an error at once.
 PATIENCE = 5.0
 
 
 class Posted(NamedTuple):
-    """What became of a request.
+    """The result of a request.
 
     Parameters
     ----------
     request : SendRequest
         The request.
     outcome : Outcome or None
-        What sending it came to; None where it was put onto the queue.
+        The outcome of the attempt to send it; None if it was put onto the queue.
     reply : Reply
-        What the caller is told.
+        The reply to the caller.
     """
 
     request: SendRequest
@@ -65,14 +65,14 @@ class Posted(NamedTuple):
 
 
 class Deleted(NamedTuple):
-    """What became of a message that was to be cancelled.
+    """The result of a call that cancels a message.
 
     Parameters
     ----------
     cancellation : Cancellation or None
-        What cancelling it came to; None where there can be no such message.
+        The result of the cancellation; None if there can be no such message.
     reply : Reply
-        What the caller is told.
+        The reply to the caller.
     """
 
     cancellation: Cancellation | None
@@ -80,12 +80,12 @@ class Deleted(NamedTuple):
 
 
 class MessagesApi:
-    """Sends messages for callers that wait, queues them for those that do not, shows their records, and cancels them.
+    """Sends messages for callers that wait, and queues them for others; shows their records, and cancels messages.
 
     Parameters
     ----------
     sender : Sender
-        Sends one message.
+        Sends one message at a time.
     sqs : SQSClient
         boto3's client.
     leases : ConnectionLeases
@@ -130,17 +130,17 @@ class MessagesApi:
         path : str
             The path that was called.
         time_left : float
-            Seconds until the invocation is cut off.
+            Seconds until Lambda ends the invocation.
 
         Returns
         -------
         Posted
-            What became of it.
+            Its outcome and its reply.
 
         Raises
         ------
         InvalidRequestError, RequestConflictError
-            Where it cannot be sent as it is.
+            If it cannot be sent as it is.
         """
         request = parse_send_request(
             body,
@@ -150,7 +150,8 @@ class MessagesApi:
         ).identified(str(uuid.uuid4()))
         if prefers_async(prefer):
             self._enqueue(request)
-            # Only now, so that nothing is said to wait that does not. A worker that had it sooner has a record of it.
+            # After the message is on the queue, since the record says that it waits there. If a worker has claimed it
+            # meanwhile, the record exists already.
             with suppress(Obstacle):
                 self._sender.records.note_queued(request)
             return Posted(request, None, reply_to_queued(request, path))
@@ -169,7 +170,8 @@ class MessagesApi:
 
     def _enqueue(self, request: SendRequest) -> None:
         url = self._settings.send_queue_url
-        # A FIFO queue drops the same body within five minutes. The whole request is in it: a conflict is none.
+        # A FIFO queue drops the same body within five minutes. The body has the whole request, so a request that
+        # conflicts has another body.
         order: Any = {"MessageGroupId": request.device_id} if is_fifo(url) else {}
         body = request.to_json().decode()
         refuse_too_large(request, body)
@@ -181,14 +183,14 @@ class MessagesApi:
         Parameters
         ----------
         request_id : str
-            The request's id, as it stands in the path.
+            The request's id, as the path has it.
         account : str or None
-            Its account, where it is not the default one.
+            Its account; None for the default one.
 
         Returns
         -------
         Reply
-            The record, 400 if this can be no account, or 404.
+            The record, 400 if no account can have this name, or 404.
         """
         message_id = _message_id(request_id, account)
         if isinstance(message_id, Reply):
@@ -202,13 +204,13 @@ class MessagesApi:
         Parameters
         ----------
         request_id, account : str or None
-            As for `get`. There need be no record yet: the message may be on the queue.
+            As for `get`. A message on the queue may have no record yet.
 
         Returns
         -------
         Deleted
-            What became of it: the record, 409 where it was too late, or 400 or 404 where this can be no account or no
-            message's id.
+            The result, and its reply: the record, or 409 if it is too late. If no account can have this name it is 400,
+            and if no message can have this id it is 404.
         """
         message_id = _message_id(request_id, account)
         if isinstance(message_id, Reply):
@@ -218,7 +220,7 @@ class MessagesApi:
 
 
 def _message_id(request_id: str, account: str | None) -> str | Reply:
-    """Return the key of a message's record, or the reply if there can be none, as of the table's other items."""
+    """Return the key of a message's record. If there can be none, return the reply: the table has other items too."""
     account, request_id = DEFAULT_ACCOUNT if account is None else account, unquote(request_id)
     if not is_account(account):
         return _NO_ACCOUNT
@@ -226,7 +228,7 @@ def _message_id(request_id: str, account: str | None) -> str | Reply:
 
 
 def _id_of(idempotency_key: str | None) -> str | None:
-    """Return the id that the header holds, as it is or in quotes (the IETF's draft); no valid one for several."""
+    """Return the id in the header, with or without quotes (the IETF's draft); for several ids, one that is invalid."""
     if idempotency_key is None:
         return None
     keys = [key.strip() for key in idempotency_key.split(",")]

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from cube_sms.platform import Fault
     from cube_sms.request import SendRequest
 
-# What a problem tells of a record.
+# The members of a record that a problem has.
 _MEMBERS = frozenset({"requestId", "account", "state", "attempts", "possiblyDuplicated", "code", "message"})
 
-# What neither an error nor a state says.
+# The answers that belong to no error and no state.
 INVALID_CALL = ApiAnswer(400, "Invalid call")
 NO_SUCH_MESSAGE = ApiAnswer(404, "Not found", "there is no such message")
 NO_HISTORY = ApiAnswer(404, "Not found", "this deployment keeps no history of devices (DeviceHistory)")
 TOO_LATE = ApiAnswer(409, "Too late", "the message cannot be cancelled: it is {state}")
-# Of a message that is being sent: if that fails, it can be cancelled.
+# For a message that is being sent: if that fails, it can be cancelled.
 NOT_NOW = TOO_LATE._replace(is_later=True)
 NOT_RECORDED = ApiAnswer(504, "Outcome unknown", "it could not be recorded")
 
@@ -40,10 +40,10 @@ def reply_to_queued(request: SendRequest, path: str) -> Reply:
     Returns
     -------
     Reply
-        202 with where to ask for the message. That is relative to the URL that was called (RFC 9110), so that it holds
-        the stage or base path of that URL, whatever stands before the API.
+        202 with the location of the message, relative to the URL that was called (RFC 9110). So it keeps the stage or
+        the base path of that URL.
     """
-    # `.` and `..` are ids, and would lead elsewhere.
+    # `.` and `..` are valid ids. In a path they have another meaning.
     own_id = str(request.request_id)
     own_id = own_id if own_id.strip(".") else own_id.replace(".", "%2E")
     account = "" if request.account == DEFAULT_ACCOUNT else f"?account={request.account}"
@@ -52,23 +52,23 @@ def reply_to_queued(request: SendRequest, path: str) -> Reply:
 
 
 def reply_to_outcome(request: SendRequest, outcome: Outcome, now: float) -> Reply:
-    """Return the reply to a request that was sent, or was not, now or before.
+    """Return the reply to a request after an attempt to send it, now or before.
 
     Parameters
     ----------
     request : SendRequest
         The request.
     outcome : Outcome
-        What became of it.
+        Its outcome.
     now : float
         Seconds since the epoch.
 
     Returns
     -------
     Reply
-        200 where it was sent. Otherwise a problem that carries the message's state: 400 expired, 409 under way, 422
-        rejected by Cube, 429 throttled or no slot, 502 credentials refused, 503 unavailable or attempts used up, 504
-        outcome unknown.
+        200 if it was sent, otherwise a problem with the message's state. 400: expired; 409: under way. 422: rejected by
+        Cube; 429: throttled, or no slot. 502: credentials refused; 503: unavailable, or attempts used up. 504: outcome
+        unknown.
     """
     members = {**_identity(request), "state": outcome.state, "code": outcome.code, "message": outcome.message}
     if outcome.record:
@@ -99,13 +99,13 @@ def reply_to_record(record: Record) -> Reply:
     Returns
     -------
     Reply
-        200 with what is known of the message; of one that waits, from when on it may be sent.
+        200 with what is known of the message. If it waits, that includes from when on it may be sent.
     """
     return Reply(200, record.shown)
 
 
 def reply_to_cancellation(record: Record, now: float) -> Reply:
-    """Return the reply to whoever wanted a message cancelled.
+    """Return the reply to a call that cancels a message.
 
     Parameters
     ----------
@@ -117,8 +117,8 @@ def reply_to_cancellation(record: Record, now: float) -> Reply:
     Returns
     -------
     Reply
-        200 with the record where it is cancelled, now or before; otherwise 409 with its state, and ``Retry-After``
-        where it may still come to be cancelled.
+        200 with the record if the message is cancelled, now or before; otherwise 409 with its state. ``Retry-After``
+        says that a later call may cancel it.
     """
     if record.state is State.CANCELLED:
         return reply_to_record(record)
@@ -134,7 +134,7 @@ def reply_to_faults(faults: list[Fault]) -> Reply:
     Parameters
     ----------
     faults : list[Fault]
-        The fault of each.
+        The faults of the parameters.
 
     Returns
     -------
@@ -157,6 +157,6 @@ def prefers_async(prefer: str | None) -> bool:
     >>> prefers_async("respond-async, wait=10")
     True
     """
-    # What stands in quotes is a value, commas and all.
+    # What is in quotes is a value, with its commas.
     preferences = re.sub(r'"(?:[^"\\]|\\.)*"', '""', prefer or "").lower().split(",")
     return any(preference.partition(";")[0].strip() == "respond-async" for preference in preferences)

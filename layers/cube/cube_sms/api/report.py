@@ -1,4 +1,4 @@
-"""What logs and metrics tell of a request to the API."""
+"""What logs and metrics report of a call of the API."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def report_posted(telemetry: Telemetry, posted: Posted, correlation_id: str) -> None:
-    """Report what became of a request to the API.
+    """Report the result of a send request to the API.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        The log and the metrics.
     posted : Posted
-        What became of it.
+        The result.
     correlation_id : str
         The call's id.
     """
@@ -31,14 +31,14 @@ def report_posted(telemetry: Telemetry, posted: Posted, correlation_id: str) -> 
 
 
 def report_deleted(telemetry: Telemetry, deleted: Deleted, correlation_id: str) -> None:
-    """Report what became of a message that was to be cancelled.
+    """Report the result of a call that cancels a message.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        The log and the metrics.
     deleted : Deleted
-        What became of it.
+        The result.
     correlation_id : str
         The call's id.
     """

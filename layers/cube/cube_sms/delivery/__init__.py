@@ -1,4 +1,4 @@
-"""Sending a message, and the record of what came of it."""
+"""Sending a message, and the record of its outcome."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def retry_delay(
 ) -> float:
     """Return a delay with full jitter, on top of what the provider asks for.
 
-    Full jitter (a uniform draw from zero to an exponentially growing bound) spreads a crowd of retries most evenly:
+    Full jitter (a uniform draw from zero to an exponentially growing bound) spreads many retries most evenly:
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 
     Parameters
@@ -29,14 +29,14 @@ def retry_delay(
     attempts : int
         Attempts made so far, at least 1.
     retry_after : float, optional
-        Seconds the provider asks to wait.
+        Seconds that the provider asks to wait.
     uniform : Callable[[float, float], float]
         The source of randomness.
 
     Returns
     -------
     float
-        Seconds, at most 15 minutes and what the provider asks for.
+        Seconds: at most 15 minutes more than the provider asks for.
 
     Examples
     --------
@@ -50,22 +50,22 @@ def retry_delay(
 
 
 def put_back_spread(receives: int, *, uniform: Callable[[float, float], float] = random.uniform) -> float:
-    """Return how much longer a message waits that is put back unsent, than until it could be sent.
+    """Return the additional delay of a message that returns to the queue unsent.
 
-    SQS counts how often a message was received, and has enough of it after the most it can be told. One that was put
-    back often therefore comes back more slowly.
+    SQS counts how often a message is received. At the queue's limit, it moves the message to the dead-letter queue. So
+    the delay grows each time that the message returns to the queue.
 
     Parameters
     ----------
     receives : int
-        How often it has been received, at least 1.
+        How often the message has been received, at least 1.
     uniform : Callable[[float, float], float]
         The source of randomness.
 
     Returns
     -------
     float
-        Seconds, at most a minute; none the first time.
+        Seconds, at most a minute; 0 the first time.
 
     Examples
     --------

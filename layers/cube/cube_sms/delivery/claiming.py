@@ -1,4 +1,4 @@
-"""Claiming messages before they are posted, and noting before that whose task waits for the device's reply."""
+"""Claiming messages before they are posted, and noting which of them wait for the device's reply."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Claiming:
     records : RecordStore
         The messages' records.
     asks : Asks or None
-        Where it is noted who waits for a reply; None if the gateway does not learn of replies.
+        The requests that wait for a reply; None if the gateway gets no replies.
     provider : Provider
         The provider.
     """
@@ -45,19 +45,19 @@ class Claiming:
         message : Message
             The message.
         credentials : Credentials
-            Its account's.
+            The credentials of its account.
 
         Returns
         -------
         Claim
-            Its record, and whether it is the caller's to post.
+            Its record, and whether the caller holds the claim.
 
         Raises
         ------
         InvalidRequestError
-            If it is to wait for a reply, and the gateway does not learn of replies to this account.
+            If the request waits for a reply, and the gateway gets no replies for this account.
         Obstacle
-            As `RecordStore.claim`, or what is in the way of noting that it waits. It is handed back then.
+            As `RecordStore.claim`, or if the gateway cannot note that the request waits. Then the claim is released.
         """
         request = message.request
         if request.await_reply and (why := self._why_no_reply(request, credentials)):
@@ -75,11 +75,11 @@ class Claiming:
         return None
 
     def _expect_reply(self, request: SendRequest, claimed: Record, asks: Asks) -> None:
-        # Before the POST: the reply may be there before it is recorded that the message was sent.
+        # Before the POST: the reply may arrive before the record says that the message was sent.
         try:
             device = Device(request.account, request.device_id)
             asks.expect(device, str(request.request_id), may_be_sent=claimed.unsettled)
         except Obstacle:
-            # Nobody has posted it, and a claim that lapses would say that somebody may have.
+            # The message was not posted. A claim that lapses would say that it may have been.
             self._records.finish(claimed, State.RETRYING, attempts=claimed.attempts - 1)
             raise

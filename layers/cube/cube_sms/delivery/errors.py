@@ -1,4 +1,4 @@
-"""What a record can have against a message."""
+"""The errors that the record of a message can lead to."""
 
 from __future__ import annotations
 

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Share(NamedTuple):
-    """With whom a message may share a query.
+    """The messages with which a message may share a query.
 
     Parameters
     ----------
     key : Hashable
-        Messages share one if they have the same.
+        Messages with the same key may share a query.
     device : str
-        Where the message goes. A query takes a device once.
+        The device that receives the message. A query takes a device once.
     most : int
         The most messages of one query.
     """
@@ -53,12 +53,12 @@ def most_together(provider: AnyProvider, credentials: CredentialStore, account: 
     try:
         return provider.most_recipients(credentials.get(account))
     except Obstacle:
-        # Each message is told so for itself.
+        # Each message gets this error itself, when it is sent.
         return 1
 
 
 def share_of(request: SendRequest, most: int) -> Share | None:
-    """Return with whom a request may share a query.
+    """Return with which messages a request may share a query.
 
     Parameters
     ----------
@@ -82,20 +82,20 @@ def share_of(request: SendRequest, most: int) -> Share | None:
 def group_turns[Item](
     sequences: Sequence[Sequence[Item]], share: Callable[[Item], Share | None]
 ) -> list[list[list[Item]]]:
-    """Let sequences go side by side that begin alike: their first items share a query, then the second ones.
+    """Group the items of sequences that begin alike: their first items share a query, then the second ones.
 
     Parameters
     ----------
     sequences : sequence of sequence of Item
-        Items of a sequence go one after the other.
+        The items of a sequence are sent one after the other.
     share : Callable[[Item], Share | None]
-        With whom an item may share a query; None if it goes alone.
+        With which items an item may share a query; None if it goes alone.
 
     Returns
     -------
     list of list of list of Item
-        Turns: groups that go one after the other. Each item is in one group, and behind those that it followed. No
-        device is twice in a group.
+        For each set of sequences, the groups that are sent one after the other. Each item is in one group, behind the
+        items that it followed. A device is in a group once.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def group_turns[Item](
     [[['aX', 'bX', 'cX'], ['aY', 'cY']], [['dY']]]
     """
     turns: list[list[list[Item]]] = []
-    # Turns that have room, by what they begin with.
+    # Sets of sequences that have room, by the key of their first items.
     open_turns: dict[Hashable, list[_Turn[Item]]] = {}
     for sequence in sequences:
         shares = [found for item in sequence if (found := share(item))]
@@ -119,26 +119,26 @@ def group_turns[Item](
             alike.append(turn)
             turns.append(turn.groups)
         turn.add(sequence, shares)
-        # None of its groups is larger than the first.
+        # The first group is the largest.
         if len(turn.groups[0]) >= shares[0].most:
             alike.remove(turn)
     return turns
 
 
 class _Turn[Item](NamedTuple):
-    """Groups that go one after the other, what each shares, and which devices are in it."""
+    """Groups that are sent one after the other, the key of each, and the devices in each."""
 
     groups: list[list[Item]]
     keys: list[Hashable]
     devices: set[tuple[int, str]]
 
     def takes(self, shares: Sequence[Share]) -> bool:
-        """Return whether a sequence may go beside those that are in it."""
+        """Return whether a sequence may join those that are in the groups."""
         is_alike = all(key == share.key for key, share in zip(self.keys, shares, strict=False))
         return is_alike and self.devices.isdisjoint(_devices(shares))
 
     def add(self, sequence: Sequence[Item], shares: Sequence[Share]) -> None:
-        """Let a sequence go beside them."""
+        """Add a sequence to the groups."""
         for place, (item, share) in enumerate(zip(sequence, shares, strict=True)):
             if place == len(self.groups):
                 self.groups.append([])

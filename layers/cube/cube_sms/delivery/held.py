@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class Held(msgspec.Struct, eq=False):
-    """A message whose claim is held, and what has come of it so far.
+    """A message whose claim is held, and the result so far.
 
     Parameters
     ----------
     request : SendRequest
         The message.
     record : Record
-        Its record, as its claim has left it.
+        Its record, as the claim has written it.
     outcome : Outcome
-        `State.SENDING` until it is known what comes of it.
+        `State.SENDING` until the result is known.
     """
 
     request: SendRequest
@@ -36,11 +36,11 @@ class Held(msgspec.Struct, eq=False):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether nothing has come of it yet."""
+        """Whether the message has no result yet."""
         return self.outcome.state is State.SENDING
 
     def note(self, **changes: Any) -> None:
-        """Change what has come of it."""
+        """Change the result."""
         self.outcome = replace(self.outcome, **changes)
 
 
@@ -50,15 +50,15 @@ class Group(msgspec.Struct, eq=False):
     Parameters
     ----------
     line : Line
-        What they go over.
+        The connection that they use.
     credentials : Credentials
-        Their account's.
+        The credentials of their account.
     latest : float
-        Seconds since the epoch until when one may leave.
+        Seconds since the epoch until when a query may leave.
     size : int
-        How many messages they are for.
+        How many messages the queries send.
     is_admitted : bool
-        Whether the first of them was let go for its account.
+        Whether the gate has admitted the first query for its account.
     """
 
     line: Line

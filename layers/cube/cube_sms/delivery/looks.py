@@ -1,4 +1,4 @@
-"""When the receipt of a message is asked for, and what tells whose receipt it is."""
+"""When the receipt of a message is asked for, and how a receipt is matched to its message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOUR = 60 * MINUTE
 
 # A device that can be reached has a message within seconds. One that cannot may be off for days.
 PAUSES = (30.0, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR)
-"""Seconds from when a message was sent to the first look, and from each look to the next one. The last stays."""
+"""Seconds from when a message was sent to the first look, and from each look to the next one. The last one repeats."""
 
 _LOOKS = tuple(accumulate(PAUSES))
 
@@ -22,12 +22,12 @@ _LOOKS = tuple(accumulate(PAUSES))
 def next_look(sent_at: float, now: float) -> float:
     """Return when the receipt of a message is asked for next.
 
-    It hangs on the message's age alone. A look that comes late puts off none of those after it.
+    It depends only on the message's age. If a look is late, those after it keep their times.
 
     Parameters
     ----------
     sent_at : float
-        Seconds since the epoch at which the provider had accepted it.
+        Seconds since the epoch at which the provider accepted the message.
     now : float
         Seconds since the epoch.
 
@@ -50,7 +50,7 @@ def next_look(sent_at: float, now: float) -> float:
 
 
 def content_hash(message_type: MessageType, text: str) -> str:
-    """Return what tells a content from another one, without showing it.
+    """Return a hash that identifies a content and does not show it.
 
     Parameters
     ----------
@@ -64,6 +64,6 @@ def content_hash(message_type: MessageType, text: str) -> str:
     str
         SHA-256 in hexadecimal digits.
     """
-    # The provider may print digits in another case than it was given them.
+    # The provider may return the digits in another case.
     content = text.upper() if message_type == "Binary" else text
     return hashlib.sha256(f"{message_type}\n{content}".encode(errors="surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""What one attempt to send a message came to."""
+"""The result of one attempt to send a message."""
 
 from __future__ import annotations
 
@@ -18,31 +18,30 @@ if TYPE_CHECKING:
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one attempt to send a message came to.
+    """The result of one attempt to send a message.
 
     Parameters
     ----------
     state : State
-        The state of the message now. In `State.SENDING` another worker has it, or what became of it could not be
-        recorded.
+        The state of the message now. In `State.SENDING` another worker has it, or its result could not be recorded.
     record : Record, optional
-        Its record, where it was reached.
+        Its record, if it was reached.
     is_from_record : bool
-        Whether the message was not tried, since its record says what became of it, or who has it.
+        Whether the record gave the result, without an attempt: the message has ended, or another worker has it.
     posts : tuple of CubeAnswer or CubeError
-        What each POST of the message came to: none, one, or two where the first was refused for its credentials. A POST
-        of several messages that was refused for some of them is none of its messages', and one that was repeated for
-        the sake of its answer is one.
+        The result of each POST of the message: two if the first was refused for its credentials, otherwise one or none.
+        If a POST of several messages was refused for some of them, it counts for none. A POST that was repeated to get
+        its answer counts once.
     queries : tuple of CubeAnswer or CubeError
-        What each query to the provider came to. Of messages that share a query, one has it.
+        The result of each query to the provider. If messages share a query, one of them has it.
     recipients : int
         How many messages shared the last query.
     error : Obstacle, optional
-        What stands between the message and `State.SENT`.
+        Why the message is not `State.SENT`.
     gate_wait : float
-        Seconds it waited for its slots.
+        Seconds that the message waited for its slots.
     stale_credentials : bool
-        Whether the last good credentials were used because Secrets Manager was away.
+        Whether the attempt used the last good credentials, because Secrets Manager was unavailable.
     """
 
     state: State
@@ -57,22 +56,22 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def stopped_by(cls, error: Obstacle) -> Self:
-        """Return what an attempt came to that did not get as far as a claim.
+        """Return the result of an attempt that stopped before its claim.
 
         Parameters
         ----------
         error : Obstacle
-            What stood in the message's way.
+            Why the attempt stopped.
 
         Returns
         -------
         Outcome
-            The state that it leads to.
+            A result with the state that the error leads to.
 
         Raises
         ------
         Obstacle
-            The error itself, where it refuses the message.
+            The error itself, if it refuses the message.
         """
         if not error.state:
             raise error
@@ -92,7 +91,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def message(self) -> str | None:
-        """The provider's words in its last answer, where they are kept."""
+        """The provider's words in its last answer, if they are kept."""
         if self.posts:
             return self.posts[-1].message
         return self.record.message if self.record else None

@@ -1,6 +1,6 @@
 """Posting messages that share a query: with one query, with fresh credentials, or in halves.
 
-A single message is a group of one. Nothing here is written to a record.
+A single message is a group of one. This module writes no records.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Posting:
     credentials : CredentialStore
         The accounts' credentials.
     gate : Gate
-        Says which accounts it is closed for.
+        Says for which accounts it is closed.
     """
 
     def __init__(self, querying: Querying, credentials: CredentialStore, gate: Gate) -> None:
@@ -45,19 +45,19 @@ class Posting:
     def post(
         self, held: Sequence[Held], credentials: AnyCredentials, *, over: Line, latest: float
     ) -> Iterator[list[Held]]:
-        """Post messages, and yield them as soon as it is known what has come of them.
+        """Post messages, and yield each as soon as its result is known.
 
-        A refusal that may be about some of several messages is none of the others: the messages are halved, and each
-        half is posted for itself. What is in the way of all ends it.
+        If a refusal may be about only some of several messages, the messages are halved, and each half is posted alone.
+        If an obstacle stops all messages of the account, no more are posted.
 
         Parameters
         ----------
         held : sequence of Held
             At least one. They may share a query.
         credentials : Credentials
-            Their account's.
+            The credentials of their account.
         over : Line
-            What their queries go over.
+            The connection that their queries use.
         latest : float
             Seconds since the epoch until when a query may leave.
 
@@ -88,9 +88,9 @@ class Posting:
                 yield part
 
     def _attempt(self, group: Group, part: Sequence[Held]) -> CubeAnswer | Obstacle | None:
-        """Post messages with one query, and once more with fresh credentials if it was refused for these.
+        """Post messages with one query, and once more with fresh credentials if the first ones were refused.
 
-        None if all have expired before that.
+        The result is None if all messages have expired.
         """
         result = self._querying.ask(group, part)
         if not (isinstance(result, Obstacle) and result.renews_credentials):
@@ -100,7 +100,8 @@ class Posting:
         except CredentialsError as error:
             return error
         if not self._querying.takes(credentials, group.size, part[0].request):
-            # The account has just moved to a dialect that takes fewer at once, or has no form for it: the next time.
+            # The account has just moved to a dialect that takes fewer messages at once, or cannot express this one. The
+            # next attempt uses it.
             return result
         group.credentials = credentials
         return self._querying.ask(group, part)

@@ -1,4 +1,4 @@
-"""One query: its turn at the gate, the request, and its repetition while nobody knows what came of it."""
+"""One query: its slot at the gate, the request, and its repetition while the result is unknown."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from .held import Group, Held
 
-# A query whose answer was lost is repeated after so many seconds, and after twice as many each further time.
+# A query whose answer was lost is repeated after so many seconds. Each repetition doubles the pause.
 FIRST_REPEAT_SECONDS = 0.5
 
-# So long before the provider takes a repeated query for another one, it leaves at last: it has to arrive, and clocks
-# differ.
+# After some time, the provider takes a repeated query for a new one. The last repetition leaves so many seconds before
+# that: it has to arrive in time, and clocks differ.
 REPEAT_MARGIN = 2.0
 
 
@@ -38,11 +38,11 @@ class Querying:
     gate : Gate
         Keeps all workers within the provider's limits.
     patience : float
-        Seconds a message may wait for its slot.
+        Seconds that a message may wait for its slot.
     clock : Callable[[], float]
         Seconds since the epoch.
     monotonic : Callable[[], float]
-        Seconds on a clock that nobody sets.
+        Seconds on a clock that is never set.
     sleep : Callable[[float], None]
         Waits a number of seconds.
     """
@@ -73,19 +73,19 @@ class Querying:
         return number <= self._provider.most_recipients(credentials)
 
     def ask(self, group: Group, part: Sequence[Held]) -> CubeAnswer | Obstacle | None:
-        """Post messages with one query, when its turn has come. Those that have expired are not posted.
+        """Post messages with one query, as soon as it has its slot. Expired messages are not posted.
 
         Parameters
         ----------
         group : Group
-            Theirs.
+            The group of the messages.
         part : sequence of Held
-            Some of its messages, or all.
+            All messages of the group, or some of them.
 
         Returns
         -------
         CubeAnswer, Obstacle or None
-            What it came to; None if all of them have expired.
+            The result; None if all messages have expired.
         """
         waiting = self._unexpired(part)
         if not waiting:
@@ -96,13 +96,13 @@ class Querying:
         try:
             slot = self._slot(group, waiting[0].request, group.latest)
         except CubeError as error:
-            # No connection came about.
+            # No connection could be opened.
             waiting[0].note(queries=(*waiting[0].outcome.queries, error))
             _note_post(waiting, error)
             return error
         except Obstacle as error:
             return error
-        # Nothing that takes a while comes between these looks and the POST.
+        # Only quick steps may follow between these checks and the POST.
         now = self._clock()
         for each in waiting:
             each.note(gate_wait=each.outcome.gate_wait + now - asked_at)
@@ -117,7 +117,7 @@ class Querying:
 
     def _slot(self, group: Group, request: SendRequest, latest: float) -> Slot | None:
         """Wait for a slot of the gate, with the line open."""
-        # With other credentials, with fewer recipients, and repeated, it is still the same query of its account.
+        # For the account it stays the same query: with other credentials, with fewer recipients, and repeated.
         account = None if group.is_admitted else request.account
         is_bulk = request.priority == "bulk"
         soonest = min(latest, self._clock() + self._patience)
@@ -132,7 +132,7 @@ class Querying:
         return slot
 
     def _send_until_known(self, group: Group, sending: Sequence[Held], slot: Slot | None) -> CubeAnswer | CubeError:
-        """Send a query, and again while nobody knows what came of it and the provider takes it for the same one."""
+        """Send a query, and repeat it while its result is unknown and the provider takes it for the same query."""
         query = self._provider.prepare(group.credentials, [each.request for each in sending])
         for each in sending:
             each.note(recipients=len(sending))
@@ -142,7 +142,7 @@ class Querying:
         while result.outcome == "unknown" and self._monotonic() + pause < repeat_by:
             self._sleep(pause)
             pause *= 2
-            # What would expire meanwhile is not sent again.
+            # A message that would expire meanwhile is not sent again.
             until = [each.request.expires_at.timestamp() for each in sending if each.request.expires_at]
             latest = min(group.latest, self._clock() + repeat_by - self._monotonic(), *until)
             try:
@@ -155,7 +155,7 @@ class Querying:
                 self._gate.give_back(slot)
                 break
             again = self._send(group, sending, query, slot)
-            # One that was not processed says nothing of the one before it, and neither does a code that nobody knows.
+            # If a repetition was not processed, or its code is unknown, the query before it may still have succeeded.
             if again.outcome == "unknown" or not (is_in_the_way(again) or again.account == "counts"):
                 result = again
         return result
@@ -164,7 +164,7 @@ class Querying:
         self, group: Group, sending: Sequence[Held], query: Query[Any], slot: Slot | None
     ) -> CubeAnswer | CubeError:
         result = self._post(group, query, slot)
-        # Of one message that is refused each of its groups is refused: that counts once, when it is alone.
+        # If one message is refused, each group with it is refused. That counts once: when the message is alone.
         account = None if is_to_be_halved(result, sending) else sending[0].request.account
         self._gate.report(slot, result, account=account)
         sending[0].note(queries=(*sending[0].outcome.queries, result))
@@ -177,7 +177,7 @@ class Querying:
         except CubeError as error:
             return error
         except BaseException:
-            # It may have left, and would otherwise be taken to be about to, for ever.
+            # The query may have left. Otherwise the gate would always count it as about to leave.
             left()
             raise
 
@@ -190,12 +190,12 @@ class Querying:
 
 
 def is_to_be_halved(result: CubeAnswer | Obstacle | None, sending: Sequence[Held]) -> bool:
-    """Return whether a refusal may be about some of several messages alone."""
+    """Return whether a refusal may be about only some of several messages."""
     return len(sending) > 1 and isinstance(result, Obstacle) and result.is_of_recipients
 
 
 def is_in_the_way(result: CubeAnswer | Obstacle | None) -> TypeGuard[Obstacle]:
-    """Return whether messages were not sent for a reason that holds for all of their account."""
+    """Return whether messages were not sent for a reason that applies to all messages of their account."""
     return isinstance(result, Obstacle) and result.outcome == "no" and not State[str(result.state)].is_final
 
 

@@ -1,4 +1,4 @@
-"""What logs and metrics tell of an attempt to send."""
+"""What logs and metrics report of an attempt to send."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 def report_sent(
     telemetry: Telemetry, request: SendRequest, outcome: Outcome, correlation_id: str, **details: Any
 ) -> None:
-    """Report what an attempt to send came to.
+    """Report the result of an attempt to send.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        The log and the metrics.
     request : SendRequest
         The message.
     outcome : Outcome
-        What the attempt came to.
+        The result.
     correlation_id : str
-        The id of what brought the message.
+        The id of the event or call that brought the message.
     **details
-        What else there is to tell of it.
+        Further fields of the line in the log.
     """
     state, error, account = outcome.state, outcome.error, request.account
     latencies = [round(post.latency * 1000, 1) for post in outcome.posts]
     level, text = state.level, f"message {state}"
     if outcome.is_from_record:
         level, text = "info", "duplicate suppressed" if state.is_final else "message held by another worker"
-        # It need not have come before.
+        # A cancelled message may be no duplicate: its request may have arrived for the first time.
         text = "message was cancelled" if state is State.CANCELLED else text
     telemetry.log(
         level,
@@ -65,14 +65,14 @@ def report_sent(
         telemetry.count(state.metric, account=account)
     elif state.is_final and state is not State.CANCELLED:
         telemetry.count(metrics.DUPLICATES_SUPPRESSED, account=account)
-    # Of messages that share queries one tells of each.
+    # If messages share a query, one of them reports it.
     for query in outcome.queries:
         telemetry.count(metrics.CUBE_LATENCY, round(query.latency * 1000, 1), account=account)
     if outcome.queries:
         telemetry.count(metrics.GATE_WAIT, round(outcome.gate_wait * 1000, 1), account=account)
     if outcome.stale_credentials:
         telemetry.count(metrics.STALE_CREDENTIALS, account=account)
-    # What came of a query is told of with it.
+    # The result of a query is counted together with the query.
     is_of_query = isinstance(error, CubeError)
     if error and error.log:
         telemetry.failed(error, correlation_id, account=account)
@@ -86,16 +86,16 @@ def report_sent(
 
 
 def report_cancelled(telemetry: Telemetry, cancellation: Cancellation, correlation_id: str) -> None:
-    """Report what cancelling a message came to.
+    """Report the result of a cancellation.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        The log and the metrics.
     cancellation : Cancellation
-        What it came to.
+        The result.
     correlation_id : str
-        The id of what asked for it.
+        The id of the call or command that cancels.
     """
     record, has_ended = cancellation
     account, _, request_id = record.message_id.partition("#")
@@ -124,14 +124,14 @@ def report_paced(telemetry: Telemetry, gate: GateStatus) -> None:
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        The log and the metrics.
     gate : GateStatus
         The state.
     """
     if gate.quota_used is not None:
         telemetry.count(metrics.QUOTA_USED, round(gate.quota_used, 2))
     if gate.repaired:
-        # Removed, since it could not be read: somebody has written it by hand.
+        # These attributes were unreadable, and have been removed: somebody has changed them by hand.
         telemetry.logger.error("gate item repaired", extra={"attributes": gate.repaired})
         telemetry.count(metrics.GATE_REPAIRED, len(gate.repaired))
     if gate.closed_for:
@@ -144,7 +144,7 @@ def report_paced(telemetry: Telemetry, gate: GateStatus) -> None:
 
 
 def identity(request: SendRequest) -> dict[str, Any]:
-    """Return what a line of the log names a message by."""
+    """Return the fields that identify a message in a line of the log."""
     return {
         "request_id": request.request_id,
         "message_id": request.message_id,

@@ -1,4 +1,4 @@
-"""Sending messages that share a query: claim each, post all with it, record what came of each.
+"""Sending messages that share a query: claim each, post all together, record the result of each.
 
 A single message is a group of one.
 """
@@ -44,14 +44,14 @@ if TYPE_CHECKING:
 
     from .records import Claim
 
-# Pauses in seconds before the outcome of a POST is written once more, each on top of boto3's own retries.
+# Pauses in seconds before the outcome of a POST is written again. boto3's own retries are extra.
 FINISH_PAUSES = (0.2, 1.0)
 
-# What a claim holds on top of the time for its POSTs: for its writes, and for clocks that differ.
+# Seconds that a claim is longer than the time for its POSTs: for its writes, and for clocks that differ.
 LEASE_MARGIN = 10.0
 
-# Of messages that share a query each has its own claim and its own outcome, written side by side. So many keep a
-# processor busy while DynamoDB answers; many more would wait for each other.
+# Each of the messages that share a query has its own claim and its own outcome. So many writes at once keep a processor
+# busy while DynamoDB answers; many more would wait for each other.
 WRITES_AT_ONCE = 16
 
 # The share of a lease that the claims of a query's messages may take.
@@ -68,7 +68,7 @@ class Message(NamedTuple):
     request : SendRequest
         The request, with its id.
     restart : str, optional
-        The claim or the cancellation that ended it, where it is to start over.
+        The claim or the cancellation that ended the message, if it is to start over.
     accepted_at : float, optional
         Seconds since the epoch at which the request was accepted; now if it is not said.
     """
@@ -92,21 +92,21 @@ class Sender:
     gate : Gate
         Keeps all workers within the provider's limits.
     max_attempts : int
-        POSTs before a message is given up.
+        POSTs before a message is `State.FAILED`.
     asks : Asks, optional
-        Where it is noted who waits for a device's reply; None if the gateway does not learn of replies.
+        The requests that wait for a device's reply; None if the gateway gets no replies.
     connections : int
         POSTs at the same time.
     patience : float
-        Seconds a message may wait for its slot.
+        Seconds that a message may wait for its slot.
     keeps_alive : bool
         Whether connections stay open after `rest`.
     has_receipts : bool
-        Whether the receipts of messages are to be asked for, where the provider has any.
+        Whether the receipts of messages are asked for, if the provider has any.
     clock : Callable[[], float]
         Seconds since the epoch.
     monotonic : Callable[[], float]
-        Seconds on a clock that nobody sets.
+        Seconds on a clock that is never set.
     sleep : Callable[[float], None]
         Waits a number of seconds.
     """
@@ -143,7 +143,7 @@ class Sender:
         querying = Querying(provider, gate, patience=patience, clock=clock, monotonic=monotonic, sleep=sleep)
         self._posting = Posting(querying, credentials, gate)
         self.longest_send = 2 * provider.longest_post + sum(FINISH_PAUSES)
-        """The most seconds one `send` takes where AWS answers at once and no connection or slot is waited for."""
+        """The most seconds that `send` takes if AWS answers at once and a connection and slots are free."""
 
     @classmethod
     def from_settings(
@@ -166,7 +166,7 @@ class Sender:
         connections : int
             POSTs at the same time.
         patience : float
-            Seconds a message may wait for its slot, where its sender waits too and others come rarely.
+            Seconds that a message may wait for its slot. It is finite if the caller waits too and messages are rare.
 
         Returns
         -------
@@ -202,9 +202,9 @@ class Sender:
         )
 
     def rest(self) -> None:
-        """Leave nothing behind that the provider counts, at the end of an invocation.
+        """Close what the provider counts, at the end of an invocation.
 
-        Lambda keeps more environments than it runs at a time, and a connection counts while it is idle.
+        Lambda keeps more environments than it runs at a time, and an idle connection counts too.
         """
         if not self._keeps_alive:
             self._provider.close()
@@ -221,14 +221,14 @@ class Sender:
         accepted_at: float | None = None,
         deadline: float = math.inf,
     ) -> Outcome:
-        """Try once to send a message: claim it, post it, record what came of it.
+        """Try once to send a message: claim it, post it, record the result.
 
         Parameters
         ----------
         request : SendRequest
             The message, with its id.
         restart : str, optional
-            The claim or the cancellation that ended it, where it is to start over.
+            The claim or the cancellation that ended the message, if it is to start over.
         accepted_at : float, optional
             Seconds since the epoch at which the request was accepted; now if it is not said.
         deadline : float
@@ -237,14 +237,14 @@ class Sender:
         Returns
         -------
         Outcome
-            Whatever came of it.
+            The result.
 
         Raises
         ------
         InvalidRequestError
-            Where there is no such account, or its dialect has no form for the message.
+            If there is no such account, or its dialect cannot express the message.
         RequestConflictError
-            Where the id belongs to a different request.
+            If the id belongs to a different request.
         SpoiledRecordError
             If somebody has changed the message's record so that it cannot be read. Nothing is posted.
         """
@@ -254,7 +254,8 @@ class Sender:
                 raise result
             return result
         finally:
-            # An error's traceback would hold the error: what both hold would live for long.
+            # The traceback of an error refers to this frame, and the frame to the error: this cycle would keep both in
+            # memory for long.
             del result
 
     def send_together(self, messages: Sequence[Message], *, deadline: float = math.inf) -> list[Outcome | Exception]:
@@ -270,12 +271,12 @@ class Sender:
         Returns
         -------
         list of Outcome or Exception
-            What came of each, or what `send` would raise for it.
+            The result of each, or what `send` would raise for it.
         """
         results: dict[int, Outcome | Exception] = {}
         late: dict[int, Future[Claim]] = {}
-        # Who stands in line for a connection has claimed its messages already, so that no connection is idle meanwhile.
-        # With one connection messages keep their order; with more, none waits for the claims of the others.
+        # A thread claims its messages before it waits for a connection, so that connections are not idle meanwhile.
+        # With one connection messages keep their order; with more, each query waits only for its own claims.
         with ExitStack() as taken:
             with self._line:
                 try:
@@ -289,7 +290,7 @@ class Sender:
                 held: dict[int, Held] = {}
                 for number, (message, claim) in enumerate(zip(messages, claims, strict=True)):
                     if not (claim.done() or claim.cancel()):
-                        # Its write is under way, and the others go without it.
+                        # The write of this claim is under way. The other messages are sent first.
                         late[number] = claim
                     elif isinstance(found := self._found(message, claim, deadline), Held):
                         held[number] = found
@@ -300,7 +301,7 @@ class Sender:
             if held:
                 results |= self._post(held, credentials, line, deadline, release=taken.close)
         for number, claim in late.items():
-            # If it has come about all the same, it is handed back.
+            # If the claim was written after all, it is released.
             claim.exception()
             found = self._found(messages[number], claim, deadline)
             if isinstance(found, Held):
@@ -310,19 +311,19 @@ class Sender:
         return [results[number] for number in range(len(messages))]
 
     def _admit(self, request: SendRequest) -> AnyCredentials:
-        """Return the credentials for messages like this one, unless none of them can be sent."""
+        """Return the credentials for messages like this one, or raise why none of them can be sent."""
         self.gate.check(request.account)
         try:
             credentials = self._credentials.get(request.account)
         except UnknownAccountError as error:
             fault = Fault("account", "has no credentials in this deployment")
             raise InvalidRequestError([fault]) from error
-        # If the account's dialect has no form for it, that is said before anybody claims it.
+        # If the account's dialect cannot express the message, this raises an error before the claim.
         self._provider.prepare(credentials, [request])
         return credentials
 
     def _found(self, message: Message, claiming: Future[Claim], deadline: float) -> Held | Outcome | Exception:
-        """Return a message that is ours to post, or what is in its way."""
+        """Return a message whose claim is held, or why it is not."""
         if claiming.cancelled():
             return _stopped_by(RecordsUnavailableError(_NOT_IN_TIME))
         error = claiming.exception()
@@ -336,7 +337,7 @@ class Sender:
             return Outcome(state=state, record=claim.record, is_from_record=not claim.has_ended)
         held = Held(message.request, claim.record, Outcome(state=State.SENDING, record=claim.record))
         if claim.record.attempts > self._max_attempts:
-            # Its workers died of it, one after the other.
+            # Each of its workers crashed, one after the other.
             held.note(state=State.RETRYING)
             return self._finish(held, deadline)
         return held
@@ -350,8 +351,8 @@ class Sender:
         *,
         release: Callable[[], None],
     ) -> dict[int, Outcome | Exception]:
-        """Post messages, and record what came of them; release the line as soon as nothing more goes over it."""
-        # The last moment for a POST: after its lease another worker may post it.
+        """Post messages, and record their results; release the connection after the last query."""
+        # The last moment for a POST: after the lease another worker may post the message.
         lease_until = min(each.record.lease_until for each in held.values())
         latest = min(lease_until, deadline - sum(FINISH_PAUSES)) - self._provider.longest_post
         is_followed = self._has_receipts and self._provider.lists(credentials) is not None
@@ -363,12 +364,12 @@ class Sender:
                     release()
                 finished = self._calls.each(finish, settled)
                 recorded |= zip(settled, finished, strict=True)
-        except Exception as error:  # noqa: BLE001 - the affair of these messages, whose claims lapse
+        except Exception as error:  # noqa: BLE001 - for these messages only, whose claims lapse
             return {number: recorded.get(each, error) for number, each in held.items()}
         return {number: recorded[each] for number, each in held.items()}
 
     def _finish_or_fail(self, held: Held, deadline: float, *, is_followed: bool) -> Outcome | Exception:
-        """Record what came of a message, whatever becomes of the others of its group."""
+        """Record the result of a message; an error stays with this message of the group."""
         try:
             return self._finish(held, deadline, is_followed=is_followed)
         except Exception as error:  # noqa: BLE001
@@ -376,7 +377,7 @@ class Sender:
 
     def _finish(self, held: Held, deadline: float, *, is_followed: bool = False) -> Outcome:
         outcome, claimed = held.outcome, held.record
-        # The claim counted one POST.
+        # The claim has counted one POST already.
         attempts = claimed.attempts - 1 + len(outcome.posts)
         unsettled = claimed.unsettled or any(post.outcome == "unknown" for post in outcome.posts)
         state = outcome.state
@@ -401,17 +402,17 @@ class Sender:
                 )
             except RecordsUnavailableError as error:
                 if pause is None or self._clock() + pause > deadline:
-                    # The claim lapses, and whoever finds it then does not know what we know.
+                    # The claim lapses. The worker that finds it then knows nothing of this result.
                     return replace(outcome, state=State.SENDING, error=error)
                 self._sleep(pause)
             except SpoiledRecordError as error:
                 return replace(outcome, state=State.SENDING, error=error)
             else:
                 break
-        # Where we overran our lease, the message is another worker's and so is its state.
+        # If this worker overran its lease, another worker has the message, and the state is its state.
         return replace(outcome, state=record.state, record=record)
 
 
 def _stopped_by(error: Obstacle) -> Outcome | Obstacle:
-    """Return what comes of a message that did not get as far as a claim."""
+    """Return the result of a message that was stopped before its claim."""
     return Outcome.stopped_by(error) if error.state else error

@@ -1,4 +1,4 @@
-"""The states of a message, and what each means to everybody else."""
+"""The states of a message, and what each means for the API, the log, metrics and queues."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """What has become of a message; docs/delivery.md draws how one state follows from another.
+    """The state of a message; docs/delivery.md draws which state may follow which.
 
     Attributes
     ----------
     is_final : bool
-        Whether no worker does anything more with the message by itself. Its end is an event then, ``SMS Sent`` for
-        `SENT`. What Cube has accepted may end once more, by its receipt.
+        Whether the message has ended: workers do nothing more with it by themselves. Then the event bus gets an event,
+        such as ``SMS Sent`` for `SENT`. A receipt may end a message that Cube has accepted once more.
     metric : Metric
-        What counts it.
+        The metric that counts it.
     level : str
         The level of its line in the log.
     answer : ApiAnswer
-        How the API answers, unless an error says it better.
+        The answer of the API, if no error has its own.
     letter : str or None
-        The reason that the message's letter gives, if a message from the queue leaves one. Whoever puts the letter back
-        starts the message over.
+        The reason in the dead letter, if a message from the queue becomes one. A redrive of it starts the message over.
     can_restart : bool
-        Whether the message can start over, for whoever knows the claim that ended it.
+        Whether the message can start over, if the caller knows the claim that ended it.
     """
 
     is_final: bool
@@ -58,10 +57,10 @@ class State(StrEnum):
 
     @property
     def is_sent(self) -> bool:
-        """Whether Cube has accepted the message, whatever has become of it after that."""
+        """Whether Cube has accepted the message, also if a receipt came afterwards."""
         return self in (State.SENT, State.DELIVERED, State.UNDELIVERED)
 
-    # Nothing came of it yet, and nobody is answered with it.
+    # The message has no result yet, so no outcome has this state.
     QUEUED = (
         "QUEUED",
         metrics.MESSAGES_RETRIED,
@@ -70,7 +69,7 @@ class State(StrEnum):
         False,
     )
     """The message waits on the queue, and no worker has claimed it yet."""
-    # Of one that stays so, what came of it could not be recorded.
+    # If a message stays in this state, its result could not be recorded.
     SENDING = (
         "SENDING",
         metrics.MESSAGES_RETRIED,
@@ -83,7 +82,7 @@ class State(StrEnum):
     """An attempt failed, or its outcome is unknown. The message waits for its next attempt."""
     SENT = "SENT", metrics.MESSAGES_SENT, "info", ApiAnswer(200, "Sent", "Cube accepted it")
     """Cube accepted the message."""
-    # Whoever asks for the same message once more is answered as after SENT: to repeat it, another one is to be sent.
+    # The API answers a repeated request as after SENT. To repeat the SMS, callers send another request.
     DELIVERED = "DELIVERED", metrics.MESSAGES_DELIVERED, "info", ApiAnswer(200, "Delivered", "the device has it")
     """The receipt says that the device has the message."""
     UNDELIVERED = (

@@ -1,4 +1,4 @@
-"""Records of messages in DynamoDB: what is kept of each, and who may post it now. Nothing else reads or writes them."""
+"""Records of messages in DynamoDB: what is kept of each, and who may post it now. Only this package accesses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stream of the table tells of a write."""
+"""What the stream of the table says of a write."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Change(NamedTuple):
-    """What the stream of the table tells of one write.
+    """What the stream of the table says of one write.
 
     Parameters
     ----------
     now : Record, Refusal or None
-        What the write left; None where the item is neither, or has been deleted.
+        The item after the write; None if it is neither, or has been deleted.
     before : Record or None
-        The record that there was; None for none, and for one that could not be read.
+        The record before the write; None if there was none, or it could not be read.
     """
 
     now: Record | Refusal | None
@@ -32,7 +32,7 @@ class Change(NamedTuple):
 
 
 def read_change(change: Mapping[str, Any]) -> Change:
-    """Return what a record of the table's stream tells.
+    """Return what a record of the table's stream says.
 
     Parameters
     ----------
@@ -42,12 +42,12 @@ def read_change(change: Mapping[str, Any]) -> Change:
     Returns
     -------
     Change
-        What it tells.
+        The write.
 
     Raises
     ------
     SpoiledRecordError
-        If what was written cannot be read.
+        If the item after the write cannot be read.
     """
     item, before = (change["dynamodb"].get(image, {}) for image in ("NewImage", "OldImage"))
     now = read_item(item) if item else None
@@ -55,19 +55,19 @@ def read_change(change: Mapping[str, Any]) -> Change:
 
 
 def change_to(item: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return a record of the stream that tells of an item as if it had been written just now.
+    """Return the record that the stream would have if an item had been written just now.
 
     Parameters
     ----------
     item : Mapping[str, Any]
         The item, in DynamoDB's types.
     number : int
-        Where in the stream it stands.
+        The number of the record in the stream.
 
     Returns
     -------
     dict
-        The record, with what `read_change` and the publisher ask for.
+        The record, with what `read_change` and the publisher need.
     """
     return {"dynamodb": {"SequenceNumber": str(number), "Keys": key_to(key_of(item)), "NewImage": item}}
 

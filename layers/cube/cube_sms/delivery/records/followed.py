@@ -1,7 +1,7 @@
-"""Records of messages whose receipts are asked for: `State.SENT` leads to what a receipt says, once.
+"""Records of messages whose receipts are asked for: a receipt changes `State.SENT` once, into the state it reports.
 
-A receipt is for one message. Which receipts have been used is kept beside the records, and written together with what
-they say.
+A receipt is for one message. The table also keeps which receipts have been used. One transaction writes this and the
+state that the receipt reports.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .record import Record
 
 RECEIPT_KEY = "#receipt#"
-"""What keys of items begin with that say that a receipt has been used."""
+"""The prefix of the keys of items that mark a receipt as used."""
 
 _NAMES = {"#state": "state", "#owner": "owner"}
 _NOT_FOLLOWED = "due, dueAt, contentHash"
@@ -44,7 +44,7 @@ class FollowedRecords:
     table : str
         Name of the table of records.
     retention : float
-        Seconds for which it is kept that a receipt has been used: as long as a record that could use it.
+        Seconds for which a receipt stays marked as used: as long as a record that could use it.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -58,27 +58,27 @@ class FollowedRecords:
         self._clock = clock
 
     def read(self, keys: Iterable[str]) -> list[Record | SpoiledRecordError]:
-        """Return records, as DynamoDB has them at this moment; of one that cannot be read, why.
+        """Return records, as DynamoDB has them at this moment; for one that cannot be read, the reason.
 
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         return [or_fault(read_record, item) for item in get_items(self._client, self._table, keys)]
 
     def used(self, receipts: Iterable[str]) -> set[str]:
-        """Return which of some receipts have been used, by the keys of the items that say so.
+        """Return which of some receipts have been used, by the keys of the items that mark them.
 
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         return {key_of(item) for item in get_items(self._client, self._table, receipts)}
 
     def settle(self, record: Record, state: State, receipt: str, *, code: str | None, message: str | None) -> bool:
-        """Write what a receipt says of a message, and that it has been used: both, or neither.
+        """Write what a receipt reports of a message, and mark the receipt as used: both, or neither.
 
         Parameters
         ----------
@@ -87,19 +87,19 @@ class FollowedRecords:
         state : State
             `State.DELIVERED` or `State.UNDELIVERED`.
         receipt : str
-            The key of the item that says that the receipt has been used.
+            The key of the item that marks the receipt as used.
         code, message : str or None
             The provider's words for why the message could not be delivered.
 
         Returns
         -------
         bool
-            Whether it is written. If not, somebody else has used the receipt, or has settled the message.
+            Whether it is written. If not, another worker has used the receipt, or has settled the message.
 
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         if state not in RECEIPTS:
             raise ValueError("a receipt leads to another state")
@@ -128,7 +128,7 @@ class FollowedRecords:
             },
         ]
         try:
-            # A write whose answer was lost is repeated by boto3, under one token.
+            # If the answer to a write is lost, boto3 repeats the write under the same token.
             self._client.transact_write_items(TransactItems=[{"Update": write} for write in writes])
         except self._client.exceptions.TransactionCanceledException:
             return False
@@ -137,7 +137,7 @@ class FollowedRecords:
         return True
 
     def put_off(self, record: Record, due_at: float) -> None:
-        """Write when a receipt is asked for next, unless somebody else has written that, or has settled the message.
+        """Write when a receipt is asked for next, unless another worker has written that, or has settled the message.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class FollowedRecords:
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         update_item(
             self._client,
@@ -167,7 +167,7 @@ class FollowedRecords:
         )
 
     def give_up(self, message_id: str) -> bool:
-        """Ask for a message's receipt no more, whatever its record says.
+        """Stop asking for a message's receipt, whatever its record says.
 
         Parameters
         ----------
@@ -177,12 +177,12 @@ class FollowedRecords:
         Returns
         -------
         bool
-            Whether that is new.
+            Whether the receipt was still asked for.
 
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         _, is_written = update_item(
             self._client,

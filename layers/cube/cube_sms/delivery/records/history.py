@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from cube_sms.delivery.errors import SpoiledRecordError
 
 MOST_PER_PAGE = 100
-"""As many items as DynamoDB reads at once."""
+"""The most items that DynamoDB reads at once."""
 
-# Bytes that DynamoDB's keys have at the most.
+# The most bytes of a key in DynamoDB.
 _LONGEST_KEY = 2048
 
 type Entry = Record | KeptReply | SpoiledRecordError
@@ -39,9 +39,9 @@ class Page(NamedTuple):
     Parameters
     ----------
     entries : list of Entry
-        What there is, newest first.
+        The entries, newest first.
     next : str or None
-        What to ask for the page after it with; None if there is none.
+        The value of `after` for the next page; None if there is none.
     """
 
     entries: list[Entry]
@@ -90,8 +90,9 @@ def device_history(
 ) -> Page:
     """Return a page of a device's history: a query of the index, and a read for each item.
 
-    A message stands where it was accepted, a reply where the provider had it. The index follows the table within
-    moments. It has no message that was cancelled before anybody saw its request, since that names no device.
+    The entries are in the order of time: when a message was accepted, or when the provider received a reply. The index
+    follows the table within moments. It omits messages that were cancelled before the gateway saw their requests, since
+    their records name no device.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def device_history(
     limit : int
         The most entries of the page, at most `MOST_PER_PAGE`.
     after : str, optional
-        `Page.next` of the page before it.
+        `Page.next` of the previous page.
     clock : Callable[[], float]
         Seconds since the epoch.
 
@@ -116,9 +117,9 @@ def device_history(
     Raises
     ------
     ValueError
-        If `after` is none that was given out.
+        If `after` cannot be `Page.next` of a page.
     RecordsUnavailableError
-        If DynamoDB is away, or has not filled the index yet.
+        If DynamoDB is unavailable, or has not filled the index yet.
     """
     query: dict[str, Any] = {
         "KeyConditionExpression": "deviceId = :device",
@@ -147,7 +148,7 @@ def device_history(
         return read_reply(item, contents.get(key)) if key.startswith(REPLY_KEY) else read_record(item)
 
     last = answer.get("LastEvaluatedKey")
-    # One that has gone meanwhile is left out.
+    # An item that was deleted meanwhile is left out.
     return Page([or_fault(read, found[key]) for key in keys if key in found], _place(last) if last else None)
 
 
@@ -158,7 +159,7 @@ def _place(key: dict[str, Any]) -> str:
 def _read_place(text: str) -> tuple[str, str]:
     with suppress(ValueError):
         match json.loads(urlsafe_b64decode(text.encode())):
-            # DynamoDB refuses a key that can be none.
+            # DynamoDB refuses a key that is malformed.
             case [str(created_at), str(key)] if is_time(created_at) and 0 < len(key.encode()) <= _LONGEST_KEY:
                 return created_at, key
     raise ValueError("is none that was given out")

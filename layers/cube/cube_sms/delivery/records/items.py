@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 REFUSED_KEY = "#refused#"
-"""What keys of items begin with that leave word of requests which were not accepted: no account is without a name."""
+"""The prefix of the keys of refusals. The key of a record begins with an account's name instead."""
 
 REPLY_KEY = "#reply#"
-"""What keys of items begin with that tell of a device's reply."""
+"""The prefix of the keys of replies."""
 
 TEXT_LENGTH = 2048
-"""The most characters of a text in a record: no key has more, and ten events have to fit into one call."""
+"""The most characters of a text in a record: keys have at most so many, and ten events have to fit into one call."""
 
-# What `rfc3339` writes.
+# The form that `rfc3339` writes.
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 
 
@@ -64,7 +64,7 @@ def read_record(item: Mapping[str, Any]) -> Record:
     """
     with _reading(item) as read:
         state = read("state", "S", State)
-        # Who cancels a message need not know the request.
+        # A message can be cancelled before the gateway sees its request.
         of_request = None if state is State.CANCELLED else _REQUIRED
         return Record(
             message_id=read(KEY, "S", _key),
@@ -102,7 +102,7 @@ def read_refusal(item: Mapping[str, Any]) -> Refusal:
     Returns
     -------
     Refusal
-        What it says.
+        The refusal.
 
     Raises
     ------
@@ -120,14 +120,14 @@ def read_refusal(item: Mapping[str, Any]) -> Refusal:
 
 
 def read_reply(item: Mapping[str, Any], content: str | None) -> KeptReply:
-    """Return the reply that an item of the table tells of.
+    """Return the reply in an item of the table.
 
     Parameters
     ----------
     item : Mapping[str, Any]
         The item, in DynamoDB's types.
     content : str or None
-        What the reply says, if it is kept: it has an item of its own.
+        The content of the reply, if it is kept: it is in another item.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def read_reply(item: Mapping[str, Any], content: str | None) -> KeptReply:
 
 
 def read_item(item: Mapping[str, Any]) -> Record | Refusal | None:
-    """Return what an item of the table is, whatever it is.
+    """Return the record or refusal in an item of the table.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def read_item(item: Mapping[str, Any]) -> Record | Refusal | None:
     Returns
     -------
     Record, Refusal or None
-        None for all others, such as the gate's and what devices have answered.
+        None for all other items, such as the gate's and replies.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def is_time(text: str) -> bool:
 
 
 def or_fault[Found](read: Callable[[Mapping[str, Any]], Found], item: Mapping[str, Any]) -> Found | SpoiledRecordError:
-    """Return what is read of an item, or why it cannot be: somebody has changed it by hand, and others can be read."""
+    """Return what is read of an item, or the error: one damaged item does not stop the reading of others."""
     try:
         return read(item)
     except SpoiledRecordError as error:
@@ -193,7 +193,7 @@ _REQUIRED = object()
 
 @contextmanager
 def _reading(item: Mapping[str, Any]) -> Iterator[Any]:
-    """Give what reads attributes of an item, and raise `SpoiledRecordError` at the end if some were faulty."""
+    """Give a function that reads attributes of an item; at the end, raise `SpoiledRecordError` if some were faulty."""
     faults: list[Fault] = []
     yield partial(_read, item, faults)
     if faults:
@@ -250,7 +250,7 @@ def _flag(value: object) -> bool:
 
 
 def _time(text: str) -> str:
-    # As EventBridge takes it.
+    # EventBridge takes these times only.
     if not is_time(text) or datetime.fromisoformat(text).timestamp() < 0:
         raise ValueError
     return text

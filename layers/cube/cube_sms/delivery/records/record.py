@@ -27,17 +27,17 @@ class Record:
     state : State
         Its state.
     attempts : int
-        POSTs made. While it is `State.SENDING` the next one is counted, since a worker that dies cannot count it.
+        POSTs made. While it is `State.SENDING` the next one is counted, since a worker that crashes cannot count it.
     request_hash : str or None
-        SHA-256 of the request; None where it was cancelled before anybody saw the request.
+        SHA-256 of the request; None if the message was cancelled before the gateway saw the request.
     device_id : str or None
-        Where it goes; None for the same reason.
+        The device that receives it; None for the same reason.
     created_at, updated_at : str
         When the request was accepted, and when the record was written last: RFC 3339, UTC.
     begun_at : str or None
         When it was first claimed.
     expected_at : str or None
-        From when on it may be sent, where it waits and that is known.
+        From when on it may be sent, if it waits and that is known.
     owner : str
         The claim that wrote the record last.
     lease_until : float
@@ -47,19 +47,20 @@ class Record:
     possibly_duplicated : bool
         Whether it was claimed again after a POST whose outcome is unknown.
     code, message, reason : str, optional
-        The provider's code in its last answer, its words where they are kept, and ours for what went wrong.
+        The provider's code in its last answer, its words if they are kept, and the gateway's words for what went wrong.
     job_id : str, optional
         The provider's name for what it has accepted, if it gives one.
     content_hash : str, optional
-        What tells its content from another one, while its receipt is asked for.
+        A hash that identifies its content, while its receipt is asked for.
     due_at : float, optional
-        Seconds since the epoch at which that is next.
+        Seconds since the epoch at which the receipt is asked for next.
     task_tokens : frozenset of str
-        Of the Step Functions tasks that wait for the outcome.
+        The tokens of the Step Functions tasks that wait for the outcome.
     await_reply : int, optional
-        Seconds after it was sent for which they wait for the device's reply; None if they wait for the outcome alone.
+        Seconds for which they wait for the device's reply after it was sent; None if they wait only for the outcome.
     was_deleted : bool
-        Whether somebody had deleted it while its claim was held, as `RecordStore.finish` found. It is not kept.
+        Whether somebody deleted the record while its claim was held, as `RecordStore.finish` found. The table does not
+        keep this.
     """
 
     message_id: str
@@ -106,13 +107,13 @@ class Record:
 
     @property
     def shown(self) -> dict[str, Any]:
-        """What those who look it up see of it: its members, and of a message that waits from when on it may be sent."""
+        """What the API and the command show of it: its members and, if it waits, from when on it may be sent."""
         return self.members | ({"expectedAt": self.expected_at} if self.state is State.QUEUED else {})
 
     def is_of(self, request: SendRequest) -> bool:
-        """Return whether it tells of this request, and not of another one under the same id.
+        """Return whether it is the record of this request, rather than of another one under the same id.
 
-        One that was cancelled before anybody saw the request tells of every request under its id.
+        If a message was cancelled before the gateway saw its request, its record is of every request under its id.
         """
         return self.request_hash in (None, hash_of(request))
 
@@ -126,11 +127,11 @@ class Refusal:
     request_id : str
         The request's id.
     reason, detail : str
-        Why, in one word, and what is wrong.
+        The reason in one word, and what is wrong.
     updated_at : str
-        When that was found last: RFC 3339, UTC.
+        When the request was last refused: RFC 3339, UTC.
     task_tokens : frozenset of str
-        Of the Step Functions tasks that wait for it.
+        The tokens of the Step Functions tasks that wait for it.
     """
 
     request_id: str
@@ -141,7 +142,7 @@ class Refusal:
 
     @property
     def members(self) -> dict[str, Any]:
-        """What a task that waits is told, as JSON members."""
+        """What a waiting task gets, as JSON members."""
         return {"requestId": self.request_id, "reason": self.reason, "detail": self.detail}
 
 
@@ -152,17 +153,17 @@ class KeptReply:
     Parameters
     ----------
     event_id : str
-        The same however often the provider tells of it.
+        The id, which stays the same if the provider reports the reply again.
     account : str
-        Whose device it is.
+        The account of the device.
     device_id : str
-        Where it came from, usually the ICCID of the SIM.
+        The device that answered, usually the ICCID of the SIM.
     message_type : str
         ``Text`` or ``Binary``.
     content : str or None
-        What it says; None if that is not kept.
+        The content; None if it is not kept.
     received_at : str
-        When the provider had it: RFC 3339, UTC.
+        When the provider received it: RFC 3339, UTC.
     in_reply_to : str or None
         The id of the request that it answers, if one waited.
     """
@@ -190,7 +191,7 @@ class KeptReply:
 
 
 def hash_of(request: SendRequest) -> str:
-    """Return what tells a request from another one under the same id.
+    """Return a hash that distinguishes a request from another one under the same id.
 
     Parameters
     ----------
@@ -202,8 +203,8 @@ def hash_of(request: SendRequest) -> str:
     str
         SHA-256 in hexadecimal digits.
     """
-    # The id is the record's key. A field left out and the same field with its default are one, and so is a time in two
-    # time zones, unless UTC has no date for it: at the two ends of the calendar.
+    # The id is the record's key. A field that is left out has the hash of its default. A time has the same hash in each
+    # time zone, except at the two ends of the calendar, where UTC has no date for it.
     expires_at = request.expires_at
     if expires_at:
         with suppress(OverflowError):

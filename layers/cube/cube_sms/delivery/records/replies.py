@@ -1,7 +1,7 @@
 """What devices have answered, beside the records of what was sent to them.
 
-An entry says that a device has answered. What it says is kept only if the deployment wants that, in an item of its own:
-DynamoDB deletes items and no attributes, and the entry is to stay.
+An entry says that a device has answered. The content of the reply is kept only if the deployment wants that. It has an
+item of its own, which DynamoDB deletes before the entry: `ttl` deletes whole items.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .record import KeptReply
 
 CONTENT_KEY = "#content#"
-"""What keys of items begin with that hold what a reply says. They name no device, and so no index has them."""
+"""The prefix of the keys of contents of replies. These items name no device, so no index has them."""
 
 
 class ReplyRecords:
@@ -35,9 +35,9 @@ class ReplyRecords:
     table : str
         Name of the table.
     retention : float
-        Seconds that an entry is kept.
+        Seconds for which an entry is kept.
     content_retention : float
-        Seconds that what a reply says is kept; 0 if it is not. Never longer than its entry.
+        Seconds for which the content is kept; 0 if it is not. At most as long as its entry.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -60,7 +60,7 @@ class ReplyRecords:
     def if_any(
         cls, client: DynamoDBClient, table: str, *, has_history: bool, retention_days: int, content_days: int
     ) -> Self | None:
-        """Create those of a deployment.
+        """Create the store of a deployment.
 
         Parameters
         ----------
@@ -83,17 +83,17 @@ class ReplyRecords:
         return cls(client, table, retention=retention_days * DAY, content_retention=content_days * DAY)
 
     def keep(self, reply: KeptReply) -> None:
-        """Keep a reply: one write, or two if what it says is kept. A repeat changes nothing, nor how long it is kept.
+        """Keep a reply: one write, or two if its content is kept. A repeat leaves the items and `ttl` as they are.
 
         Parameters
         ----------
         reply : KeptReply
-            The reply. Of what it says, the first `TEXT_LENGTH` characters are kept: no SMS has more.
+            The reply. The first `TEXT_LENGTH` characters of its content are kept: an SMS has at most so many.
 
         Raises
         ------
         RecordsUnavailableError
-            If DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         now = self._clock()
         values: dict[str, Any] = {
@@ -110,7 +110,7 @@ class ReplyRecords:
         )
         if self._content_retention and reply.content is not None:
             until = int(now + self._content_retention)
-            # Before its entry, which says that it is there.
+            # Before its entry, which says that there is a content.
             content = {":content": reply.content[:TEXT_LENGTH], ":ttl": until}
             self._table.put(CONTENT_KEY + reply.event_id, "SET content = :content, #ttl = :ttl", content, is_once=True)
             update += ", contentUntil = :until"
@@ -121,7 +121,7 @@ class ReplyRecords:
 def find_contents(
     client: DynamoDBClient, table: str, entries: Iterable[Mapping[str, Any]], now: float
 ) -> dict[str, str]:
-    """Return what replies say, as far as that is kept.
+    """Return the contents of replies, if they are kept.
 
     Parameters
     ----------
@@ -132,22 +132,23 @@ def find_contents(
     entries : iterable of Mapping
         Items of replies, in DynamoDB's types.
     now : float
-        Seconds since the epoch. DynamoDB deletes an item some time after its end: what has come to it is not read.
+        Seconds since the epoch. DynamoDB deletes an item some time after its end. Such items are not read.
 
     Returns
     -------
     dict[str, str]
-        By the key of the entry.
+        Each content, by the key of its entry.
 
     Raises
     ------
     RecordsUnavailableError
-        If DynamoDB is away, or leaves out items again and again.
+        If DynamoDB is unavailable, or leaves out items again and again.
     """
     kept = [key_of(entry) for entry in entries if _is_ahead(entry.get("contentUntil", {}), now)]
     keys = {CONTENT_KEY + key.removeprefix(REPLY_KEY): key for key in kept}
     items = get_items(client, table, keys, is_consistent=False)
-    # The entry of a reply that came twice, since its first write broke off, may have a later end than this.
+    # A reply may come twice, since its first write failed halfway. Then the entry may name a later end than the
+    # content has.
     return {keys[key_of(item)]: item["content"]["S"] for item in items if _is_ahead(item["ttl"], now)}
 
 

@@ -1,9 +1,9 @@
-"""Who may post a message now, and what became of it.
+"""Which worker may post a message now, and what the result was.
 
-A message is claimed with one conditional write before its POST, and the claim is finished with one after it; nothing
-is read on the way. The ways into `State.SENDING` are the entries of `_INTO_SENDING`, the way out of it is the condition
-in `finish`. While nobody has the message, `waiting` writes what becomes of it, and `followed` what its receipt says. No
-other transition can be written.
+One conditional write claims a message before its POST, and one finishes the claim after it; no read is needed. The
+entries of `_INTO_SENDING` lead into `State.SENDING`, and only `finish` leads out of it. For messages
+that no worker has claimed, `waiting` writes that they wait or are cancelled, and `followed` what their receipts report.
+These are the only transitions.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 
 class Claim(NamedTuple):
-    """What a claim came to.
+    """The result of a claim.
 
     Parameters
     ----------
     record : Record
         The record as it is now.
     is_held : bool
-        Whether the message is the caller's to post. If not, it is in a final state, or another worker's until its lease
-        is over.
+        Whether the caller holds the claim. If not, the message is in a final state, or another worker has it until its
+        lease is over.
     has_ended : bool
-        Whether it has just ended: its worker died, and it may not be posted again.
+        Whether the message has just ended: its worker crashed, and it may not be posted again.
     """
 
     record: Record
@@ -60,27 +60,28 @@ class _Transition(NamedTuple):
 _COUNTED = "if_not_exists(attempts, :zero) + :one"
 _SEEN = "#owner = :seen_owner AND #state = :seen_state"
 
-# It has ended, and somebody who knows which claim ended it has put it back onto the queue.
+# The message has ended. A redrive or a resumed campaign has returned it to the queue, and names the claim that ended
+# it.
 _OVER = _Transition(_SEEN, ":one", "if_not_exists(unsettled, :false)", {":false": False})
 
-# The ways into State.SENDING, by the state that was seen; None for the first try, which has seen nothing.
+# The transitions into State.SENDING, by the state that was seen; None for the first try, which has seen none.
 _INTO_SENDING: dict[State | None, _Transition] = {
-    # Nobody has it: it is new, or waits, or is to be tried again.
+    # No worker has claimed it: it is new, or waits, or is to be tried again.
     None: _Transition(
         f"attribute_not_exists({KEY}) OR (requestHash = :hash AND #state IN (:queued, :retrying))",
         _COUNTED,
         "if_not_exists(unsettled, :false)",
         {":queued": State.QUEUED, ":retrying": State.RETRYING, ":zero": 0, ":false": False},
     ),
-    # The lease is over: its worker died, and may have posted it.
+    # The lease is over: its worker crashed, and may have posted it.
     State.SENDING: _Transition(_SEEN, _COUNTED, ":true", {":zero": 0, ":true": True}),
     **{state: _OVER for state in State if state.can_restart},
 }
 
-# Longer than the stream of the table tells of it.
+# Longer than the stream of the table keeps a write.
 _REFUSAL_SECONDS = 2 * DAY
 
-# A request may have more faults than an item or a task has room for.
+# A request may have more faults than fit into an item or a task.
 _REFUSAL_LENGTH = 1024
 
 
@@ -94,9 +95,9 @@ class RecordStore(WaitingRecords):
     table : str
         Name of the table.
     lease : float
-        Seconds a claim holds; longer than its owner takes.
+        Seconds that a claim is held: longer than its owner needs.
     retention : float
-        Seconds a record is kept after it was last claimed.
+        Seconds for which a record is kept after it was last claimed.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -114,38 +115,38 @@ class RecordStore(WaitingRecords):
         self.lease = lease
 
     def claim(self, request: SendRequest, *, restart: str | None = None, accepted_at: float | None = None) -> Claim:
-        """Claim a message before it is posted: one write, where nobody else has it.
+        """Claim a message before it is posted: one write, if no other worker has it.
 
         Parameters
         ----------
         request : SendRequest
             The message.
         restart : str, optional
-            The `Record.owner` of a record that has ended and is to start over with fresh attempts, where its state
-            allows that (`State.can_restart`).
+            The `Record.owner` of a record that has ended and is to start over with new attempts, if its state allows
+            that (`State.can_restart`).
         accepted_at : float, optional
-            When the request was accepted, in seconds since the epoch; now if it is not said.
+            When the request was accepted, in seconds since the epoch; by default now.
 
         Returns
         -------
         Claim
-            The message's record, and whether it is the caller's to post.
+            The message's record, and whether the caller holds the claim.
 
         Raises
         ------
         RequestConflictError
-            Where the id belongs to a different request.
+            If the id belongs to a different request.
         SpoiledRecordError
             If somebody has changed the record so that it cannot be read.
         RecordsUnavailableError
-            Where DynamoDB is away. A claim that it wrote all the same lapses.
+            If DynamoDB is unavailable. If it has written the claim after all, the claim lapses.
         """
         owner = uuid.uuid4().hex
         request_hash = hash_of(request)
         seen: Record | None = None
         for _ in range(TRIES):
             record, is_written = self._write_claim(request, request_hash, owner, seen, accepted_at)
-            # A write whose answer was lost is repeated by boto3, and then meets its own trace.
+            # If the answer to a write is lost, boto3 repeats the write, and finds what it has written itself.
             if is_written or record.owner == owner:
                 return Claim(record, is_held=True)
             if record.request_hash not in (None, request_hash):
@@ -155,7 +156,7 @@ class RecordStore(WaitingRecords):
                 record = self.finish(record, State.UNKNOWN, by=owner, reason="its worker died", unsettled=True)
                 if record.owner == owner:
                     return Claim(self._awaited(record, request), has_ended=True)
-                # The worker was only late, and has recorded its outcome just now.
+                # The worker was only late, and has just recorded its outcome.
                 seen = None
             elif is_lapsed or (record.state.can_restart and record.owner == restart):
                 seen = record
@@ -166,9 +167,9 @@ class RecordStore(WaitingRecords):
         return Claim(self._awaited(record, request))
 
     def refuse(self, request_id: str, task_token: str | None, *, reason: str, detail: str) -> None:
-        """Leave word of a request that is not accepted, for whoever waits for its outcome: one write.
+        """Record that a request is not accepted, for the task that waits for its outcome: one write.
 
-        Such a request has no record, and may have the id of one that has.
+        Such a request has no record. Its id may belong to another request that has one.
 
         Parameters
         ----------
@@ -177,14 +178,14 @@ class RecordStore(WaitingRecords):
         task_token : str or None
             The token of the Step Functions task that waits, if one does.
         reason : str
-            Why, in one word such as ``InvalidRequest``.
+            The reason, in one word such as ``InvalidRequest``.
         detail : str
-            What is wrong; no more of it is kept than a dead letter has.
+            What is wrong. It is kept to the length that a dead letter has.
 
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         now = self._clock()
         values: dict[str, object] = {
@@ -212,10 +213,10 @@ class RecordStore(WaitingRecords):
         content_hash: str | None = None,
         unsettled: bool = False,
     ) -> Record:
-        """Write what a claim came to: one write.
+        """Write the result of a claim: one write.
 
-        If somebody has deleted the record meanwhile, it is written anew. If another worker has begun anew before that,
-        both may have sent the message, and its record says so.
+        If somebody has deleted the record meanwhile, it is written again. If another worker has claimed the message
+        before that, both may have sent it, and its record says so.
 
         Parameters
         ----------
@@ -224,29 +225,29 @@ class RecordStore(WaitingRecords):
         state : State
             The state that follows: final, or `State.RETRYING`. No claim ends as cancelled, or by a receipt.
         by : str, optional
-            The owner that ends it, where that is not the record's own but one that found its lease over.
+            The owner that ends the claim, if another worker has found the lease over; by default the record's own.
         attempts : int, optional
-            POSTs made, where they are not what the claim counted.
+            POSTs made; by default those that the claim counted.
         code, message, reason : str, optional
-            The provider's words, and ours.
+            The provider's code and words, and the gateway's.
         job_id : str, optional
             The provider's name for what it has accepted.
         content_hash : str, optional
-            What its receipt is known by, if that is to be asked for.
+            The hash that identifies its receipt, if that is to be asked for.
         unsettled : bool
             Whether the outcome of a POST is unknown, now or from earlier.
 
         Returns
         -------
         Record
-            The record as it is now: another state than asked for where the lease was over and another worker has it.
+            The record as it is now. If the lease was over and another worker has the message, its state differs.
 
         Raises
         ------
         SpoiledRecordError
             If somebody has changed the record so that it cannot be read.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         if state not in ENDS_OF_CLAIMS:
             raise ValueError("a claim ends in another state")
@@ -267,14 +268,14 @@ class RecordStore(WaitingRecords):
             " message = :message, reason = :reason"
         )
         if job_id:
-            # Where there is none the item stays as small as it is.
+            # Only if there is one, to keep the item small.
             update += ", jobId = :job"
             values[":job"] = job_id[:TEXT_LENGTH]
         if content_hash and state is State.SENT:
             update += ", contentHash = :content, due = :due, dueAt = :dueAt"
             values |= {":content": content_hash, ":due": shard_of(record.message_id), ":dueAt": next_look(now, now)}
         try:
-            # What is unsettled stays so: another worker may have found that out meanwhile.
+            # This never unsets `unsettled`: another worker may have set it meanwhile.
             found, _ = self._table.update(
                 record.message_id,
                 update + (", unsettled = :unsettled" if unsettled else "") + " REMOVE leaseUntil",
@@ -290,7 +291,7 @@ class RecordStore(WaitingRecords):
             found, _ = self._restore(record, update, {**values, ":unsettled": unsettled})
             if found.owner == by:
                 return replace(found, was_deleted=True)
-        # Whoever takes a message over keeps its beginning, and knows that it may have been sent.
+        # A worker that takes a message over keeps `begunAt`, and sets `unsettled`.
         if found.owner == by or (found.begun_at == record.begun_at and found.unsettled):
             return found
         if unsettled or state is State.SENT:
@@ -303,21 +304,21 @@ class RecordStore(WaitingRecords):
         return replace(found, was_deleted=True)
 
     def _awaited(self, record: Record, request: SendRequest) -> Record:
-        """Return a record; a final one with the request's task token, which nothing else would answer any more."""
+        """Return a record; add the request's task token to a final one, since only this answers the task."""
         token = request.task_token
         if not token or not record.state.is_final or token in record.task_tokens:
             return record
         record, _ = self._table.update(
             record.message_id,
             "ADD taskTokens :tokens",
-            # Whatever has come between, it is the end that the task is told of.
+            # The task gets this outcome only if it is still the current one.
             "#state = :state",
             {":tokens": frozenset({token}), ":state": record.state},
         )
         return record
 
     def _restore(self, record: Record, update: str, values: Mapping[str, Any]) -> tuple[Record, bool]:
-        """Write a record that is gone as its last write would have left it."""
+        """Write a deleted record again, as its last write would have left it."""
         return self._table.update(
             record.message_id,
             f"{update}, unsettled = :unsettled, requestHash = :hash, deviceId = :device, createdAt = :created,"

@@ -32,7 +32,7 @@ class RecordTable:
     table : str
         Name of the table.
     sleep : Callable[[float], None]
-        Waits for seconds.
+        Waits a number of seconds.
     """
 
     def __init__(self, client: DynamoDBClient, table: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -51,20 +51,20 @@ class RecordTable:
         Returns
         -------
         Record or None
-            As DynamoDB has it at this moment.
+            The record, as DynamoDB has it at this moment.
 
         Raises
         ------
         SpoiledRecordError
             If somebody has changed the record so that it cannot be read.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         item = get_item(self._client, self._table, message_id)
         return read_record(item) if item else None
 
     def find(self, requests: Iterable[SendRequest]) -> dict[str, Record | Refusal | SpoiledRecordError]:
-        """Return what there is of many requests, as DynamoDB has it at this moment.
+        """Return the records or refusals of many requests, as DynamoDB has them at this moment.
 
         Parameters
         ----------
@@ -74,18 +74,17 @@ class RecordTable:
         Returns
         -------
         dict
-            By `SendRequest.message_id`: the record, which may be another request's; where there is none, or it waits
-            and the request has turned invalid meanwhile, the word that was left when the request was not accepted; or
-            why what there is cannot be read.
+            By `SendRequest.message_id`: the record, which may be another request's, a refusal, or why neither can be
+            read. It is a refusal if there is no record, or if the message waits and was refused afterwards.
 
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away, or leaves out items again and again.
+            If DynamoDB is unavailable, or leaves out items again and again.
         """
         refused = {request.message_id: f"{REFUSED_KEY}{request.request_id}" for request in requests}
         found = self._get_all(refused)
-        # Such as those of an account that there is none of, for as long as word is kept of them.
+        # Such as requests to an account that does not exist, as long as their refusals are kept.
         refused = {message_id: key for message_id, key in refused.items() if _is_open(found.get(message_id))}
         words = self._get_all(set(refused.values()))
         return found | {
@@ -100,7 +99,7 @@ class RecordTable:
         return found
 
     def put(self, key: str, update: str, values: Mapping[str, Any], *, is_once: bool = False) -> None:
-        """Write an item that is no record.
+        """Write an item of another kind than a record.
 
         Parameters
         ----------
@@ -109,12 +108,12 @@ class RecordTable:
         update, values
             As for `update`.
         is_once : bool
-            Whether an item that is there stays as it is. It is written over otherwise.
+            Whether an existing item stays as it is. Otherwise it is overwritten.
 
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         condition = {"ConditionExpression": f"attribute_not_exists({KEY})"} if is_once else {}
         update_item(
@@ -129,9 +128,9 @@ class RecordTable:
         message_id : str
             ``<account>#<requestId>``.
         update, condition : str
-            DynamoDB's expressions, with ``#state``, ``#owner`` and ``#ttl`` for the attributes that it has words like.
+            DynamoDB's expressions. ``#state``, ``#owner`` and ``#ttl`` stand for attributes whose names it reserves.
         values : Mapping[str, Any]
-            What stands for the names in them that begin with a colon.
+            The values of the names in them that begin with a colon.
 
         Returns
         -------
@@ -147,7 +146,7 @@ class RecordTable:
         SpoiledRecordError
             If somebody has changed the record so that it cannot be read.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         try:
             item, is_written = update_item(
@@ -160,7 +159,7 @@ class RecordTable:
             )
         except RecordsUnavailableError as error:
             if _is_refused(error.__cause__):
-                # Such as an addition to what is no number.
+                # Such as an addition to a text.
                 self._look_for_faults(message_id)
             raise
         if not item:
@@ -168,14 +167,14 @@ class RecordTable:
         return read_record(item), is_written
 
     def _look_for_faults(self, message_id: str) -> None:
-        # An update that nothing meets: those that send may update the table, and not read it.
+        # An update whose condition never holds: functions that send may update the table, and not read it.
         never = f"attribute_exists({KEY}) AND attribute_not_exists({KEY})"
         item, _ = update_item(self._client, self._table, message_id, ConditionExpression=never)
         if item:
             read_record(item)
 
 
-# Words of DynamoDB's own.
+# Names that DynamoDB reserves.
 _NAMES = {"#state": "state", "#owner": "owner", "#ttl": "ttl"}
 
 
@@ -192,10 +191,10 @@ def _is_open(found: object) -> bool:
 
 
 def _is_news(word: object, found: object) -> bool:
-    """Return whether word that was left of a request tells what its record does not."""
+    """Return whether the refusal of a request is newer than its record."""
     if not isinstance(found, Record):
         return True
-    # A conflict is the end of the other request under that id.
+    # A conflict refuses another request under that id.
     return (
         isinstance(word, Refusal) and word.reason != RequestConflictError.letter and word.updated_at >= found.updated_at
     )

@@ -1,6 +1,6 @@
-"""What becomes of a message while nobody has it: word that it waits, and its end where somebody cancels it.
+"""Writes to the record of a message that no worker has claimed: that it waits, and that it is cancelled.
 
-Nothing here is on the way of a message that is sent. A claim goes ahead whatever is said of one that waits.
+Sending a message needs none of this. A claim succeeds whatever the record says of a waiting message.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
     from cube_sms.request import SendRequest
 
-# A write that another one forestalls is tried again on what that left.
+# If another write comes first, the write is tried again on the record as it is then.
 TRIES = 3
 
 
 class Cancellation(NamedTuple):
-    """What cancelling a message came to.
+    """The result of a cancellation.
 
     Parameters
     ----------
     record : Record
-        The message's record as it is now. It is cancelled if its state is `State.CANCELLED`; with every other state it
-        was too late.
+        The message's record as it is now. The message is cancelled if its state is `State.CANCELLED`. In
+        every other state the cancellation came too late.
     has_ended : bool
         Whether the message has just been cancelled.
     """
@@ -51,7 +51,7 @@ class _End(NamedTuple):
     remark: str = ""
 
 
-# What was not sent, and what may have been.
+# For messages that were not sent, and for those that may have been sent.
 _NOT_SENT = _End(
     "#state IN (:queued, :retrying) AND unsettled = :false",
     {":queued": State.QUEUED, ":retrying": State.RETRYING},
@@ -64,7 +64,7 @@ _MAY_BE_SENT = _End(
 
 
 class WaitingRecords:
-    """The records of messages that nobody has, in the table of all records. Safe to share between threads.
+    """The records of messages that no worker has claimed, in the table of all records. Safe to share between threads.
 
     Parameters
     ----------
@@ -92,28 +92,28 @@ class WaitingRecords:
     def note_queued(
         self, request: SendRequest, *, accepted_at: float | None = None, expected_at: float | None = None
     ) -> Record:
-        """Leave word that a message waits on the queue: one write, which changes no record but of one that waits.
+        """Record that a message waits on the queue: one write, which changes only the record of a waiting message.
 
         Parameters
         ----------
         request : SendRequest
             The message.
         accepted_at : float, optional
-            When the request was accepted, in seconds since the epoch; now if it is not said.
+            When the request was accepted, in seconds since the epoch; by default now.
         expected_at : float, optional
-            From when on it may be sent, in seconds since the epoch. Only this is news of a message that waits already.
+            From when on it may be sent, in seconds since the epoch. If the message waits already, only this is written.
 
         Returns
         -------
         Record
-            The record as it is now: in another state if somebody has the message, or it has ended.
+            The record as it is now: in another state if a worker has claimed the message, or it has ended.
 
         Raises
         ------
         SpoiledRecordError
             If somebody has changed the record so that it cannot be read.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         now = self._clock()
         values = {
@@ -150,37 +150,38 @@ class WaitingRecords:
         reason: str = "cancelled",
         overrides: bool = False,
     ) -> Cancellation:
-        """End a message that nobody has, so that it is not sent any more: one write, or two.
+        """End a message that no worker has claimed, so that it is not sent: one write, or two.
 
-        If an earlier POST may have sent the message, its reason says so. One that was cancelled before gets another
-        owner: what was put back to start it over starts nothing any more.
+        If an earlier POST may have sent the message, its reason says so. If the message was cancelled before, it gets
+        another owner: a copy on the queue that is to start it over then has no effect.
 
         Parameters
         ----------
         message_id : str
-            ``<account>#<requestId>``. There need be no record of it: whoever takes such a message later finds that it
-            has ended.
+            ``<account>#<requestId>``. It may have no record yet: a worker that receives the message later finds that
+            it has ended.
         request : SendRequest, optional
-            The request, where it is known.
+            The request, if it is known.
         reason : str
-            Why.
+            The reason.
         overrides : bool
-            Whether a message that was cancelled for another reason is cancelled for this one from now on. Otherwise
-            such a message is left as it is.
+            Whether this reason replaces the reason of an earlier cancellation. Otherwise such a message stays as it
+            is.
 
         Returns
         -------
         Cancellation
-            The message's record. In another state than `State.CANCELLED` it has ended before, or somebody has it.
+            The message's record. If its state is not `State.CANCELLED`, the message has ended before, or a worker has
+            claimed it.
 
         Raises
         ------
         RequestConflictError
-            Where the id belongs to a different request than the one that is given.
+            If the id belongs to a different request than the one that is given.
         SpoiledRecordError
             If somebody has changed the record so that it cannot be read.
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         now = self._clock()
         values: dict[str, Any] = {
@@ -207,7 +208,7 @@ class WaitingRecords:
     def _end(
         self, message_id: str, end: _End, values: Mapping[str, Any], request: SendRequest | None
     ) -> tuple[Record, bool]:
-        """Write an end where its condition holds; return the record, and whether the end is ours."""
+        """Write an end if its condition holds; return the record, and whether this call has written its end."""
         reason = f"{values[':reason']}{end.remark}"[:TEXT_LENGTH]
         given = {**values, ":reason": reason, **end.values, ":state": State.CANCELLED}
         update = (
@@ -228,7 +229,7 @@ class WaitingRecords:
         if end is _NOT_SENT:
             condition = f"attribute_not_exists({KEY}) OR ({condition})"
         record, is_written = self._table.update(message_id, update, condition, given)
-        # A write whose answer was lost is repeated by boto3, and then meets its own trace.
+        # If the answer to a write is lost, boto3 repeats the write, and finds what it has written itself.
         return record, is_written or record.owner == values[":owner"]
 
     def _cancel_again(self, message_id: str, values: Mapping[str, Any], overrides: bool) -> Record:
