@@ -107,6 +107,7 @@ def settings(aws_url: str = "http://127.0.0.1:9", cube_url: str = "https://cube.
         "REJECTED_QUEUE_URL": f"{aws_url}/123456789012/rejected",
         # Fetched once: what is measured is a warm function.
         "SECRET_MAX_AGE": "86400",
+        "REPLIES": "off",
         "POWERTOOLS_LOG_LEVEL": "INFO",
         "POWERTOOLS_SERVICE_NAME": "benchmark",
         # Not paced: what is measured is the work, and not the waiting.

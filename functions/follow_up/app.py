@@ -7,20 +7,9 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import boto3
-
 from cube_sms.delivery import WAITING_KEY, Asks, FollowedRecords, ReplyRecords, ReplyTaker, report_paced
 from cube_sms.followup import Asker, FollowUp, ReceiptFollower, ReplyFollower, Shift, report_told
-from cube_sms.platform import (
-    AWS_CONFIG,
-    DAY,
-    SERVICE,
-    EventBus,
-    FollowUpSettings,
-    Tasks,
-    Telemetry,
-    direct_client,
-)
+from cube_sms.platform import DAY, SERVICE, EventBus, FollowUpSettings, Tasks, Telemetry, aws_client, direct_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -50,7 +39,7 @@ def work() -> Work:
     records = FollowedRecords(dynamodb, table, retention=settings.record_retention_days * DAY)
     receipts = ReceiptFollower(records, asker, window=settings.receipt_window_hours * 3600.0)
     asks = Asks(dynamodb, table, is_polled=settings.replies == "poll")
-    bus = EventBus(boto3.client("events", config=AWS_CONFIG), settings.event_bus)
+    bus = EventBus(aws_client("events"), settings.event_bus)
     history = ReplyRecords(
         dynamodb,
         table,
@@ -66,19 +55,16 @@ def work() -> Work:
 @cache
 def step_functions() -> SFNClient:
     """Create the client on its first use: it is needed only if a task waits."""
-    return boto3.client("stepfunctions", config=AWS_CONFIG)
+    return aws_client("stepfunctions")
 
 
-@telemetry.logger.inject_lambda_context
+@telemetry.invocation
 def handler(_event: dict[str, Any], context: LambdaContext) -> None:
     """Handle an event of the schedule."""
-    try:
-        until = time.time() + context.get_remaining_time_in_millis() / 1000 - MARGIN
-        for told in work().follow_up.run(until=until):
-            report_told(telemetry, told, context.aws_request_id)
-        report_paced(telemetry, work().asker.gate_status)
-    finally:
-        telemetry.flush()
+    until = time.time() + context.get_remaining_time_in_millis() / 1000 - MARGIN
+    for told in work().follow_up.run(until=until):
+        report_told(telemetry, told, context.aws_request_id)
+    report_paced(telemetry, work().asker.gate_status)
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

@@ -6,11 +6,9 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cube_sms.delivery import Asks
 from cube_sms.outcomes import OutcomePublisher, report_published
-from cube_sms.platform import AWS_CONFIG, SERVICE, EventBus, Tasks, Telemetry, direct_client
+from cube_sms.platform import SERVICE, EventBus, Tasks, Telemetry, aws_client, direct_client
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -22,7 +20,7 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 @cache
 def publisher() -> OutcomePublisher:
     """Make the publisher, once for each execution environment."""
-    bus = EventBus(boto3.client("events", config=AWS_CONFIG), os.environ["EVENT_BUS"])
+    bus = EventBus(aws_client("events"), os.environ["EVENT_BUS"])
     asks = Asks(
         direct_client("dynamodb", os.environ),
         os.environ["MESSAGES_TABLE"],
@@ -34,20 +32,17 @@ def publisher() -> OutcomePublisher:
 @cache
 def step_functions() -> SFNClient:
     """Make the client that few deployments need."""
-    return boto3.client("stepfunctions", config=AWS_CONFIG)
+    return aws_client("stepfunctions")
 
 
-@telemetry.logger.inject_lambda_context
+@telemetry.invocation
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer Lambda's DynamoDB event with the first record that has to come again."""
     failures = []
-    try:
-        for published in publisher().publish(event["Records"]):
-            report_published(telemetry, published)
-            if published.comes_again:
-                failures.append({"itemIdentifier": published.sequence_number})
-    finally:
-        telemetry.flush()
+    for published in publisher().publish(event["Records"]):
+        report_published(telemetry, published)
+        if published.comes_again:
+            failures.append({"itemIdentifier": published.sequence_number})
     return {"batchItemFailures": failures[:1]}
 
 

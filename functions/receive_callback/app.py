@@ -6,10 +6,8 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cube_sms.delivery import Asks, ReplyRecords, ReplyTaker
-from cube_sms.platform import AWS_CONFIG, DAY, SERVICE, EventBus, Tasks, Telemetry, direct_client, reply_to_error
+from cube_sms.platform import DAY, SERVICE, EventBus, Tasks, Telemetry, aws_client, direct_client, reply_to_error
 from cube_sms.provider import CredentialStore
 from cube_sms.replies import Callback, CallbackReceiver, report_failed, report_receipt
 
@@ -27,11 +25,11 @@ def receiver() -> CallbackReceiver:
         CredentialStore(direct_client("secretsmanager", os.environ), os.environ["CUBE_SECRET_ID"]),
         ReplyTaker(
             Asks(direct_client("dynamodb", os.environ), os.environ["MESSAGES_TABLE"]),
-            EventBus(boto3.client("events", config=AWS_CONFIG), os.environ["EVENT_BUS"]),
+            EventBus(aws_client("events"), os.environ["EVENT_BUS"]),
             Tasks(step_functions),
             _history(),
         ),
-        boto3.client("sqs", config=AWS_CONFIG),
+        aws_client("sqs"),
         os.environ["UNKNOWN_CALLBACKS_QUEUE_URL"],
     )
 
@@ -50,10 +48,10 @@ def _history() -> ReplyRecords | None:
 @cache
 def step_functions() -> SFNClient:
     """Make the client that is needed when a task waits."""
-    return boto3.client("stepfunctions", config=AWS_CONFIG)
+    return aws_client("stepfunctions")
 
 
-@telemetry.logger.inject_lambda_context
+@telemetry.invocation
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer an event of API Gateway."""
     call_id = event["requestContext"]["requestId"]
@@ -64,8 +62,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever it is, the provider is to repeat the call
         report_failed(telemetry, error, call_id)
         reply = reply_to_error(error)
-    finally:
-        telemetry.flush()
     return reply.for_lambda
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from . import metrics
-from .aws import AWS_CONFIG, OBJECTS_CONFIG, direct_client
+# The collector comes first: what is imported before it is collected.
+from . import collector, metrics  # isort: skip
+from .aws import aws_client, direct_client
 from .bus import PUT_EVENTS_SIZE, SOURCE, Event, EventBus
 from .calls import Reply, body_of, header_of, problem, problem_of, reply_to_error
 from .due import due_keys, shard_of
@@ -33,12 +34,10 @@ from .updates import ConditionalUpdate
 from .urls import parse_base_url
 
 __all__ = [
-    "AWS_CONFIG",
     "DAY",
     "FAILED_CLAIM",
     "KEY",
     "MAX_MESSAGE_BYTES",
-    "OBJECTS_CONFIG",
     "PUT_EVENTS_SIZE",
     "SERVICE",
     "SOURCE",
@@ -65,7 +64,9 @@ __all__ = [
     "Tasks",
     "Telemetry",
     "UnexpectedError",
+    "aws_client",
     "body_of",
+    "collector",
     "default_ssl_context",
     "direct_client",
     "due_keys",

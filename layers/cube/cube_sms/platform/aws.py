@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
 
 # AWS answers in milliseconds; botocore's defaults of a minute would outlive the invocation. Three tries that hang take
 # 9 s.
@@ -30,8 +34,38 @@ AWS_CONFIG = Config(
 # S3 can take longer to put the parts of a large object together, and is not to be asked twice.
 OBJECTS_CONFIG = AWS_CONFIG.merge(Config(read_timeout=60))
 
+_CONFIGS = {"s3": OBJECTS_CONFIG}
+
 # What is called for each message, and so directly.
 _DIRECT = {"dynamodb": {"GetItem", "UpdateItem"}, "secretsmanager": {"GetSecretValue"}}
+
+
+@overload
+def aws_client(service: Literal["dynamodb"]) -> DynamoDBClient: ...
+@overload
+def aws_client(service: Literal["events"]) -> EventBridgeClient: ...
+@overload
+def aws_client(service: Literal["s3"]) -> S3Client: ...
+@overload
+def aws_client(service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
+@overload
+def aws_client(service: Literal["sqs"]) -> SQSClient: ...
+@overload
+def aws_client(service: Literal["stepfunctions"]) -> SFNClient: ...
+def aws_client(service: Any) -> Any:
+    """Make boto3's client of a service, with our time limits.
+
+    Parameters
+    ----------
+    service : {"dynamodb", "events", "s3", "secretsmanager", "sqs", "stepfunctions"}
+        Its name in boto3.
+
+    Returns
+    -------
+    BaseClient
+        The client.
+    """
+    return boto3.client(service, config=_CONFIGS.get(service, AWS_CONFIG))
 
 
 @overload
@@ -53,7 +87,7 @@ def direct_client(service: Any, environment: Mapping[str, str]) -> Any:
     DynamoDBClient or SecretsManagerClient
         The client.
     """
-    client = boto3.client(service, config=AWS_CONFIG)
+    client = aws_client(service)
     # The first client has made it.
     session = boto3.DEFAULT_SESSION
     call_directly(client, session.get_credentials() if session else None, _DIRECT[service], environment)

@@ -9,15 +9,21 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import defaultdict
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
+from .collector import collect
 from .errors import obstacle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
     from .metrics import Metric
 
 type Level = Literal["info", "warning", "error"]
@@ -30,6 +36,9 @@ ALL_ACCOUNTS = "all"
 
 # What CloudWatch takes of one metric in one object.
 MAX_VALUES = 100
+
+# What no line tells is not looked up for it either.
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
 
 # What urllib3 has to say of a malformed answer is not JSON, and quotes it.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
@@ -46,12 +55,44 @@ class Telemetry:
 
     def __init__(self, service: str = SERVICE) -> None:
         # msgspec's encoder takes a third of the time of Python's; and no text of ours is JSON, which Powertools tries.
-        self.logger = Logger(service=service, location=None, json_serializer=_json, json_deserializer=str)
+        self.logger = Logger(
+            service=service, location=None, xray_trace_id=None, json_serializer=_json, json_deserializer=str
+        )
+        # Each byte of a line is paid for. The log group names stack and function, and Lambda's own line of an
+        # invocation has its trace.
+        self.logger.append_keys(service=None)
         self._service = service
         self._emitters: dict[str, EphemeralMetrics] = {}
         # By the Account dimension, and whether it is an account's name, which may be one of the others'.
         self._metrics: defaultdict[tuple[str, bool], defaultdict[Metric, list[float]]]
         self._metrics = defaultdict(lambda: defaultdict(list))
+
+    def invocation[Event, Answer](
+        self, handler: Callable[[Event, LambdaContext], Answer]
+    ) -> Callable[[Event, LambdaContext], Answer]:
+        """Decorate a handler: its lines name the invocation, and its metrics are emitted at the end.
+
+        Parameters
+        ----------
+        handler : Callable
+            Lambda's handler.
+
+        Returns
+        -------
+        Callable
+            Likewise.
+        """
+
+        @wraps(handler)
+        def handle(event: Event, context: LambdaContext) -> Answer:
+            collect()
+            self.logger.append_keys(function_request_id=context.aws_request_id)
+            try:
+                return handler(event, context)
+            finally:
+                self.flush()
+
+        return handle
 
     def log(self, level: Level, text: str, correlation_id: str, **fields: Any) -> None:
         """Write a line.
