@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cube_sms.delivery import WAITING_KEY, Asks, FollowedRecords, ReplyRecords, ReplyTaker, report_paced
 from cube_sms.followup import Asker, FollowUp, ReceiptFollower, ReplyFollower, Shift, report_told
-from cube_sms.platform import DAY, SERVICE, EventBus, FollowUpSettings, Tasks, Telemetry, aws_client, direct_client
+from cube_sms.platform import (
+    DAY,
+    SERVICE,
+    EventBus,
+    FollowUpSettings,
+    Tasks,
+    Telemetry,
+    aws_client,
+    direct_client,
+    invocation,
+)
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -58,7 +68,7 @@ def step_functions() -> SFNClient:
     return aws_client("stepfunctions")
 
 
-@telemetry.invocation
+@invocation(telemetry)
 def handler(_event: dict[str, Any], context: LambdaContext) -> None:
     """Handle an event of the schedule."""
     until = time.time() + context.get_remaining_time_in_millis() / 1000 - MARGIN

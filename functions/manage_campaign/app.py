@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.campaigns import BatchSender, CampaignItems, CampaignManager, Executions, InvalidCampaignError
-from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -30,7 +30,7 @@ def manager() -> CampaignManager:
     )
 
 
-@telemetry.invocation
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Show, stop or resume the named campaign (by default show), and answer how far it is, or with an error."""
     actions = {"show": manager().show, "stop": manager().stop, "resume": manager().resume}

@@ -17,7 +17,7 @@ from cube_sms.campaigns import (
     Pace,
     sharing,
 )
-from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -63,7 +63,7 @@ def dry_runner() -> DryRunner:
     )
 
 
-@telemetry.invocation
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer the state machine with where the batches are, with why there are none, or with what a dry run found.
 

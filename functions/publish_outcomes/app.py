@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import Asks
 from cube_sms.outcomes import OutcomePublisher, report_published
-from cube_sms.platform import SERVICE, EventBus, Tasks, Telemetry, aws_client, direct_client
+from cube_sms.platform import SERVICE, EventBus, Tasks, Telemetry, aws_client, direct_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -35,7 +35,7 @@ def step_functions() -> SFNClient:
     return aws_client("stepfunctions")
 
 
-@telemetry.invocation
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer Lambda's DynamoDB event with the first record that has to come again."""
     failures = []

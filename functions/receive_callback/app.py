@@ -7,7 +7,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import Asks, ReplyRecords, ReplyTaker
-from cube_sms.platform import DAY, SERVICE, EventBus, Tasks, Telemetry, aws_client, direct_client, reply_to_error
+from cube_sms.platform import (
+    DAY,
+    SERVICE,
+    EventBus,
+    Tasks,
+    Telemetry,
+    aws_client,
+    direct_client,
+    invocation,
+    reply_to_error,
+)
 from cube_sms.provider import CredentialStore
 from cube_sms.replies import Callback, CallbackReceiver, report_failed, report_receipt
 
@@ -51,7 +61,7 @@ def step_functions() -> SFNClient:
     return aws_client("stepfunctions")
 
 
-@telemetry.invocation
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer an event of API Gateway."""
     call_id = event["requestContext"]["requestId"]

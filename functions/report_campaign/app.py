@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.campaigns import Campaign, CampaignReporter
-from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -27,7 +27,7 @@ def reporter() -> CampaignReporter:
     )
 
 
-@telemetry.invocation
+@invocation(telemetry)
 def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
     """Answer the state machine with the place of the result, and the number of rows in each state."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])

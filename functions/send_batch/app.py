@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cube_sms.campaigns import Batch, BatchSender, Campaign
-from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -28,7 +28,7 @@ def sender() -> BatchSender:
     )
 
 
-@telemetry.invocation
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer the state machine whether the batch has ended and, if not, in how many seconds to look again."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])

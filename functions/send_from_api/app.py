@@ -17,6 +17,7 @@ from cube_sms.platform import (
     aws_client,
     direct_client,
     header_of,
+    invocation,
     problem,
     reply_to_error,
 )
@@ -44,7 +45,7 @@ def history() -> HistoryApi:
     return HistoryApi(direct_client("dynamodb", os.environ), Settings.from_environment(os.environ))
 
 
-@telemetry.invocation
+@invocation(telemetry)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer an event of API Gateway."""
     try:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import Sender, report_paced
-from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, direct_client
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, direct_client, invocation
 from cube_sms.queue import QueueConsumer, report_consumed, report_put_back
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def consumer() -> QueueConsumer:
     return QueueConsumer(sender, aws_client("sqs"), settings)
 
 
-@telemetry.invocation
+@invocation(telemetry)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer Lambda's SQS event with the records that have to stay in the queue."""
     batch = []

@@ -210,7 +210,7 @@ class TestRequest:
             names = ("content-type", "x-amz-target", "x-amz-security-token", "content-length", "accept-encoding")
             seen.append((head.splitlines()[0], [headers.get(name) for name in names[:3]], json.loads(body)))
             assert headers["host"] == f"127.0.0.1:{wire.port}"
-            assert "Boto3/" in headers["user-agent"]
+            assert "botocore" in headers["user-agent"].lower()
         assert seen[0] == seen[1]
 
     @pytest.mark.parametrize("token", [None, "the-token"])

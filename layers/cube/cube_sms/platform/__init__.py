@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-# The collector comes first: what is imported before it is collected.
-from . import collector, metrics  # isort: skip
+# First: what is imported before it is looked through for garbage.
+from .invocations import invocation  # isort: skip
+
+from . import metrics
 from .aws import aws_client, direct_client
 from .bus import PUT_EVENTS_SIZE, SOURCE, Event, EventBus
 from .calls import Reply, body_of, header_of, problem, problem_of, reply_to_error
@@ -66,7 +68,6 @@ __all__ = [
     "UnexpectedError",
     "aws_client",
     "body_of",
-    "collector",
     "default_ssl_context",
     "direct_client",
     "due_keys",
@@ -74,6 +75,7 @@ __all__ = [
     "get_item",
     "get_items",
     "header_of",
+    "invocation",
     "is_fifo",
     "key_of",
     "key_to",

@@ -9,21 +9,15 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import defaultdict
-from functools import wraps
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics
 
-from .collector import collect
 from .errors import obstacle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aws_lambda_powertools.utilities.typing import LambdaContext
-
     from .metrics import Metric
 
 type Level = Literal["info", "warning", "error"]
@@ -38,7 +32,7 @@ ALL_ACCOUNTS = "all"
 MAX_VALUES = 100
 
 # What no line tells is not looked up for it either.
-logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 # What urllib3 has to say of a malformed answer is not JSON, and quotes it.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
@@ -66,33 +60,6 @@ class Telemetry:
         # By the Account dimension, and whether it is an account's name, which may be one of the others'.
         self._metrics: defaultdict[tuple[str, bool], defaultdict[Metric, list[float]]]
         self._metrics = defaultdict(lambda: defaultdict(list))
-
-    def invocation[Event, Answer](
-        self, handler: Callable[[Event, LambdaContext], Answer]
-    ) -> Callable[[Event, LambdaContext], Answer]:
-        """Decorate a handler: its lines name the invocation, and its metrics are emitted at the end.
-
-        Parameters
-        ----------
-        handler : Callable
-            Lambda's handler.
-
-        Returns
-        -------
-        Callable
-            Likewise.
-        """
-
-        @wraps(handler)
-        def handle(event: Event, context: LambdaContext) -> Answer:
-            collect()
-            self.logger.append_keys(function_request_id=context.aws_request_id)
-            try:
-                return handler(event, context)
-            finally:
-                self.flush()
-
-        return handle
 
     def log(self, level: Level, text: str, correlation_id: str, **fields: Any) -> None:
         """Write a line.

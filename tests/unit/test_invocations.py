@@ -1,4 +1,4 @@
-"""Python's garbage collector while a function starts."""
+"""What surrounds the invocations of a function."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FUNCTION = """
 import gc
 from types import SimpleNamespace
 
-from cube_sms.platform import Telemetry
+from cube_sms.platform import Telemetry, invocation
 
 print(gc.isenabled(), gc.get_freeze_count() > 1000)
-handler = Telemetry().invocation(lambda event, context: print(gc.isenabled(), gc.get_freeze_count() > 1000))
+handler = invocation(Telemetry())(lambda event, context: print(gc.isenabled(), gc.get_freeze_count() > 1000))
 for _ in range(2):
     handler({}, SimpleNamespace(aws_request_id="id"))
 """
