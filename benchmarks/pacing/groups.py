@@ -6,11 +6,11 @@ import os
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.pacing import campaign
 from benchmarks.pacing.drain import CASES, Case, Run, drain
+from benchmarks.parts import AWS, parts, stat
 from benchmarks.report import Section, machine, table, verdict
 from local.stack import V4_ACCOUNT, LocalStack
 
@@ -28,7 +28,6 @@ TARGET = 20
 _CSSS = replace(CASES[0], name="csss", messages=300, api_every=0)
 _V4 = replace(_CSSS, name="v4", messages=5000, account=V4_ACCOUNT, batch=1000)
 
-_AWS = "the local AWS"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -75,7 +74,7 @@ def measure(quick: bool) -> Section:
         f"v4 sends {ratio:.1f} times as many messages a second (target: {TARGET}, {verdict(TARGET, ratio)}). A message "
         f"takes {sum(of_message.values()) * 1000:.2f} ms of a processor. Its parts: {told}. {v4.cores:.2f} of "
         f"{os.cpu_count()} processors are busy. The local AWS is one process with one interpreter. With a processor "
-        f"to itself it handles {1 / of_message[_AWS]:.0f} messages a second at most. {machine()}"
+        f"to itself it handles {1 / of_message[AWS]:.0f} messages a second at most. {machine()}"
     )
     print(block, flush=True)
     modelled = campaign.measure(of_message["SendFromQueueFunction"], quick=quick)
@@ -94,37 +93,10 @@ def _drained(messages: int, case: Case) -> _Drained:
 
 def _processor_seconds() -> dict[str, float]:
     """Return how long processors have been busy with each part of the local stack: all processes below this one."""
-    parents: dict[int, int] = {}
-    seconds: dict[int, float] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
+    found: dict[str, float] = defaultdict(float)
+    for process, part in parts().items():
         # It may have ended meanwhile.
         with suppress(OSError):
-            # Behind the name, which may hold spaces and brackets: state, parent, …, user time, system time.
-            fields = (folder / "stat").read_text("utf-8").rpartition(")")[2].split()
-            parents[int(folder.name)] = int(fields[1])
-            seconds[int(folder.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
-    found: dict[str, float] = defaultdict(float)
-    for process in parents:
-        if _is_below(process, parents):
-            with suppress(OSError):
-                found[_part(process)] += seconds[process]
+            user, system = stat(process)[11:13]
+            found[part] += (int(user) + int(system)) / _TICKS
     return found
-
-
-def _is_below(process: int, parents: Mapping[int, int]) -> bool:
-    while process := parents.get(process, 0):
-        if process == os.getpid():
-            return True
-    return False
-
-
-def _part(process: int) -> str:
-    """Return which part of the local stack a process is."""
-    folder = Path("/proc", str(process))
-    if b"cube_simulator" in (folder / "cmdline").read_bytes():
-        return "the simulator"
-    for variable in (folder / "environ").read_bytes().split(b"\0"):
-        if variable.startswith(b"AWS_LAMBDA_FUNCTION_NAME="):
-            # The stack, its own name in the template, and what makes it unique.
-            return variable.decode().rsplit("-", 2)[-2]
-    return _AWS

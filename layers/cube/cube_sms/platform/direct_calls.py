@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import http.client
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import msgspec
-import urllib3
 from botocore import xform_name
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest
@@ -24,7 +23,7 @@ from botocore.exceptions import HTTPClientError
 from botocore.hooks import first_non_none_response
 from botocore.parsers import create_parser
 
-from .tls import default_ssl_context
+from .kept_connections import KeptConnections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,16 +31,10 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
 
+    from .kept_connections import KeptAnswer
+
 # Variables that make botocore connect in a way of their own.
 _DETOURS = frozenset({"AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CONFIG_FILE"})
-
-
-class _Answer(NamedTuple):
-    """As much of botocore's answer as is looked at."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    content: bytes
 
 
 def call_directly(
@@ -70,12 +63,14 @@ def call_directly(
     )
     if not credentials or not is_plain:
         return
-    # One context for all connections, those to Cube too: reading the certificates takes longer than many messages.
-    tls = {"ssl_context": default_ssl_context()} if url.startswith("https:") else {}
-    timeout = urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout)
-    pool = urllib3.connection_from_url(url, timeout=timeout, maxsize=config.max_pool_connections, **tls)
+    connections = KeptConnections(
+        url,
+        connect_timeout=config.connect_timeout,
+        read_timeout=config.read_timeout,
+        size=config.max_pool_connections,
+    )
     for operation in operations:
-        setattr(client, xform_name(operation), DirectCall(client, credentials, operation, pool))
+        setattr(client, xform_name(operation), DirectCall(client, credentials, operation, connections))
 
 
 class _Request(AWSPreparedRequest):
@@ -95,12 +90,12 @@ class DirectCall:
         botocore's, which know when they have to be fetched again.
     operation : str
         Its name in the service.
-    pool : HTTPConnectionPool
-        Connections to the service.
+    connections : KeptConnections
+        Those to the service.
     """
 
     def __init__(
-        self, client: BaseClient, credentials: Credentials, operation: str, pool: urllib3.HTTPConnectionPool
+        self, client: BaseClient, credentials: Credentials, operation: str, connections: KeptConnections
     ) -> None:
         meta: Any = client.meta
         service = meta.service_model
@@ -111,7 +106,7 @@ class DirectCall:
         self._event = f"{service.service_id.hyphenize()}.{operation}"
         self._scope = (service.signing_name, meta.region_name)
         self._url: str = meta.endpoint_url.rstrip("/") + "/"
-        self._pool = pool
+        self._connections = connections
         self._parser = create_parser("json")
         self._headers = {
             "Content-Type": f"application/x-amz-json-{service.metadata['jsonVersion']}",
@@ -183,22 +178,21 @@ class DirectCall:
         except Exception as error:  # noqa: BLE001 - the client's retries know what it means
             return None, error
 
-    def _answer(self, request: dict[str, Any]) -> _Answer:
+    def _answer(self, request: dict[str, Any]) -> KeptAnswer:
         body = request["body"]
         prepared: Any = _Request("POST", self._url, request["headers"].copy(), body, False, context={})
         SigV4Auth(self._credentials.get_frozen_credentials(), *self._scope).add_auth(prepared)
         answers = self._events.emit(f"before-send.{self._event}", request=prepared)
-        answer: _Answer | None = first_non_none_response(answers)
+        answer: KeptAnswer | None = first_non_none_response(answers)
         return self._post(prepared.headers, body) if answer is None else answer
 
-    def _post(self, headers: dict[str, str], body: bytes) -> _Answer:
+    def _post(self, headers: dict[str, str], body: bytes) -> KeptAnswer:
         try:
-            answer = self._pool.urlopen("POST", "/", body, headers, retries=False, redirect=False)
-        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            return self._connections.post(headers, body)
+        except (OSError, http.client.HTTPException) as error:
             raise HTTPClientError(error=error) from error
-        return _Answer(answer.status, answer.headers, answer.data)
 
-    def _parse(self, answer: _Answer) -> dict[str, Any]:
+    def _parse(self, answer: KeptAnswer) -> dict[str, Any]:
         if answer.status_code == 200:
             try:
                 return msgspec.json.decode(answer.content, type=dict[str, Any])
