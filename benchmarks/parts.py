@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,7 @@ def _part(process: int) -> str:
         return CUBE
     for variable in (folder / "environ").read_bytes().split(b"\0"):
         if variable.startswith(b"AWS_LAMBDA_FUNCTION_NAME="):
-            # The stack, its own name in the template, and what makes it unique.
-            return variable.decode().rsplit("-", 2)[-2]
+            # The stack, its own name in the template, and what makes it unique. Of a nested stack it is cut off.
+            found = re.search(r"-(\w+?)(F[unctio]*)?-?[0-9A-F]{13}$", variable.decode())
+            return f"{found[1]}Function" if found else variable.decode()
     return AWS

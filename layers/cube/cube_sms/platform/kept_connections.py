@@ -6,6 +6,7 @@ calls do not use: botocore's retries decide what a failure means.
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from functools import partial
 from http.client import HTTPConnection, HTTPSConnection
@@ -62,6 +63,7 @@ class KeptConnections:
         self._read_timeout = read_timeout
         self._size = size
         self._idle: deque[HTTPConnection] = deque()
+        weakref.finalize(self, _close_all, self._idle)
 
     def post(self, headers: Mapping[str, str], body: bytes) -> KeptAnswer:
         """Post once.
@@ -113,3 +115,8 @@ class KeptConnections:
         if connection.sock is not None and wait_for_read(connection.sock, timeout=0.0):
             connection.close()
         return connection
+
+
+def _close_all(idle: deque[HTTPConnection]) -> None:
+    while idle:
+        idle.pop().close()
