@@ -31,7 +31,8 @@ ALL_ACCOUNTS = "all"
 # What CloudWatch takes of one metric in one object.
 MAX_VALUES = 100
 
-# What no line tells is not looked up for it either.
+# What no line tells is not looked up for it either (Python's logging HOWTO, "Optimization").
+logging._srcfile = None
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 # What urllib3 has to say of a malformed answer is not JSON, and quotes it.
