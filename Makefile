@@ -115,7 +115,7 @@ bench: build $(BENCH)/.done $(RUNTIME)/.done ## Measure speed, memory, size and 
 bench-pacing: build $(BENCH)/.done ## Drain bursts under the provider's limits, ours and a naive peer (about half an hour)
 	@$(DEV)/bin/python -m benchmarks.pacing
 
-soak: build ## Send by all inputs with faults for an hour (SECONDS=60), and compare all books
+soak: build ## Send by all inputs with faults for an hour (SECONDS=60), and compare all results
 	@$(DEV)/bin/python -m benchmarks.soak $(if $(SECONDS),--seconds "$(SECONDS)")
 
 dashboard: build ## Draw docs/dashboard.png from a run on this machine (five minutes)

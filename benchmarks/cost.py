@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from contextlib import ExitStack
 from functools import partial
@@ -30,8 +29,8 @@ from benchmarks.bills import (
     sending,
     share,
 )
-from benchmarks.processes import ASYNC, BUILD, NAIVE, OURS, PUBLISHER, in_turns, worker
-from benchmarks.report import ROOT, Row, Section, spread, table, verdict
+from benchmarks.processes import ASYNC, BUILD, NAIVE, OURS, PUBLISHER, in_turns, outcomes_event, worker
+from benchmarks.report import Row, Section, spread, table, verdict
 from benchmarks.server import serving
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def measure(quick: bool) -> Section:
     """Work out the bills."""
     with serving() as server:
         usages = {subject: _usage(server, subject, "handle", BATCH) for subject in (OURS, *PEERS)}
-        published = {size: _usage(server, PUBLISHER, "handle_events", [_changes(size)]) for size in EVENT_BATCHES}
+        published = {size: _usage(server, PUBLISHER, "handle_events", [outcomes_event(size)]) for size in EVENT_BATCHES}
         found = _Found(usages, published, _gate_writes(server, 2 if quick else 6))
     bytes_row = _log_bytes(usages)
     blocks = {
@@ -125,13 +124,6 @@ def _gate_writes(server: Server, batches: int) -> float:
         sent = {n: partial(each.message_cpu, BATCH, batches) for n, each in workers.items()}
         in_turns(sent, 1, skipped=0, at_once=True)
     return server.calls()["gate"] / batches / _GATE_INVOCATIONS
-
-
-def _changes(size: int) -> dict[str, Any]:
-    """Return the event of so many messages that were sent, for nobody who waits."""
-    change = json.loads((ROOT / "events" / "stream-outcomes.json").read_text("utf-8"))["Records"][0]
-    del change["dynamodb"]["NewImage"]["taskTokens"]
-    return {"Records": [change] * size}
 
 
 def _log_bytes(usages: Mapping[Subject, Usage]) -> Row:

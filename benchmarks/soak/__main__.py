@@ -1,4 +1,4 @@
-"""Send by all inputs at the limit, with faults, and compare all books at the end: `make soak`."""
+"""Send by all inputs at the limit, with faults, and compare all results at the end: `make soak`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.pacing.drain import depth
 from benchmarks.processes import require_build
 from benchmarks.report import ROOT, machine, publish, table
-from benchmarks.soak.books import Books
+from benchmarks.soak.evidence import Evidence
 from benchmarks.soak.growth import Growth
 from benchmarks.soak.traffic import Traffic
 from local.stack import LocalStack
@@ -27,20 +27,21 @@ PARAMETERS = {
     "Replies": "callback", "TakeRequestEvents": "true",
 }  # fmt: skip
 
-# Looks at the processes, in a soak of any length; seconds between two runs of what is done once a minute; and for how
-# long the rest may take when nothing more is sent.
+# How often the processes are measured, in a soak of any length.
 _LOOKS = 60
+# Seconds between two runs of the function that the schedule runs once a minute.
 _FOLLOW_UP_SECONDS = 15.0
+# The most seconds until all messages have ended, after the last one was sent.
 _MOST_REST_SECONDS = 1800.0
 
 
 def main() -> int:
-    """Run the soak, print what it came to, and publish that of a whole one.
+    """Run the soak, print its results, and publish those of a whole one.
 
     Returns
     -------
     int
-        The exit status: 1 if books do not agree, or something grew.
+        The exit status: 1 if results differ, or a process grew.
     """
     parser = argparse.ArgumentParser(prog="make soak")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long messages are sent")
@@ -60,12 +61,12 @@ def main() -> int:
         traffic.run(asked.seconds, look, asked.seconds / _LOOKS)
         print(f"sent {len(traffic.sent):,} messages in {time.monotonic() - begun:.0f} s", flush=True)
         _finish(stack, traffic, consumer)
-        books = Books.of(stack, consumer.events())
-        faults = [*traffic.faults, *books.faults(traffic.sent), *books.faults_of_replies(traffic.replies)]
-        faults += [fault for each in traffic.campaigns for fault in books.faults_of_campaign(stack, each)]
+        evidence = Evidence.of(stack, consumer.events())
+        faults = [*traffic.faults, *evidence.faults(traffic.sent), *evidence.faults_of_replies(traffic.replies)]
+        faults += [fault for each in traffic.campaigns for fault in evidence.faults_of_campaign(stack, each)]
         faults += growth.faults()
         refused = Counter(post["reason"] for post in stack.cube.requests() if not post["accepted"])
-    page = [_ways(traffic, books), growth.table(), _ends(traffic, refused, asked.seconds, faults), machine()]
+    page = [_ways(traffic, evidence), growth.table(), _ends(traffic, refused, asked.seconds, faults), machine()]
     print("\n\n".join(page))
     print("\n".join(faults[:50]), file=sys.stderr)
     publish({"soak": "\n\n".join(page)}, asked.output or (ROOT / "docs" if is_whole else None))
@@ -73,7 +74,7 @@ def main() -> int:
 
 
 def _finish(stack: LocalStack, traffic: Traffic, consumer: EventConsumer) -> None:
-    """Wait until all that was sent has ended, its receipts are known and everything is told."""
+    """Wait until all messages have ended, their receipts are known, and their events are published."""
     follower = f"{stack.outputs['FollowUpFunctionName']}:live"
     looked = 0.0
 
@@ -85,10 +86,10 @@ def _finish(stack: LocalStack, traffic: Traffic, consumer: EventConsumer) -> Non
             looked = time.monotonic()
         if depth(stack) or not all(each.execution.ended() for each in traffic.campaigns):
             return False
-        books = Books.of(stack, consumer.events())
-        return not any("dueAt" in item for item in books.records.values()) and not [
-            *books.faults(traffic.sent),
-            *books.faults_of_replies(traffic.replies),
+        evidence = Evidence.of(stack, consumer.events())
+        return not any("dueAt" in item for item in evidence.records.values()) and not [
+            *evidence.faults(traffic.sent),
+            *evidence.faults_of_replies(traffic.replies),
         ]
 
     deadline = time.monotonic() + _MOST_REST_SECONDS
@@ -96,9 +97,9 @@ def _finish(stack: LocalStack, traffic: Traffic, consumer: EventConsumer) -> Non
         time.sleep(2.0)
 
 
-def _ways(traffic: Traffic, books: Books) -> str:
+def _ways(traffic: Traffic, evidence: Evidence) -> str:
     ways = dict.fromkeys(each.way for each in traffic.sent)
-    found = {way: Counter(books.records[s.message_id]["state"] for s in traffic.sent if s.way == way) for way in ways}
+    found = {way: Counter(evidence.state(s) for s in traffic.sent if s.way == way) for way in ways}
     states = sorted({state for counts in found.values() for state in counts})
     rows = [
         (way, f"{sum(counts.values()):,}", *(f"{counts[state]:,}" for state in states)) for way, counts in found.items()

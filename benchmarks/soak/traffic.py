@@ -53,12 +53,12 @@ class Campaign(NamedTuple):
 
 
 class Traffic:
-    """Sends until it is told to stop.
+    """Sends messages for a while.
 
     Parameters
     ----------
     stack : LocalStack
-        Where to.
+        The stack to send to.
     campaign_rows : int
         Rows of each campaign.
     outages : bool

@@ -253,6 +253,7 @@ def _flag(value: object) -> bool:
 
 def _time(text: str) -> str:
     # As EventBridge takes it.
-    if not is_time(text) or datetime.fromisoformat(text).timestamp() < 0:
+    if not is_time(text) or text < "1970":
         raise ValueError
+    datetime.fromisoformat(text)
     return text

@@ -1,4 +1,4 @@
-"""What a soak has come to: records, the provider's books, events and results of campaigns, against one another."""
+"""Compare what is left of a soak: records, the simulator's request log, events, and results of campaigns."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _RECEIVED = "SMS Received"
 type Item = Mapping[str, Any]
 
 
-class Books(NamedTuple):
-    """All books: records by their keys, acceptances by device, ends told by message, and what devices said."""
+class Evidence(NamedTuple):
+    """Records by their keys, acceptances by device, published ends by message, and event ids by what devices said."""
 
     records: Mapping[str, Item]
     accepted: Mapping[str, int]
-    told: Mapping[str, Mapping[State, set[str]]]
+    published: Mapping[str, Mapping[State, set[str]]]
     received: Mapping[str, set[str]]
 
     @classmethod
-    def of(cls, stack: LocalStack, events: Iterable[Item]) -> Books:
+    def of(cls, stack: LocalStack, events: Iterable[Item]) -> Evidence:
         """Read them."""
-        told: dict[str, dict[State, set[str]]] = defaultdict(lambda: defaultdict(set))
+        published: dict[str, dict[State, set[str]]] = defaultdict(lambda: defaultdict(set))
         received: dict[str, set[str]] = defaultdict(set)
         for event in events:
             detail = event["detail"]
             if event["detail-type"] == _RECEIVED:
                 received[detail["content"]].add(detail["eventId"])
             else:
-                told[detail["messageId"]][State[detail["state"]]].add(detail["eventId"])
+                published[detail["messageId"]][State[detail["state"]]].add(detail["eventId"])
         accepted = Counter(post["deviceId"] for post in stack.cube.requests() if post["accepted"])
-        return cls(records(stack), accepted, told, received)
+        return cls(records(stack), accepted, published, received)
 
     def faults(self, sent: Sequence[Sent]) -> list[str]:
         """Return each promise that is broken to a message, in words."""
@@ -53,7 +53,7 @@ class Books(NamedTuple):
         return found
 
     def faults_of_replies(self, replies: Iterable[str]) -> list[str]:
-        """Return what devices said and no event tells, or two do."""
+        """Return each message from a device that has no event, or several."""
         return [
             f"reply: {len(self.received[text])} events of {text!r}" for text in replies if len(self.received[text]) != 1
         ]
@@ -61,15 +61,19 @@ class Books(NamedTuple):
     def faults_of_campaign(self, stack: LocalStack, campaign: Campaign) -> list[str]:
         """Return how the result of a campaign differs from the records of its rows."""
         result = [(row["deviceId"], row["state"]) for row in campaign_result(stack, campaign.key)]
-        expected = [(row.device, self.records[row.message_id]["state"]) for row in campaign.rows]
+        expected = [(row.device, self.state(row)) for row in campaign.rows]
         # A receipt may have come after the result was written.
         receipts = {"DELIVERED": "SENT", "UNDELIVERED": "SENT"}
         both = [[(device, receipts.get(state, state)) for device, state in rows] for rows in (result, expected)]
         return [] if both[0] == both[1] else [f"campaign {campaign.key}: the result differs from the records: {result}"]
 
+    def state(self, sent: Sent) -> str:
+        """Return the state in the record of a message."""
+        return str(self.records.get(sent.message_id, {}).get("state", "no record"))
+
     def _faults(self, sent: Sent, record: Item) -> dict[str, bool]:
         state, accepted = State[record["state"]], self.accepted.get(sent.device, 0)
-        has_ended, told = state.is_final, self.told.get(sent.message_id, {})
+        has_ended, published = state.is_final, self.published.get(sent.message_id, {})
         was_sent = state in (State.SENT, State.DELIVERED, State.UNDELIVERED)
         ends = {State.SENT, state} if was_sent else {state}
         return {
@@ -79,8 +83,8 @@ class Books(NamedTuple):
             "was accepted and its record rules that out": bool(accepted)
             and not was_sent
             and not record.get("unsettled"),
-            "has other ends in its events": has_ended and told.keys() != ends,
-            "has an end with several ids": any(len(ids) > 1 for ids in told.values()),
+            "has other ends in its events": has_ended and published.keys() != ends,
+            "has an end with several ids": any(len(ids) > 1 for ids in published.values()),
         }
 
 
