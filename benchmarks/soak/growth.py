@@ -18,6 +18,9 @@ _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 MOST_MEMORY = 1.03
 MOST_MORE_MB = 1.0
 
+# A process that was looked at less often has only begun.
+LEAST_LOOKS = 30
+
 
 class Look(NamedTuple):
     """What a process holds at a moment."""
@@ -46,7 +49,7 @@ class Growth:
         found = []
         for (part, process), looks in self._looks.items():
             before, after = _thirds(looks)
-            if not before:
+            if len(looks) < LEAST_LOOKS:
                 continue
             megabytes = [median(look.megabytes for look in some) for some in (before, after)]
             if megabytes[1] > max(megabytes[0] * MOST_MEMORY, megabytes[0] + MOST_MORE_MB):
