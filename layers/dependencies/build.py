@@ -35,7 +35,7 @@ TOOLS = HERE / "layer-build.txt"
 SERVICES = {
     "dynamodb": {"BatchGetItem", "GetItem", "Query", "TransactWriteItems", "UpdateItem"},
     "events": {"PutEvents"},
-    # What boto3's transfers call, for small files and large ones, and the two calls of ours.
+    # What boto3's `upload_fileobj` calls, for small files and large ones, and the two calls of ours.
     "s3": {"GetObject", "PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
     | {"AbortMultipartUpload", "PutObjectTagging"},
     "secretsmanager": {"GetSecretValue"},

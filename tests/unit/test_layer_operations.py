@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [*(ROOT / "layers" / "cube").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
 DATA = Path(botocore.__file__).parent / "data"
 
-# What boto3's transfers call, for small files and large ones.
+# What boto3's own helpers call, small files and large ones.
 HELPERS = {
-    "upload": {"PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
+    "upload_fileobj": {"PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"}
     | {"AbortMultipartUpload"}
 }
 

@@ -6,7 +6,7 @@ import io
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from boto3.s3.transfer import TransferConfig, create_transfer_manager
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def read_lines(s3: S3Client, bucket: str, key: str, *, start: int = 0, size: int
 def write_chunks(s3: S3Client, bucket: str, key: str, chunks: Iterable[bytes], *, content_type: str) -> None:
     """Make an object of pieces as they come. If the iterator raises an error, the object stays as it was."""
     body = io.BufferedReader(_Stream(iter(chunks)))
-    with create_transfer_manager(s3, _ONE_BY_ONE) as transfers:
-        transfers.upload(body, bucket, key, extra_args={"ContentType": content_type}).result()
+    s3.upload_fileobj(body, bucket, key, ExtraArgs={"ContentType": content_type}, Config=_ONE_BY_ONE)
 
 
 def write_lines(s3: S3Client, bucket: str, key: str, lines: Iterable[bytes]) -> None:

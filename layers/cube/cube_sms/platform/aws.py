@@ -44,7 +44,16 @@ def session() -> Session:
 
     boto3's would add its resources, which nobody uses here: a tenth of what `import boto3` takes.
     """
-    return Session()
+    made = Session()
+    made.register("creating-client-class.s3", _add_transfers)
+    return made
+
+
+def _add_transfers(**options: Any) -> None:
+    # As boto3's session does. The functions of campaigns alone import it.
+    from boto3.s3.inject import inject_s3_transfer_methods
+
+    inject_s3_transfer_methods(**options)
 
 
 # What is called for each message, and so directly.
@@ -64,7 +73,7 @@ def aws_client(service: Literal["sqs"]) -> SQSClient: ...
 @overload
 def aws_client(service: Literal["stepfunctions"]) -> SFNClient: ...
 def aws_client(service: Any) -> Any:
-    """Make the client of a service, with our time limits. It is boto3's, without its methods for files.
+    """Make the client of a service, with our time limits. It is as boto3's.
 
     Parameters
     ----------
