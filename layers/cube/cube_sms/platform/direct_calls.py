@@ -9,29 +9,27 @@ calls.
 
 from __future__ import annotations
 
-import hmac
 import http.client
 import time
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import msgspec
 from botocore import xform_name
-from botocore.auth import SIGNED_HEADERS_BLACKLIST, SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import HTTPClientError
 from botocore.hooks import first_non_none_response
 from botocore.parsers import create_parser
 
 from .kept_connections import KeptConnections
+from .signer import Signer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from botocore.client import BaseClient
-    from botocore.credentials import Credentials, ReadOnlyCredentials
+    from botocore.credentials import Credentials
 
     from .kept_connections import KeptAnswer
 
@@ -81,33 +79,6 @@ class _Request(AWSPreparedRequest):
     params = None
 
 
-class _Signer(SigV4Auth):
-    """botocore's signer, which works out the key once a day, and keeps headers in a dictionary."""
-
-    def __init__(self, credentials: ReadOnlyCredentials, service: str, region: str) -> None:
-        super().__init__(credentials, service, region)
-        self._scope = (region, service, "aws4_request")
-        self._key = ("", b"")
-
-    def headers_to_sign(self, request: Any) -> Any:
-        named = ((name.lower(), value) for name, value in request.headers.items())
-        return {name: value for name, value in named if name not in SIGNED_HEADERS_BLACKLIST}
-
-    def canonical_headers(self, headers_to_sign: Any) -> str:
-        return "\n".join(f"{name}:{' '.join(headers_to_sign[name].split())}" for name in sorted(headers_to_sign))
-
-    def signature(self, string_to_sign: str, request: Any) -> str:
-        day, key = self._key
-        if day != (today := request.context["timestamp"][:8]):
-            key = reduce(_digest, (today, *self._scope), f"AWS4{self.credentials.secret_key}".encode())
-            self._key = (today, key)
-        return _digest(key, string_to_sign).hex()
-
-
-def _digest(key: bytes, text: str) -> bytes:
-    return hmac.digest(key, text.encode(), "sha256")
-
-
 class DirectCall:
     """One operation of a service. Safe to share between threads.
 
@@ -134,7 +105,7 @@ class DirectCall:
         self._operation = service.operation_model(operation)
         self._event = f"{service.service_id.hyphenize()}.{operation}"
         self._scope = (service.signing_name, meta.region_name)
-        self._signer: _Signer | None = None
+        self._signer: Signer | None = None
         self._url: str = meta.endpoint_url.rstrip("/") + "/"
         self._connections = connections
         self._parser = create_parser("json")
@@ -216,12 +187,12 @@ class DirectCall:
         answer: KeptAnswer | None = first_non_none_response(answers)
         return self._post(prepared.headers, body) if answer is None else answer
 
-    def _current_signer(self) -> _Signer:
+    def _current_signer(self) -> Signer:
         """Return the signer of the credentials as they are now."""
         credentials = self._credentials.get_frozen_credentials()
         signer = self._signer
         if signer is None or signer.credentials != credentials:
-            signer = self._signer = _Signer(credentials, *self._scope)
+            signer = self._signer = Signer(credentials, *self._scope)
         return signer
 
     def _post(self, headers: dict[str, str], body: bytes) -> KeptAnswer:
