@@ -17,6 +17,8 @@ _PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 # Of the last third of the looks, how much more than in the second one counts as growth: in the first, caches fill.
 MOST_MEMORY = 1.03
 MOST_MORE_MB = 1.0
+# A pool begins a thread when all of it are busy for the first time.
+MOST_MORE = 3
 
 # A process that was looked at less often has only begun.
 LEAST_LOOKS = 30
@@ -56,7 +58,7 @@ class Growth:
                 found.append(f"{part} ({process}): memory grew from {megabytes[0]:.1f} to {megabytes[1]:.1f} MB")
             for what in ("threads", "descriptors"):
                 counts = [max(getattr(look, what) for look in some) for some in (before, after)]
-                if counts[1] > counts[0]:
+                if counts[1] > counts[0] + MOST_MORE:
                     found.append(f"{part} ({process}): {what} grew from {counts[0]} to {counts[1]}")
         return found
 
