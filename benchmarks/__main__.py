@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import cold, cost, growth, plots, warm
 from benchmarks.processes import VALGRIND, require_build
-from benchmarks.report import HEADER, Section, machine, options, publish, table
+from benchmarks.report import HEADER, PAGE_HEADER, Section, brief, machine, options, publish, table, write_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,12 +52,14 @@ def main() -> None:
         sections |= pool.map(measured, [name for name in _COUNTS if name in names])
     sections = {name: sections[name] for name in _MEASUREMENTS if name in sections}
     rows = [row for section in sections.values() for row in section.rows]
-    blocks = {"benchmarks": f"{table(HEADER, rows)}\n\n{machine()}"}
-    print("\n" + blocks["benchmarks"])
+    more = [row for section in sections.values() for row in section.more_rows]
+    print(f"\n{table(HEADER, [*rows, *more])}\n\n{machine()}")
+    blocks = {"benchmarks": f"{table(PAGE_HEADER, map(brief, rows))}\n\n{machine()}"}
     for section in sections.values():
         blocks |= section.blocks
     publish(blocks, asked.output)
     if asked.output:
+        write_results(sections.values(), asked.output)
         plots.draw({name: each for section in sections.values() for name, each in section.series.items()}, asked.output)
 
 

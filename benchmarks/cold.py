@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from benchmarks.processes import NAIVE, OUR_API, OURS, PEERS_PACKAGES, copy_peers, in_turns, settings, working
-from benchmarks.report import ROOT, Row, Section, compare, spread, table
+from benchmarks.report import ROOT, Row, Section, compare, middle, spread, table
 from benchmarks.server import serving
 from layers.dependencies.build import write_authorities
 from local.lambda_runtime import LambdaRuntime
@@ -69,11 +69,20 @@ def measure(quick: bool) -> Section:
             cached = in_turns({key: start.milliseconds for key, start in starts.items()}, 2 if quick else 4, skipped=0)
             cold = {key: partial(start.milliseconds, is_cached=False) for key, start in starts.items()}
             evicted = in_turns(cold, 2 if quick else 3, skipped=0)
-    rows = [*_rows("CPU", "ms", cpu), *_rows("wall", "ms", cached), *_rows("wall, evicted", "ms", evicted)]
-    listed = [(name, spread(cached[key]), spread(evicted[key])) for key, name in _NAMES.items()]
-    blocks = {"cold": table(("function", "cached", "evicted"), listed), **_imports()}
+    kinds = {"CPU": cpu, "wall": cached, "wall, evicted": evicted}
+    rows = {kind: _rows(kind, "ms", samples) for kind, samples in kinds.items()}
+    ratios = [
+        (pair[0], *(found[number].ratio.partition(" ")[0] for found in rows.values()), f"<= {pair[-1]:g}")
+        for number, pair in enumerate(_PAIRS)
+    ]
+    listed = [(name, middle(cached[key]), middle(evicted[key])) for key, name in _NAMES.items()]
+    more = [(name, spread(cached[key]), spread(evicted[key])) for key, name in _NAMES.items()]
+    header = ("function", "cached", "evicted")
+    imports, tables = _imports()
+    blocks = {"cold": table(header, listed), "cold-ratios": table(("", *kinds, "target"), ratios), "imports": imports}
+    tables = {"Milliseconds until the first answer": table(header, more), **tables}
     series = {name: [median(cached[key]), median(evicted[key])] for key, name in _NAMES.items()}
-    return Section(rows, blocks, {"cold": series})
+    return Section([], blocks, {"cold": series}, [row for found in rows.values() for row in found], tables)
 
 
 def measure_instructions(_quick: bool) -> Section:
@@ -198,8 +207,8 @@ def _message() -> dict[str, Any]:
     return {"Records": [template | {"messageId": str(uuid4()), "body": json.dumps(body)}]}
 
 
-def _imports() -> dict[str, str]:
-    """Return where the time of an import goes, by package and by module."""
+def _imports() -> tuple[str, dict[str, str]]:
+    """Return how long imports take, and tables of that by package and by module."""
     boto3, queue = _modules("import boto3"), _modules("import app")
     packages: defaultdict[str, list[float]] = defaultdict(list)
     for name, (own, _) in queue.items():
@@ -212,10 +221,9 @@ def _imports() -> dict[str, str]:
     modules = [(f"`{name}`", f"{own:.1f}", f"`{importer or 'the start'}`") for name, (own, importer) in dearest]
     found = {"`import boto3`": boto3, "the queue handler's init": queue}
     totals = [(name, f"{len(each)}", f"{sum(own for own, _ in each.values()):.0f}") for name, each in found.items()]
-    return {
-        "imports": table(("", "modules", "ms"), totals),
-        "imports-packages": table(("package", "modules", "ms"), listed),
-        "imports-modules": table(("module", "own ms", "imported by"), modules),
+    return table(("", "modules", "ms"), totals), {
+        "Imports of the queue handler, by the package that imports them": table(("package", "modules", "ms"), listed),
+        "The slowest imports": table(("module", "own ms", "imported by"), modules),
     }
 
 

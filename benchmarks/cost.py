@@ -93,12 +93,15 @@ def measure(quick: bool) -> Section:
     blocks = {
         "cost": _bills(found),
         "cost-memory": _memory(found),
-        "cost-durations": _durations(found),
-        "cost-measured": _measured(found),
         "cost-month": _month(),
         "cost-events": _event_costs(found),
     }
-    return Section([*(row for contract in CONTRACTS for row in _rows(contract, found)), bytes_row], blocks)
+    rows = [*(row for contract in CONTRACTS for row in _rows(contract, found)), bytes_row]
+    tables = {
+        "What Lambda bills for a message: its part of the rate, or its work if that is longer": _durations(found),
+        "What the bill is made of": _measured(found),
+    }
+    return Section(blocks=blocks, more_rows=rows, more_tables=tables)
 
 
 def _usage(server: Server, subject: Subject, order: str, argument: Any) -> Usage:

@@ -93,7 +93,8 @@ def measure_memory(quick: bool) -> Section:
             name = f"peak memory / naive, batch of {size}"
             rows.append(compare(name, "MB", found[OURS.name], found[NAIVE.name], MOST_MEMORY_OF_NAIVE))
             listed.append((f"{size}", *map(spread, found.values())))
-    return Section(rows, {"memory": table(("batch", OURS.name, NAIVE.name, ASYNC.name), listed)})
+    title = "MB of resident memory at most"
+    return Section(rows, more_tables={title: table(("batch", OURS.name, NAIVE.name, ASYNC.name), listed)})
 
 
 def measure_leak(quick: bool) -> Section:
@@ -126,7 +127,8 @@ def measure_leak(quick: bool) -> Section:
 def measure_sizes(_quick: bool) -> Section:
     """Return the size of each layer, of both, and of botocore's data."""
     sizes = {layer: _megabytes(BUILD / layer) for layer in LAYERS}
-    rows = [Row(f"{layer}, unzipped / zipped", _both(size)) for layer, size in sizes.items()]
+    rows: list[Row] = []
+    more = [Row(f"{layer}, unzipped / zipped", _both(size)) for layer, size in sizes.items()]
     unzipped, zipped = (sum(column) for column in zip(*sizes.values(), strict=True))
     beside = (f"{_LIMIT} MB limit", f"{unzipped / _LIMIT:.2f}")
     for name, size, most, peer in (("unzipped", unzipped, 50, beside), ("zipped", zipped, 12, ("", ""))):
@@ -136,7 +138,7 @@ def measure_sizes(_quick: bool) -> Section:
     kept, everything = map(_megabytes, data)
     what = f"botocore's data of {services[0]} services / of {services[1]}, unzipped / zipped"
     shares = f"{kept[0] / everything[0]:.2f} / {kept[1] / everything[1]:.2f}"
-    return Section([*rows, Row(what, _both(kept), _both(everything), shares)])
+    return Section(rows, more_rows=[*more, Row(what, _both(kept), _both(everything), shares)])
 
 
 def _fill(aws: MiniStack, count: int) -> None:

@@ -1,6 +1,7 @@
 """What was measured, as lines of tables, and the pages in docs/ that publish them.
 
 The pages say how it was measured. A measurement fills in its blocks, from ``<!-- its name -->`` to ``<!-- end -->``.
+A file beside the pages has all lines, with quartiles, and longer tables.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 HEADER = ("what", "ours", "peer", "ratio", "target", "")
+PAGE_HEADER = HEADER[:-1]
+RESULTS = "benchmarks-results.txt"
 
 _BLOCK = re.compile(r"(<!-- ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -37,11 +40,16 @@ class Row(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What one measurement has found: lines of the table of ratios, blocks of pages, and what is plotted."""
+    """What one measurement has found: lines of the table of ratios, blocks of pages, and what is plotted.
+
+    The file of results also has `more_rows`, which a block sums up, and `more_tables` by their titles.
+    """
 
     rows: Sequence[Row] = ()
     blocks: Mapping[str, str] = {}
     series: Mapping[str, Series] = {}
+    more_rows: Sequence[Row] = ()
+    more_tables: Mapping[str, str] = {}
 
 
 def spread(samples: Sequence[float], unit: str = "") -> str:
@@ -49,6 +57,17 @@ def spread(samples: Sequence[float], unit: str = "") -> str:
     low, middle, high = quantiles(samples, method="inclusive") if len(samples) > 1 else [samples[0]] * 3
     text = _digits(middle) + (unit and f" {unit}")
     return text if low == high else f"{text} ({_digits(low)}-{_digits(high)})"
+
+
+def middle(samples: Sequence[float]) -> str:
+    """Return a median as text."""
+    return _digits(median(samples))
+
+
+def brief(row: Row) -> tuple[str, ...]:
+    """Return a line for a page: without quartiles, and with the verdict beside the target."""
+    values = (re.sub(r" \([^)]*\)", "", value) for value in (row.ours, row.peer, row.ratio))
+    return (row.what, *values, f"{row.target} {row.verdict}".strip())
 
 
 def medians(samples: Mapping[int, Sequence[float]]) -> list[float]:
@@ -81,6 +100,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     lines = [cells[0], ["-" * width for width in widths], *cells[1:]]
     return "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[str]], kept: Sequence[str]) -> str:
+    """Return a table of the columns that a page shows."""
+    places = [header.index(name) for name in kept]
+    return table(kept, ([row[place] for place in places] for row in rows))
 
 
 def options(name: str, measurements: Iterable[str]) -> argparse.Namespace:
@@ -116,6 +141,20 @@ def publish(blocks: Mapping[str, str], folder: Path | None) -> None:
             print(f"written: {folder / page.name}")
     if missing:
         raise SystemExit(f"no page has a place for {', '.join(sorted(missing))}")
+
+
+def write_results(sections: Iterable[Section], folder: Path) -> None:
+    """Write all lines and tables into the file of results."""
+    sections = list(sections)
+    rows = [row for section in sections for row in (*section.rows, *section.more_rows)]
+    tables = {title: each for section in sections for title, each in section.more_tables.items()}
+    write_tables({"All comparisons": table(HEADER, rows), **tables}, folder / RESULTS)
+
+
+def write_tables(tables: Mapping[str, str], path: Path) -> None:
+    """Write tables below their titles into a file."""
+    parts = [f"{title}:\n\n{each}" for title, each in tables.items()]
+    path.write_text("\n\n".join([machine(), *parts]) + "\n", "utf-8")
 
 
 def machine() -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.growth import MOST_GROWTH
 from benchmarks.processes import ASYNC, BARE, FLOOR, NAIVE, OURS, UNTRACED, Worker, in_turns, worker, working
-from benchmarks.report import Row, Section, compare, medians, spread, table, verdict
+from benchmarks.report import Row, Section, compare, medians, middle, spread, table, verdict
 from benchmarks.server import serving
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ _BATCH = 10
 _CONCURRENT_BATCH = 100
 _CONCURRENT_ROUNDS = {1: 3, 3: 5, 10: 7, 32: 9}
 
-# Messages whose stacks are looked at; functions that are listed; the share that is left out.
-_LOOKED_AT, _LISTED, _LEAST = 1500, 20, 0.005
+# Messages whose stacks are looked at; functions that are listed; the least share in the results, and on the page.
+_LOOKED_AT, _LISTED, _LEAST, _LEAST_OF_PAGE = 1500, 20, 0.005, 0.02
 
 # Microseconds of a message, by subject, one for each round.
 type _Samples = Mapping[str, Sequence[float]]
@@ -65,11 +65,13 @@ def measure(quick: bool) -> Section:
         pairs.append(_pair(name, worker(OURS, server, **_GATE), worker(OURS, server), rounds))
     with serving(aws_seconds=0.0) as server:
         awake = _cpu(server, 0.0, _QUICK if quick else _AWAKE)
-    rows = [*_rows(now, "Cube after 0 ms"), *_rows(late, f"Cube after {DELAY * 1000:g} ms"), *pairs]
+    rows = [*_rows(now, "Cube after 0 ms"), *_rows(late, f"Cube after {DELAY * 1000:g} ms")]
     rows += _rows(awake, "Cube and DynamoDB at once")
     series = {name: medians({size: found[name] for size, found in now.items()}) for name in now[10]}
-    blocks = {"warm": _table(now), "warm-late": _table(late)}
-    return Section(rows, blocks, {"warm": {"x": [*map(float, now)], **series}})
+    groups = {"at once": now, f"after {DELAY * 1000:g} ms": late, "at once, DynamoDB too": awake}
+    tables = {f"Microseconds of CPU of a message if Cube answers {when}": _table(each) for when, each in groups.items()}
+    plotted = {"warm": {"x": [*map(float, now)], **series}}
+    return Section(pairs, {"warm": _summary(groups)}, plotted, rows, tables)
 
 
 def measure_concurrency(quick: bool) -> Section:
@@ -88,8 +90,14 @@ def measure_concurrency(quick: bool) -> Section:
     ]
     series = {"x": [*map(float, ours)], OURS.name: medians(ours), "ideal": [*ideal.values()]}
     series |= {name: medians({0: walls}) * len(ours) for name, walls in peers.items()}
-    listed = table(("peer", "ms"), [(name, spread(walls)) for name, walls in peers.items()])
-    return Section(rows, {"concurrency": listed}, {"concurrency": series})
+    listed = [
+        (f"{count}", middle(walls), row.ratio.partition(" ")[0], f"{row.target} {row.verdict}")
+        for (count, walls), row in zip(ours.items(), rows, strict=True)
+    ]
+    others = ", ".join(f"{name} {middle(walls)} ms" for name, walls in peers.items())
+    block = f"{table(('at a time', 'ms', '÷ waiting for Cube', 'target'), listed)}\n\nPeers: {others}."
+    tables = {"Milliseconds of a batch of 100": table(("peer", "ms"), [(name, spread(peers[name])) for name in peers])}
+    return Section([], {"concurrency": block}, {"concurrency": series}, rows, tables)
 
 
 def measure_instructions(quick: bool) -> Section:
@@ -115,19 +123,23 @@ def measure_hotspots(quick: bool) -> Section:
     total = sum(count for _, count in stacks)
     microseconds = found["seconds"] / messages * 1e6
 
-    def listed(key: Callable[[tuple[str, ...]], str], most: int | None = None) -> Iterable[tuple[str, str, str]]:
+    def listed(
+        key: Callable[[tuple[str, ...]], str], most: int | None = None, least: float = _LEAST
+    ) -> Iterable[tuple[str, str, str]]:
         counts: Counter[str] = Counter()
         for stack, count in stacks:
             counts[key(stack)] += count
         for name, count in counts.most_common(most):
-            if count / total >= _LEAST:
+            if count / total >= least:
                 yield f"`{name}`", f"{count / total * microseconds:,.0f}", f"{count / total:.1%}"
 
-    modules = table(("module", "us", "share"), listed(_module))
-    own = table(("function", "us", "share"), listed(lambda stack: stack[-1].replace(":", " ", 1), _LISTED))
-    blocks = {"hotspots": f"{microseconds:,.0f} us of CPU, {total:,} looks:\n\n{modules}", "hotspots-functions": own}
+    title, header = f"{microseconds:,.0f} us of CPU, {total:,} looks", ("us", "share")
+    block = f"{title}:\n\n{table(('module', *header), listed(_module, least=_LEAST_OF_PAGE))}"
+    own = listed(lambda stack: stack[-1].replace(":", " ", 1), _LISTED)
+    tables = {title: table(("module", *header), listed(_module)), "Functions": table(("function", *header), own)}
     # What is plotted are stacks, their frames joined, and how often each was seen.
-    return Section([], blocks, {"stacks": {"\n".join(stack): [float(count)] for stack, count in stacks}})
+    series = {"stacks": {"\n".join(stack): [float(count)] for stack, count in stacks}}
+    return Section([], {"hotspots": block}, series, more_tables=tables)
 
 
 def measure_signing(quick: bool) -> Section:
@@ -168,6 +180,18 @@ def _beside_peers(
     ours = samples[OURS.name]
     yield compare(f"a message / naive, {kind}", unit, ours, samples[NAIVE.name], of_naive)
     yield compare(f"a message / bare, {kind}", unit, ours, samples[BARE.name], of_bare)
+
+
+def _summary(groups: Mapping[str, Mapping[int, _Samples]]) -> str:
+    peers = (f"÷ naive (<= {MOST_OF_NAIVE:g})", f"÷ bare (<= {MOST_OF_BARE:g})")
+    header = ("Cube answers", "batch", *(subject.name for subject in SUBJECTS), *peers)
+    rows = [
+        (when, f"{size:,}", *map(middle, samples.values()), *(row.ratio.partition(" ")[0] for row in pair))
+        for when, found in groups.items()
+        for size, samples in found.items()
+        for pair in [[*_beside_peers(samples, "", "us")]]
+    ]
+    return table(header, rows)
 
 
 def _table(found: Mapping[int, _Samples]) -> str:

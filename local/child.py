@@ -108,7 +108,7 @@ class Child(Stoppable):
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of 127.0.0.1."""
+    """Whether a port of 127.0.0.1 has no listener."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError:
@@ -117,7 +117,7 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody listens on, all of them different."""
+    """Return different ports of 127.0.0.1 that have no listener."""
     servers: list[socket.socket] = []
     try:
         while len(servers) < count:

@@ -36,7 +36,7 @@ GRID_COLUMNS = 24
 # Inches of a cell of the grid.
 CELL_WIDTH, CELL_HEIGHT = 0.6, 0.46
 
-# Letters of a text in a table.
+# The most characters of a text in a table.
 TEXT = 60
 
 STYLE: Any = {
@@ -109,7 +109,7 @@ def draw(
     logs : list[dict]
         The log's entries about messages.
     target : Path
-        Where to.
+        The file to write.
     """
     widgets = dashboard["widgets"]
     rows = max(widget["y"] + widget["height"] for widget in widgets)
@@ -134,7 +134,7 @@ def _draw_table(axes: Axes, query: Query, logs: list[dict[str, Any]]) -> None:
     axes.axis("off")
     counts = [[textwrap.shorten(value, TEXT, placeholder=" …") for value in row] for row in query.counts(logs)[:10]]
     rows = [[*query.by, "messages"], *counts]
-    # The texts of errors take the place of two.
+    # The texts of errors have the width of two columns or more.
     widths = [0.68 if name == "error" else 0.11 for name in rows[0]]
     table = axes.table(rows, bbox=(-0.08, -0.3, 1.1, 1.3), colWidths=widths, cellLoc="left", edges="horizontal")  # type: ignore[arg-type]
     table.auto_set_font_size(False)
@@ -166,7 +166,7 @@ def _draw_lines(
     for side, drawn in sides.items():
         scale = properties["yAxis"][side]
         drawn.set_ylabel(scale["label"])
-        # Where there is nothing but zeros, or nothing at all, too.
+        # Also if there are only zeros, or no values.
         drawn.set_ylim(scale["min"], scale.get("max", max(1.0, drawn.get_ylim()[1])))
     axes.set_xlim(0, (span[1] - span[0]) / 60)
     axes.xaxis.set_major_formatter(lambda minutes, _: f"{minutes:.0f} min")

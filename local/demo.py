@@ -1,6 +1,6 @@
-"""Send everything in `events/` through a local stack, and show what becomes of it.
+"""Send everything in `events/` through a local stack, and show the outcomes.
 
-Exits with 1 where an outcome is not the expected one. Usage: ``python -m local.demo``.
+Exits with 1 if an outcome is not the expected one. Usage: ``python -m local.demo``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PARAMETERS = {
     "DeviceHistory": "true",
     "KeepReplies": "1",
 }
-# A device of an account that speaks v4. It answers what it is sent, as that of the sample callback does.
+# A device of an account that uses v4. It answers what it is sent, as that of the sample callback does.
 V4_DEVICE = "89314404000939952254"
 # Far above what it takes on a busy machine, in seconds. Receipts are asked for once a minute.
 TIMEOUT = 300.0
@@ -48,7 +48,7 @@ TIMEOUT = 300.0
 
 @dataclass(frozen=True)
 class Expected:
-    """What the requests of one event should come to.
+    """The expected results of one event's requests.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Expected:
     accepted, refused : int
         How many POSTs of each Cube accepts and refuses.
     told : str
-        The event on the bus that tells of each, empty where there is none.
+        The event on the bus about each, empty if there is none.
     """
 
     about: str
@@ -73,7 +73,7 @@ EXPECTED = {
     "sqs-text": Expected("a text", "SENT"),
     "sqs-binary": Expected("binary, in hexadecimal", "SENT"),
     "sqs-chinese-text": Expected("a Chinese text", "SENT"),
-    "sqs-v4": Expected("a text of an account that speaks v4", "SENT", told="SMS Sent, SMS Delivered"),
+    "sqs-v4": Expected("a text of an account that uses v4", "SENT", told="SMS Sent, SMS Delivered"),
     "sqs-provider-array": Expected("the provider's own array", "SENT"),
     "sqs-batch": Expected("one of several", "SENT"),
     "sqs-fifo": Expected("one of two for its device", "SENT"),
@@ -100,13 +100,13 @@ EXCEPTIONS = {
     "spring-2026-4": Expected("a device Cube does not know", "REJECTED", 0, 1, "SMS Rejected"),
     "order-7822-wakeup": Expected("a record of the stream", "published", accepted=0, told="SMS Rejected"),
     "asked": Expected("a state machine asks a device", "SUCCEEDED, SENT"),
-    "asked-v4": Expected("one of an account that speaks v4", "SUCCEEDED, SENT", told="SMS Sent, SMS Delivered"),
+    "asked-v4": Expected("one of an account that uses v4", "SUCCEEDED, SENT", told="SMS Sent, SMS Delivered"),
     "order-7823-wakeup": Expected("one for a task alone", "published", accepted=0, told=""),
 }
 
 
 class Message(NamedTuple):
-    """What Cube's books know a message by: they hold no request id, and no two requests of the demo agree in both."""
+    """What identifies a message in the request log, which has no request ids: it is unique within the demo."""
 
     device_id: str
     contents: tuple[str, ...]
@@ -134,7 +134,7 @@ class Row:
 
     @property
     def expected(self) -> Expected:
-        """What should become of it."""
+        """What is expected of it."""
         return EXCEPTIONS.get(self.request_id, EXPECTED[self.event])
 
     @property
@@ -144,7 +144,7 @@ class Row:
 
     @property
     def is_as_expected(self) -> bool:
-        """Whether outcome, event and the provider's books are the expected ones."""
+        """Whether outcome, event and the provider's request log are the expected ones."""
         found = Expected(self.expected.about, self.outcome, self.accepted, self.refused, self.told)
         return found == self.expected
 
@@ -308,7 +308,7 @@ def _print_histories(stack: LocalStack, devices: list[str]) -> None:
 
 
 def _print_campaign(stack: LocalStack, key: str, rows: list[Row]) -> bool:
-    """Print the result of the campaign, and return whether it tells what happened."""
+    """Print the result of the campaign, and return whether it is right."""
     try:
         result = wait_until("the campaign's result", lambda: campaign_result(stack, key), timeout=TIMEOUT)
     except TimeoutError as error:

@@ -28,10 +28,10 @@ BUCKET = "cube-sms-artifacts"
 
 _WAIT = {"Delay": 1, "MaxAttempts": 60}
 
-# What can be changed. A stack in any other state is made anew.
+# What can be changed. A stack in any other state is deleted, and made again.
 _SOUND = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}
 
-# Where a resource's property names a folder of the build.
+# The property of a resource that names a folder of the build.
 _CODE = {"AWS::Serverless::Function": "CodeUri", "AWS::Serverless::LayerVersion": "ContentUri"}
 
 
@@ -41,7 +41,7 @@ def deploy(aws: MiniStack, stack_name: str, parameters: Mapping[str, str], *, bu
     Parameters
     ----------
     aws : MiniStack
-        Where to.
+        The AWS to deploy to.
     stack_name : str
         Name of the stack.
     parameters : Mapping[str, str]
@@ -103,7 +103,7 @@ def _first_failure(cloudformation: Any, stack_name: str) -> str:
 
 @cache
 def _parse(template: str) -> Any:
-    # Most of what a deployment takes but for the uploads, and the tests deploy one template many times.
+    # It takes most of a deployment's time except for the uploads, and the tests deploy one template many times.
     return yaml_parse(template)
 
 
@@ -118,7 +118,7 @@ def _put_template(aws: MiniStack, name: str, path: Path, parameters: Mapping[str
         properties = resource.get("Properties", {})
         if code := _CODE.get(resource["Type"]):
             archive = _zipped(path.parent / properties[code])
-            # Other code has another name: the transform tells by it that there is a new version.
+            # Other code has another name, from which the transform sees that there is a new version.
             key = f"{hashlib.sha256(archive).hexdigest()}.zip"
             s3.put_object(Bucket=BUCKET, Key=key, Body=archive)
             properties[code] = f"s3://{BUCKET}/{key}"
@@ -151,7 +151,7 @@ class _Known:
         self._mappings = template.get("Mappings", {})
 
     def text(self, node: Any) -> str | None:
-        """Return what a value comes to; None for one that hangs on resources."""
+        """Return the text of a value; None if it depends on resources."""
         match node:
             case {"Ref": name}:
                 return self._values.get(name)
@@ -162,10 +162,10 @@ class _Known:
         return None
 
     def with_numbers(self, node: Any) -> Any:
-        """Return a part of the template in which what comes to a number is one.
+        """Return a part of the template, with texts that are numbers as numbers.
 
-        CloudFormation hands it to a resource as the number that the resource's schema asks for, MiniStack as a string,
-        at which its event source mappings trip. Environment variables are strings on both.
+        CloudFormation passes a number if the resource's schema asks for one. MiniStack passes a string, which its event
+        source mappings refuse. Environment variables are strings on both.
         """
         if isinstance(node, list):
             return [self.with_numbers(item) for item in node]

@@ -1,8 +1,8 @@
 """A model of many workers at one gate, in simulated time: the gate's own code, on clocks that the model moves.
 
-The table is an item in memory that knows conditional updates. Workers differ by what their clocks show, by what a POST
-and a write take, by how late they wake, by how long they stall, and by when they die. What is returned is when each
-query really left.
+The table is an item in memory that knows conditional updates. Workers differ by their clocks, by the times of
+their POSTs and writes, and by their crashes. They also wake late, and stall. The result is the times at which queries
+really left.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ type Pause = Generator[float]
 
 DAY = 86_400.0
 
-# A time at which no day ends soon, but for those who want it to.
+# A time far from the end of its day.
 NOON = 20_000 * DAY + DAY / 2
 
 LONGEST_POST = 13.0
@@ -56,7 +56,7 @@ class OneItemTable:
     is_away : Callable[[], bool]
         Whether the next write does not reach it.
     is_answer_lost : Callable[[], bool]
-        Whether the next write is made, and nobody learns so.
+        Whether the next write is made, and its answer is lost.
     is_repeated : Callable[[], bool]
         Whether the next write is made twice, and the second one's answer is the one that arrives.
     """
@@ -125,8 +125,8 @@ class World:
 
     now: float = NOON
     table: OneItemTable = field(default_factory=OneItemTable)
-    # When queries really left, those of bulk messages once more, how long API callers waited, and how many of them were
-    # told to come back later.
+    # When queries really left, and those of bulk messages once more. Then how long callers of the API waited, and how
+    # many got 429.
     sent: list[float] = field(default_factory=list)
     bulk: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
@@ -194,7 +194,7 @@ class ModelWorker:
     Parameters
     ----------
     world : World
-        Where it is.
+        Its world.
     qps, quota : int
         The limits.
     reserve_percent : int
@@ -206,7 +206,7 @@ class ModelWorker:
     is_passing : bool
         Whether it sends single messages.
     dies_at : float
-        When it dies, in true time.
+        When it crashes, in true time.
     post_time, write_time : Callable[[], float]
         Seconds that a POST takes once it has left, and a write.
     step : Callable[[], float]
@@ -285,7 +285,7 @@ class ModelWorker:
         self._writing += self.write_time()
 
     def drain(self, *queues: Queue, batch: int, time_left: float = 30.0, gap: float = 0.02) -> Pause:
-        """Send batches from queues, the first ones first, until all of their messages are sent, or it dies."""
+        """Send batches from queues, the first ones first, until all of their messages are sent, or it crashes."""
         return self._live(self._drain(queues, batch, time_left, gap))
 
     def call(self, patience: float = 5.0) -> Pause:

@@ -65,7 +65,7 @@ class Kept(Stoppable):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What tells MiniStack to keep its state here: it reads the state as it starts, and writes it as it stops."""
+        """The settings that keep MiniStack's state here: it reads the state as it starts, and writes it as it stops."""
         return {
             "PERSIST_STATE": "1",
             "STATE_DIR": str(self.folder / "state"),
@@ -78,8 +78,8 @@ class Kept(Stoppable):
         return self.folder / _MARK
 
     def _forget_positions_in_streams(self) -> None:
-        # MiniStack keeps how far a table's stream was read, and not the stream. The new stream would be read from there
-        # on, and as many outcomes be told to nobody.
+        # MiniStack keeps the position in a table's stream, and forgets the stream. It would read the new stream from
+        # that position on, and so skip as many outcomes.
         path = self.folder / "state" / "lambda.json"
         if path.exists():
             state = json.loads(path.read_text("utf-8"))

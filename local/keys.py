@@ -1,4 +1,4 @@
-"""Keys of accounts that speak v4, as the provider has them: RSA, 1024 bits."""
+"""Keys of accounts that use v4, as the provider has them: RSA, 1024 bits."""
 
 from __future__ import annotations
 

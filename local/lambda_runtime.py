@@ -1,16 +1,16 @@
 """A function in Lambda's own runtime interface: in the folders, and the environment, that it has on Lambda.
 
 The runtime interface is aws-lambda-rie, which comes with the SAM command line, and awslambdaric, which on Lambda is a
-part of the python3.13 runtime. The layers are in ``/opt``, the function is in ``/var/task``, the interpreter in
-``/var/lang``: in a root folder of the processes' own, so that this machine's folders of these names stay as they are.
-They see the system's libraries and no package but the layers', all read-only as on Lambda, and an empty ``/tmp``.
+part of the python3.13 runtime. The layers are in ``/opt``, the function in ``/var/task``, the interpreter in
+``/var/lang``. The processes have a root folder of their own, so this machine's folders of these names stay as they are.
+They see the system's libraries, the layers' packages, and an empty ``/tmp``. The first two are read-only, as on Lambda.
 
-It takes Linux with util-linux (`unshare`, `setpriv`, `mount`), and either root's rights or user namespaces for
-everybody. If a machine gives neither, as a plain container does not, `LambdaRuntime` says so, unless it may do without
-mounts (`in_place`): the same folders are then below a scratch folder, the interpreter finds nothing outside of them,
-and the environment is as clean; but they can be written to, and this machine's folders can be seen.
+It takes Linux with util-linux (`unshare`, `setpriv`, `mount`), and root's rights or user namespaces. A plain container
+has neither. Then `LambdaRuntime` raises an error, or works without mounts (`in_place`). In that case the same folders
+are below a scratch folder, and the interpreter looks only there. They can be written to, and this machine's folders can
+be seen.
 
-The timeout is enforced, memory is not, and a function may connect to whatever this machine can.
+The timeout is enforced, memory is not. A function may connect to all that this machine reaches.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _ENVIRONMENT = {
 # -S and -s leave out every site-packages, so that only what is on PYTHONPATH can be imported.
 _PYTHON = ("{root}/var/lang/bin/python3.13", "-S", "-s", "-m", "awslambdaric")
 
-# Options of `unshare`, the first that works is taken: a mount namespace needs root, and whoever may have a user
+# Options of `unshare`, of which the first that works is taken. A mount namespace needs root, and the creator of a user
 # namespace is root in it.
 _NAMESPACES = (("--mount",), ("--mount", "--map-root-user"))
 
@@ -102,7 +102,7 @@ fi
 """
 
 # What a function is started with. The root folder is in memory, and read-only when it is complete. Of this machine it
-# has the system alone: read-only too, but for mounts that a user namespace may not change, and where it has no rights.
+# has only the system. That is read-only too, except for mounts that a user namespace may not change.
 _IN_ITS_OWN_ROOT = f"""
 {_BEGIN}
 mount -t tmpfs -o mode=755 tmpfs "$root"
@@ -173,7 +173,7 @@ class LambdaRuntime(Child):
     Raises
     ------
     RuntimeError
-        Where this machine cannot run it; the message says what is missing.
+        If this machine cannot run it; the message says what is missing.
 
     Examples
     --------
@@ -202,7 +202,7 @@ class LambdaRuntime(Child):
             super().__init__("Lambda's runtime interface")
         else:
             start, script = (*_UNSHARE, *_namespace()), _IN_ITS_OWN_ROOT
-            # The first process of the namespace is in this group, and when it dies the kernel kills all others.
+            # The first process of the namespace is in this group, and when it ends the kernel kills all others.
             super().__init__("Lambda's runtime interface", stop_signals=[signal.SIGKILL])
         self._timeout = timeout
         self._port, runtime_port = free_ports(2)
@@ -238,9 +238,9 @@ class LambdaRuntime(Child):
         Raises
         ------
         FunctionTimeoutError
-            Where it was cut off.
+            If it ran into its timeout.
         FunctionError
-            Where it has no answer for another reason; the message ends with what was printed.
+            If it has no answer for another reason; the message ends with what was printed.
         """
         # The emulator crashes on a second call while there is one.
         with self._one_at_a_time:
@@ -312,5 +312,5 @@ def _namespace() -> tuple[str, ...]:
 
 
 def _path() -> str:
-    # Where `chroot` is does not have to be on a user's own path.
+    # The folder of `chroot` may be missing in a user's own path.
     return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/bin:/sbin:/bin"

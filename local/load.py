@@ -35,7 +35,7 @@ class Load:
     Parameters
     ----------
     stack : LocalStack
-        Where to.
+        The stack to send to.
     """
 
     SECONDS = 280.0

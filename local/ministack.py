@@ -71,7 +71,7 @@ class MiniStack(Child):
             )
         super().__init__("The local AWS (MiniStack)", stop_timeout=30.0 if kept else 2.0)
         self.port = port or free_ports(1)[0]
-        # Tells it from whoever else may answer on its port.
+        # Identifies it: another process may answer on its port.
         self._mark = uuid.uuid4().hex
         self.url = f"{'https' if authenticate else 'http'}://127.0.0.1:{self.port}"
         self.ca_file = str(Path(self._scratch.name, "ministack-tls", "server.crt")) if authenticate else None

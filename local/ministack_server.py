@@ -2,8 +2,8 @@
 
 An invocation's output is in the log once it is answered, and processes share their layers. A map of Step Functions
 takes `MaxConcurrencyPath`, its children have a history, and they end with their execution. Who may put one message
-onto a queue may put ten, as on AWS. A standard queue is fair to the groups of its messages, and gives a function more
-than ten messages, though it does not wait for them. And a nested stack can be updated.
+onto a queue may put ten, as on AWS. A standard queue is fair to the groups of its messages. It gives a function more
+than ten messages, and does not wait for them. And a nested stack can be updated.
 
 MiniStack itself takes what a thread has read within 50 ms. On a busy machine that is too early: the lines come with the
 next invocation of the same process, or never. It unpacks all layers again for each process of a function, which takes
@@ -96,7 +96,8 @@ class FairQueues:
 
     As https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues-detailed.html has it:
     a tenant is a message group, or a message without one. It is noisy with over a tenth of the messages in flight, if
-    those are 30, or of the recent processing time; until nothing of it waits, or it has sent nothing for five minutes.
+    those are 30, or of the recent processing time. This ends when none of its messages waits, or five minutes after its
+    last one.
     """
 
     share = 0.1

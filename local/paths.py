@@ -1,4 +1,4 @@
-"""Where `sam build` puts what it made."""
+"""The folder that `sam build` writes."""
 
 from __future__ import annotations
 

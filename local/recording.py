@@ -49,7 +49,7 @@ class Recorder:
     Parameters
     ----------
     stack : LocalStack
-        Where the command works.
+        The stack of the command.
     *arguments : str
         The command's.
     """
@@ -98,7 +98,7 @@ class Recorder:
                 line.append("".join(character.data for character in run), style=style)
             console.print(line, soft_wrap=True)
         drawn = console.export_svg(title=self.title, unique_id=f"frame-{number}")
-        # Whoever looks at it need not fetch a font from elsewhere.
+        # So a viewer needs no font from elsewhere.
         return re.sub(r"@font-face \{[^}]*\}\s*", "", drawn)
 
 

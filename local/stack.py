@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STACK_NAME = "cube-sms"
 ACCESS_CODE = "P002276"
 SECRET = "local-test-secret"  # noqa: S105 - the simulator's, on this machine alone
-# The account that speaks Cube v4. Its key is made with the stack.
+# The account that uses Cube v4. Its key is made with the stack.
 V4_ACCOUNT = "v4"
 V4_KEY_ID = "local-key"
 
@@ -42,7 +42,7 @@ CALLBACK_TOKEN = "local-test-token-0123456789abcdefghij"  # noqa: S105 - the sim
 CALLBACK_KEY_ID = "local-test-key"
 CALLBACK_KEY = "local-test-callback-key"
 
-# What a deployment and its provider are told where neither is to know limits.
+# The settings of a deployment and of its provider, if neither is to have limits.
 UNLIMITED_DEPLOYMENT = {"CubeMaxQps": "0", "CubeDailyQuota": "0", "CubeMaxConnections": "0"}
 UNLIMITED_PROVIDER = {"qps": 0, "connections": 0, "quota": 0}
 
@@ -98,7 +98,7 @@ class LocalStack(Stoppable):
     authenticate : bool
         Whether the policies of IAM are enforced, and TLS with them.
     aws : MiniStack, optional
-        Where to deploy it, which stays up; a local AWS of its own by default.
+        The AWS to deploy it to, which stays up; a local AWS of its own by default.
     build : Path
         What `sam build` made.
     keep : Path, optional
@@ -213,7 +213,7 @@ class LocalStack(Stoppable):
         secrets.put_secret_value(SecretId=self.outputs["CubeSecretId"], SecretString=json.dumps(accounts))
 
     def _public_keys(self) -> dict[str, str]:
-        """Return what the provider has of the accounts that speak v4, by the ids of their keys."""
+        """Return the public keys of the accounts that use v4, by their ids."""
         answer = self.aws.client("secretsmanager").get_secret_value(SecretId=self.outputs["CubeSecretId"])
         entries = [entry for entry in json.loads(answer["SecretString"]).values() if "private_key" in entry]
         return {entry["key_id"]: KeyPair.of(entry["private_key"]).public for entry in entries}
@@ -319,7 +319,7 @@ def wait_until[T](what: str, probe: Callable[[], T], *, timeout: float = 120.0) 
     Raises
     ------
     TimeoutError
-        Where it is not in time; the message says what was waited for.
+        If it is not in time; the message says what was waited for.
     """
     deadline = time.monotonic() + timeout
     while not (answer := probe()):

@@ -39,7 +39,7 @@ def transform(source: dict[str, Any], parameters: Mapping[str, str] | None = Non
         for code in {"CodeUri", "ContentUri", "DefinitionUri"} & resource.get("Properties", {}).keys():
             if not resource["Properties"][code].startswith("s3://"):
                 resource["Properties"][code] = f"s3://bucket/{resource['Properties'][code]}"
-    # The translator asks boto3 for the region, to tell the partition.
+    # The translator asks boto3 for the region, to find out the partition.
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
     # The managed policies that it would look up are none of ours: every function has a role of its own.
     document: dict[str, Any] = translate(source, dict(parameters or {}), _NoManagedPolicies())

@@ -14,7 +14,7 @@ from pathlib import Path
 from local.command import CommandError, run
 from local.stack import SAMPLE_DEVICES, LocalStack
 
-# Where `cube-sms --local` looks for it.
+# The port at which `cube-sms --local` looks for it.
 PORT = 4566
 
 USE = """
@@ -34,12 +34,12 @@ In another terminal:
   aws --endpoint-url {aws} sqs send-message --queue-url {queue} \\
     --message-body '{{"deviceId":"89314404000939952215","content":"Hello"}}'
 
-  # a message through the API, and all that is known of it; and one by Cube v4, which this account speaks
+  # a message through the API, and all that is known of it; and one by Cube v4, which this account uses
   .venv/bin/cube-sms send 89314404000939952215 Hello --id first --local
   .venv/bin/cube-sms show first --local
   .venv/bin/cube-sms send 89314404000939952215 Hello --account v4 --local
 
-  # what became of them: the functions' logs and metrics, the provider's books, and the dead letters
+  # their outcomes: the functions' logs and metrics, the provider's request log, and the dead letters
   aws logs filter-log-events --log-group-name {log_group} --query 'events[].message' --output text
   curl {cube}/_requests
   .venv/bin/cube-sms dlq list --local
@@ -96,7 +96,7 @@ def _parameter(text: str) -> tuple[str, str]:
 
 def _use(stack: LocalStack, keep: Path | None) -> str:
     if keep:
-        stop = f"Ctrl-C stops it. {keep} keeps it, but for the simulator's books (docs/local.md)."
+        stop = f"Ctrl-C stops it. {keep} keeps it, except for the simulator's request log (docs/local.md)."
     else:
         stop = "Ctrl-C stops it, and everything it holds is lost. KEEP=DIR keeps it in a folder."
     return USE.format(

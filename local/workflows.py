@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from local.stack import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,6 +58,15 @@ class EventConsumer:
     def details(self, request_id: str) -> list[dict[str, Any]]:
         """Return the details of the events about a message."""
         return [event["detail"] for event in self.events() if event["detail"].get("requestId") == request_id]
+
+    def wait_for(self, count: int, **members: str) -> list[dict[str, Any]]:
+        """Wait until there are as many events whose details have these members, and return them."""
+
+        def found() -> list[dict[str, Any]]:
+            events = [event for event in self.events() if members.items() <= event["detail"].items()]
+            return events if len(events) >= count else []
+
+        return wait_until(f"{count} events with {members}", found)
 
 
 def put_request_event(stack: LocalStack, detail: Mapping[str, Any]) -> str:

@@ -27,6 +27,8 @@ MARKDOWN = MarkdownIt("commonmark").enable("table")
 # "e.g. SQS" goes on, and so does the number of a step.
 GOES_ON = re.compile(r"(?:.*[\s(“])?(?:e\.g|i\.e|vs|cf|approx)\.|\d+\.", re.DOTALL | re.IGNORECASE)
 END = re.compile(r"""[.!?]["”')]*\s+(?=[^\sa-z])""")
+# What is below it in a page is written from the code, whose texts are read there.
+GENERATED = "<!-- Below: written by "
 # Stands for code, which is one word whatever it holds.
 CODE = "`code`"
 
@@ -106,7 +108,7 @@ def _texts(path: Path) -> Iterator[Text]:
         yield from _descriptions(source)
         yield from _blocks(_yaml_comments(source))
     else:
-        yield Text(1, source)
+        yield Text(1, source.partition(GENERATED)[0])
 
 
 def _docstrings(tree: ast.Module) -> Iterator[Text]:

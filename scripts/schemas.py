@@ -36,45 +36,50 @@ class Outcome(msgspec.Struct, rename="camel"):
     event_id: Annotated[
         str,
         Meta(
-            description="The same however often the event is delivered; another one where a failed message ends anew."
+            description="Identifies the event. A repeat of the event has the same id, and a second outcome another one."
         ),
     ]
-    message_id: Annotated[str, Meta(description="<account>#<requestId>: the message, across accounts.")]
-    request_id: Annotated[str, Meta(description="The id that the sender gave, or that the request was given.")]
-    account: Annotated[str, Meta(description="Whose credentials were used.")]
+    message_id: Annotated[str, Meta(description="The message, across accounts: `<account>#<requestId>`.")]
+    request_id: Annotated[str, Meta(description="The id of the request, from its sender or from the gateway.")]
+    account: Annotated[str, Meta(description="The account of the message.")]
     device_id: Annotated[
         str | None,
         Meta(
-            description="Where it went, usually the ICCID of the SIM. Null where a message was cancelled before anybody"
-            " had seen the request."
+            description="The device, usually the ICCID of its SIM. Null if the message was cancelled before its request"
+            " arrived."
         ),
     ]
-    state: Annotated[str, Meta(description="What became of it.")]
-    attempts: Annotated[int, Meta(ge=0, description="POSTs made to the provider.")]
+    state: Annotated[str, Meta(description="The final state of the message.")]
+    attempts: Annotated[int, Meta(ge=0, description="The number of POSTs to the provider.")]
     possibly_duplicated: Annotated[
-        bool, Meta(description="Whether it was sent again after a POST whose outcome is unknown.")
+        bool, Meta(description="Whether the message was sent again after a POST with an unknown outcome.")
     ]
-    code: Annotated[str | None, Meta(description="The provider's code in its last answer.")]
-    message: Annotated[str | None, Meta(description="The provider's words in its last answer, where they are kept.")]
-    reason: Annotated[str | None, Meta(description="What went wrong, where the provider did not say it.")]
+    code: Annotated[str | None, Meta(description="The code in the last answer of the provider.")]
+    message: Annotated[
+        str | None,
+        Meta(description="The words in the last answer of the provider, if `KeepProviderMessages` keeps them."),
+    ]
+    reason: Annotated[str | None, Meta(description="The reason, if it is not from the provider.")]
     job_id: Annotated[
-        str | None, Meta(description="The provider's name for what it accepted, where the account's dialect has one.")
+        str | None,
+        Meta(description="The id that the provider gave to the query, if the dialect of the account has one."),
     ]
-    created_at: Annotated[datetime, Meta(tz=True, description="When the request was accepted.")]
-    updated_at: Annotated[datetime, Meta(tz=True, description="When it ended.")]
+    created_at: Annotated[datetime, Meta(tz=True, description="The time at which the request was accepted.")]
+    updated_at: Annotated[datetime, Meta(tz=True, description="The time of the outcome.")]
 
 
 class Reply(msgspec.Struct, rename="camel"):
     """The detail of an event about a message from a device. It may get further members."""
 
-    event_id: Annotated[str, Meta(description="The same however often the provider tells of the message.")]
-    account: Annotated[str, Meta(description="Whose device it is.")]
-    device_id: Annotated[str, Meta(description="Where it came from, usually the ICCID of the SIM.")]
-    message_type: Annotated[Literal["Text", "Binary"], Meta(description="What the content is.")]
-    content: Annotated[str, Meta(description="What it says: a text, or what the provider has for a binary message.")]
-    received_at: Annotated[datetime, Meta(tz=True, description="When the provider had it.")]
+    event_id: Annotated[str, Meta(description="Identifies the reply. A repeat of the event has the same id.")]
+    account: Annotated[str, Meta(description="The account of the device.")]
+    device_id: Annotated[str, Meta(description="The device, usually the ICCID of its SIM.")]
+    message_type: Annotated[Literal["Text", "Binary"], Meta(description="The type of the content.")]
+    content: Annotated[str, Meta(description="The content: a text, or the provider's form of a binary message.")]
+    received_at: Annotated[datetime, Meta(tz=True, description="The time at which the provider received the reply.")]
     in_reply_to: Annotated[
-        str | None, Meta(description="The id of the request that it answers, if one waited for it (awaitReply).")
+        str | None,
+        Meta(description="The id of the request that the reply answers, if one waited for it (`awaitReply`)."),
     ]
 
 
@@ -97,7 +102,7 @@ def outcome_event_schema() -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": "Outcome event",
-        "description": "What became of a message, as EventBridge delivers it. Events may get further members.",
+        "description": "The outcome of a message, as EventBridge delivers it. Later versions may add members.",
         **envelope({"enum": list(OUTCOMES)}, {"const": SOURCE}),
         "oneOf": detail_types,
         "$defs": {"Detail": outcome_schema(list(OUTCOMES.values()))},
@@ -109,7 +114,7 @@ def reply_event_schema() -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": "Reply event",
-        "description": "A message from a device, as EventBridge delivers it. Events may get further members.",
+        "description": "A message from a device, as EventBridge delivers it. Later versions may add members.",
         **envelope({"const": REPLY}, {"const": SOURCE}),
         "$defs": {"Detail": msgspec.json.schema(Reply)["$defs"]["Reply"]},
     }
@@ -122,8 +127,8 @@ def request_event_schema() -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": "Request event",
-        "description": "A send request as EventBridge delivers it, from whatever source. Without a requestId it has the"
-        " id of the event.",
+        "description": "A send request as EventBridge delivers it, from any source. If it has no `requestId`, the id of"
+        " the event is its id.",
         **envelope({"const": DETAIL_TYPE}, {"type": "string"}),
         "$defs": {"Detail": request},
     }

@@ -11,12 +11,18 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from local.lambda_runtime import why_no_mounts
+from tests.programs import LEAST_JAVA, has_java
 
 # Set before any test module is imported, so that what is printed is what they take.
 SEED = os.environ.setdefault("CUBE_SMS_SEED", str(secrets.randbelow(2**32)))
+
+# How long an example takes is up to the machine, and the output has what failed: no database needs to keep it.
+settings.register_profile("cube-sms", deadline=None, database=None)
+settings.load_profile("cube-sms")
 
 # Files that take longest come first, so that the end of a run does not wait for one of them. The others follow by their
 # folder: what waits for a stack before what does not.
@@ -26,6 +32,7 @@ LONGEST = (
     "e2e/test_campaigns.py",
     "e2e/test_pacing.py",
     "e2e/test_commands.py",
+    "e2e/test_receipts.py",
     "e2e/test_fifo.py",
     "test_checks.py",
     "e2e/test_dead_letter_queues.py",
@@ -37,6 +44,8 @@ LONGEST = (
     "e2e/test_crashes.py",
     "e2e/test_replies.py",
     "unit/test_template_matrix.py",
+    "integration/test_ask_and_wait_crashes.py",
+    "e2e/test_sbom.py",
     "unit/test_campaign_batches.py",
     "e2e/test_faults.py",
     "e2e/test_alarms.py",
@@ -49,7 +58,7 @@ FOLDERS = ("e2e", "integration", "unit")
 # Files that share a stack of tests/e2e/conftest.py. Those whose tests name it in their parameters need not be here.
 SHARED = {
     "open_stack": ("package", "releases", "runtime"),
-    "guarded_stack": ("permissions", "rotation", "api_access"),
+    "guarded_stack": ("permissions", "rotation", "api_access", "examples"),
     "proxied": ("concurrency", "cost", "deleted_records", "lost_writes"),
 }
 
@@ -62,7 +71,12 @@ def boto3_session() -> boto3.Session:
 
 def pytest_report_header() -> list[str]:
     runtime = "in place, without mounts" if why_no_mounts() else "in a root folder of its own, as on Lambda"
-    return [f"fault suite: CUBE_SMS_SEED={SEED}", f"Lambda's runtime interface: {runtime}"]
+    java = "run" if has_java() else f"parsed, since no JDK of {LEAST_JAVA} or later is on the path"
+    return [
+        f"fault suite: CUBE_SMS_SEED={SEED}",
+        f"Lambda's runtime interface: {runtime}",
+        f"examples in Java: {java}",
+    ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

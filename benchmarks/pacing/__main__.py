@@ -13,7 +13,7 @@ from benchmarks.pacing import events, groups, reach, receipts
 from benchmarks.pacing.drain import CASES, Case, Run, drain
 from benchmarks.plots import COLORS, DPI, panels
 from benchmarks.processes import OURS, PEERS_PACKAGES, copy_peers, require_build
-from benchmarks.report import machine, options, publish, table
+from benchmarks.report import machine, options, publish, table, write_tables
 from local.stack import LocalStack
 
 if TYPE_CHECKING:
@@ -22,9 +22,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HEADER = (
-    "case", "who", "optimum /s", "rate /s", "÷ optimum", "target", "", "whole drain ÷ optimum", "drained in",
+    "case", "who", "optimum /s", "rate /s", "÷ optimum", "target", "whole drain ÷ optimum", "drained in",
     "429", "lost", "doubled", "API median / max", "API failed",
 )  # fmt: skip
+
+# What the page shows of ours, and of what is beside it
+_OURS = ("case", "rate /s", "÷ optimum", "target", "drained in", "API median / max")
+_OTHER = ("who", "rate /s", "429", "lost", "doubled", "API failed")
+RESULTS = "pacing-results.txt"
 
 _OTHERS = {
     "groups": groups.measure,
@@ -54,12 +59,17 @@ def main() -> None:
             results.append(_measure(case, asked.quick))
             print(_page(results[-1:]), flush=True)
     blocks: dict[str, str] = {}
+    tables = {"Bursts": table(HEADER, [row for result in results for row in _rows(result)])}
     for name in _OTHERS:
         if name in asked.only:
-            blocks |= _OTHERS[name](asked.quick).blocks
+            section = _OTHERS[name](asked.quick)
+            blocks |= section.blocks
+            tables |= section.more_tables
     if results:
         blocks["pacing"] = _page(results)
     publish(blocks, asked.output)
+    if asked.output:
+        write_tables(tables, asked.output / RESULTS)
     if asked.output and results:
         figure, axes = panels(len(results), (10, 2.6 * len(results)), is_column=True)
         for panel, result in zip(axes, results, strict=True):
@@ -96,19 +106,30 @@ def _measure(case: Case, quick: bool) -> _Result:
 
 
 def _page(results: Sequence[_Result]) -> str:
-    rows, notes, deployed = [], [], []
+    notes = []
+    deployed: dict[str, list[str]] = {}
     for ours, other in results:
         case = ours.case
-        rows.append(ours.row("cube-sms"))
-        queue = f"{case.invocations} x {case.threads} connections of the queue function"
-        deployed.append(f"- {case.title}: {queue} and {case.api_invocations} of the API")
+        connections = f"{case.invocations} x {case.threads} + {case.api_invocations}"
+        deployed.setdefault(connections, []).append(f"{case.qps} QPS")
         notes += [ours.beside()] if case.is_campaign else []
-        rows += [other.row("naive" if case.has_peer else "limits off")] if other else []
         # The shares of two optima do not tell who is faster.
         if other and case.has_peer and other.backlog[0] > ours.backlog[0]:
             kept = f"since ours keeps {case.api_invocations} of the {case.connections} connections for the API"
             notes.append(f"At {case.title} the peer is faster, {kept}; each share is of an optimum of its own.")
-    return "\n\n".join([table(HEADER, rows), *notes, "Ours is deployed with:", "\n".join(deployed), machine()])
+    rows = []
+    for result in results:
+        mine, *others = (dict(zip(HEADER, row, strict=True)) for row in _rows(result))
+        beside = [others[0][name] for name in _OTHER] if others else [""] * len(_OTHER)
+        rows.append([*(mine[name] for name in _OURS), *beside])
+    of_ours = "; ".join(f"{connections} ({', '.join(dict.fromkeys(qps))})" for connections, qps in deployed.items())
+    last = f"Connections of our queue function and API: {of_ours}. {machine()}"
+    return "\n\n".join([table((*_OURS, "beside it", *_OTHER[1:]), rows), *notes, last])
+
+
+def _rows(result: _Result) -> list[tuple[str, ...]]:
+    ours, other = result
+    return [ours.row("cube-sms"), *([other.row("naive" if ours.case.has_peer else "limits off")] if other else [])]
 
 
 def _draw(axes: Axes, result: _Result) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmarks.pacing import campaign
 from benchmarks.pacing.drain import CASES, Case, Run, drain
 from benchmarks.parts import AWS, parts, stat
-from benchmarks.report import Section, machine, table, verdict
+from benchmarks.report import Section, columns, machine, table, verdict
 from local.stack import V4_ACCOUNT, LocalStack
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ HEADER = (
     "an account of", "messages", "QueueBatchSize", "messages a second", "drained in", "queries", "messages a query",
     "queries a second ÷ 10", "429", "lost", "doubled",
 )  # fmt: skip
+
+PAGE_HEADER = tuple(name for name in HEADER if name not in {"QueueBatchSize", "429", "lost", "doubled"})
+
+# Parts of the local stack that the page names.
+_LISTED = 3
 
 # How many times as many messages a second there are to be as with one message a query.
 TARGET = 20
@@ -37,11 +42,6 @@ class _Drained(NamedTuple):
     run: Run
     cpu: Mapping[str, float]
     queries: int
-
-    @property
-    def cores(self) -> float:
-        """How many processors were busy with it."""
-        return sum(self.cpu.values()) / self.run.seconds
 
     def row(self) -> tuple[str, ...]:
         run, case = self.run, self.run.case
@@ -67,19 +67,25 @@ def measure(quick: bool) -> Section:
     csss, v4 = (_drained(case.messages // (10 if quick else 1), case) for case in (_CSSS, _V4))
     ratio = v4.run.backlog[0] / csss.run.backlog[0]
     of_message = {name: seconds / v4.run.case.messages for name, seconds in v4.cpu.items()}
-    parts = sorted(of_message, key=of_message.__getitem__, reverse=True)
-    told = ", ".join(f"{name} {of_message[name] * 1000:.2f} ms" for name in parts)
+    by_size = sorted(of_message, key=of_message.__getitem__, reverse=True)
+    largest = ", ".join(f"{name} {of_message[name] * 1000:.2f}" for name in by_size[:_LISTED])
     block = (
-        f"{table(HEADER, [v4.row(), csss.row()])}\n\n"
+        f"{columns(HEADER, [v4.row(), csss.row()], PAGE_HEADER)}\n\n"
         f"v4 sends {ratio:.1f} times as many messages a second (target: {TARGET}, {verdict(TARGET, ratio)}). A message "
-        f"takes {sum(of_message.values()) * 1000:.2f} ms of a processor. Its parts: {told}. {v4.cores:.2f} of "
-        f"{os.cpu_count()} processors are busy. The local AWS is one process with one interpreter. With a processor "
-        f"to itself it handles {1 / of_message[AWS]:.0f} messages a second at most. {machine()}"
+        f"takes {sum(of_message.values()) * 1000:.2f} ms of a processor: {largest}. The local AWS bounds the rate: its "
+        f"one process handles {1 / of_message[AWS]:.0f} messages a second at most. {machine()}"
     )
     print(block, flush=True)
-    modelled = campaign.measure(of_message["SendFromQueueFunction"], quick=quick)
+    modelled, rows = campaign.measure(of_message["SendFromQueueFunction"], quick=quick)
     print(modelled, flush=True)
-    return Section(blocks={"groups": block, "groups-campaign": modelled})
+    tables = {
+        "Messages that share queries": table(HEADER, [v4.row(), csss.row()]),
+        "Milliseconds of a processor for a message": table(
+            ("part", "ms"), [(name, f"{of_message[name] * 1000:.2f}") for name in by_size]
+        ),
+        "A campaign in simulated time": table(campaign.HEADER, rows),
+    }
+    return Section(blocks={"groups": block, "groups-campaign": modelled}, more_tables=tables)
 
 
 def _drained(messages: int, case: Case) -> _Drained:

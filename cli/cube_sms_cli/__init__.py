@@ -1,4 +1,4 @@
 """``cube-sms``, the operator's command. Nothing of it is in a layer.
 
-It works through the outputs of a deployed stack, with the AWS credentials of whoever calls it.
+It works through the outputs of a deployed stack, with the caller's AWS credentials.
 """

@@ -1,4 +1,4 @@
-"""Whether Cube accepts the credentials of an account: asked now, or as the functions' logs tell of its messages."""
+"""Whether Cube accepts the credentials of an account: asked now, or read from the functions' logs of its messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_accepted(stack: Stack, entry: Mapping[str, str], device_id: str) -> No
     Raises
     ------
     OperatorError
-        If it does not, or if that cannot be told.
+        If it does not, or if that cannot be found out.
     """
     results = run(probe_of(stack, read_credentials(entry, 0), device_id), note=lambda _: None)
     found = conclude(results, stack.parameters)
@@ -81,7 +81,7 @@ def _is_told(logs: CloudWatchLogsClient, group: str, account: str, since: dateti
 
 
 def _is_acceptance(line: str, account: str) -> bool:
-    """Return whether a line tells of a message that was sent with credentials that are not of yesterday.
+    """Return whether a line reports a message that was sent with present credentials.
 
     The local AWS does not filter.
     """

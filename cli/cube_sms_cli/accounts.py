@@ -1,7 +1,7 @@
 """The secret with the accounts: it is read and written as a whole, and nothing that others write meanwhile is lost.
 
-A new version is stored beside the current one first. Then it becomes the current one, if that is still the one that was
-read: Secrets Manager moves a staging label away from the version that is named, or not at all.
+A new version is stored beside the current one first. Then it becomes the current one, if nothing has changed since the
+read. Secrets Manager moves a staging label only away from the version that is named.
 """
 
 from __future__ import annotations
@@ -44,11 +44,14 @@ class Version(NamedTuple):
         When it was stored.
     entries : dict
         What it holds for each account, by name.
+    holds_other : bool
+        Whether it holds something else than accounts.
     """
 
     id: str | None
     made_at: datetime | None
     entries: dict[str, object]
+    holds_other: bool = False
 
 
 class Accounts:
@@ -74,7 +77,7 @@ class Accounts:
         stage : str
             Its staging label.
         anew : bool
-            Whether what it holds does not matter.
+            Whether it may hold something else than accounts.
 
         Returns
         -------
@@ -84,7 +87,7 @@ class Accounts:
         Raises
         ------
         OperatorError
-            If it holds something else than accounts.
+            If it holds something else than accounts, and may not.
         """
         try:
             answer = self._client.get_secret_value(SecretId=self._secret_id, VersionStage=stage)
@@ -94,11 +97,16 @@ class Accounts:
             return Version(None, None, {})
         # A secret that was made without a value may have a version that holds none.
         is_empty = not (answer.get("SecretString") or answer.get("SecretBinary"))
-        entries = {} if anew or is_empty else _entries(answer.get("SecretString", ""))
-        return Version(answer["VersionId"], answer["CreatedDate"], entries)
+        entries = {} if is_empty else read_accounts(answer.get("SecretString", ""))
+        if entries is None and not anew:
+            raise OperatorError(
+                "The secret is not a JSON object of accounts. "
+                "Discard everything in it: `cube-sms account add NAME --anew`."
+            )
+        return Version(answer["VersionId"], answer["CreatedDate"], entries or {}, holds_other=entries is None)
 
     def write(self, before: Version, entries: Mapping[str, object]) -> None:
-        """Store the entries of all accounts, if nobody has stored others meanwhile.
+        """Store the entries of all accounts, if the secret is still the version that was read.
 
         Parameters
         ----------
@@ -166,13 +174,3 @@ class Accounts:
             VersionStage=stage,
             **{name: version for name, version in versions.items() if version},
         )
-
-
-def _entries(text: str) -> dict[str, object]:
-    entries = read_accounts(text)
-    if entries is None:
-        raise OperatorError(
-            "The secret holds something else than a JSON object of accounts. "
-            "Begin it anew, without what it holds: cube-sms account add NAME --anew."
-        )
-    return entries

@@ -18,7 +18,7 @@ def confirm(question: str, *, is_sure: bool) -> None:
     Raises
     ------
     typer.Abort
-        If it is not to happen, or nobody answers.
+        If the answer is no, or there is none.
     """
     if not is_sure:
         typer.confirm(question, abort=True, err=True)

@@ -1,4 +1,4 @@
-"""The files of campaigns: where they come from, and what is kept of them."""
+"""The files of campaigns: their source, and what the bucket keeps of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-# Where a run keeps the rows of a campaign as it has read them.
+# The place of the rows of a campaign, as its run has read them.
 _RUNS = "runs/"
 _ROWS = ".rows.jsonl"
 
@@ -56,7 +56,7 @@ class CampaignBucket:
         file : str
             A local file, or ``s3://bucket/key``.
         key : str
-            Where to.
+            The key to write to.
 
         Raises
         ------

@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from cube_sms.campaigns import Campaign, Executions, InvalidCampaignError
+from cube_sms.campaigns import Campaign, CampaignStatus, Executions, InvalidCampaignError
 
 from .campaign_bucket import CampaignBucket
 from .errors import OperatorError
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 _WANTED_FOR = "Deploy the stack with Campaigns=true."
 
 # The statuses of a campaign that goes on by itself, and those that it ends with.
-UNDER_WAY = frozenset({"RUNNING", "STOPPING"})
+UNDER_WAY = frozenset(status for status in CampaignStatus if not status.is_over)
 
 # What the state machine calls a file or an input that cannot be meant. The cause is a sentence for its owner then.
 _REFUSED = "CubeSms.InvalidCampaign"
 
-# Seconds between two questions that nobody sees.
+# Seconds between two questions without output.
 _PAUSE = 1.0
 
 
@@ -110,6 +110,22 @@ class Campaigns:
         former: str = self.show(name)["execution"]
         self._told(name, "resume")
         return former
+
+    def write_result(self, told: dict[str, Any]) -> dict[str, Any]:
+        """Have the result of a campaign that has ended written again, and return how far the campaign is by it.
+
+        Parameters
+        ----------
+        told : dict
+            How far it is.
+
+        Raises
+        ------
+        OperatorError
+            If its rows are deleted.
+        """
+        output = self._output(self._start({"key": told["key"], "campaign": told["campaign"], "resultOnly": True}))
+        return {**told, "states": output["states"]}
 
     def read(self, name: str, *, execution: str | None = None, after: str | None = None) -> dict[str, Any]:
         """Return how far a campaign is as soon as its file has been read.
@@ -202,7 +218,7 @@ class Campaigns:
         payload = json.dumps({"campaign": name, "action": action})
         answer = self._functions.invoke(FunctionName=self._manager, Payload=payload)
         if "FunctionError" in answer:
-            raise OperatorError(f"The function {self._manager} has broken off. Its log says why; try again.")
+            raise OperatorError(f"The function {self._manager} has failed. Its log says why; try again.")
         told: dict[str, Any] = json.load(answer["Payload"])
         return told
 

@@ -1,4 +1,4 @@
-"""The options that choose letters, and which letters they choose."""
+"""The options that choose dead letters, and which ones they choose."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TIME = "TIME"
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Which letters. One that is chosen meets all that is given. The fields are the command's options.
+    """Which dead letters. A chosen one meets all options that are given. The fields are the command's options.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Choice:
         return not any(getattr(self, each.name) for each in fields(self))
 
     def __call__(self, letter: MessageTypeDef) -> bool:
-        """Return whether a letter is chosen."""
+        """Return whether a dead letter is chosen."""
         wanted = {REQUEST_ID: self.request_id, LAST_CODE: self.code, ACCOUNT: self.account}
         since = self.since.timestamp() if self.since else -math.inf
         until = self.until.timestamp() if self.until else math.inf
@@ -73,7 +73,7 @@ class Choice:
 
 
 def choosing(body: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that choose letters, in the place of its parameter ``choice``.
+    """Give a command the options that choose dead letters, in the place of its parameter ``choice``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What an account signs with: how it is asked for, and what is told of it. None of it is ever shown."""
+"""What an account signs with: how it is asked for, and what is shown of it: lengths only."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fields_with(given: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def without_credentials(entry: object) -> dict[str, object]:
-    """Return what else than credentials stands in an account's entry."""
+    """Return what an account's entry has in addition to credentials."""
     fields = {name for each in DIALECTS for name in each.credentials.FIELDS}
     return {name: value for name, value in entry.items() if name not in fields} if isinstance(entry, dict) else {}
 

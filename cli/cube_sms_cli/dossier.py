@@ -1,4 +1,4 @@
-"""Everything that is known of a message: record, waits, event, letters, and log lines with its attempts."""
+"""Everything that is known of a message: record, waits, event, dead letters, and log lines with its attempts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from .stack import Stack
 
-# The queues on which a letter of a message may be, by what they are called.
+# The queues on which a dead letter of a message may be, by what they are called.
 QUEUES = {"dead letters": "DeadLetterQueueUrl", "rejected messages": "RejectedQueueUrl"}
 
-# Enough for some thousand letters. They are hidden from others for so long.
+# Enough for some thousand dead letters. They are hidden from others for so long.
 LOOK_SECONDS = 10.0
 
-# The clocks of a sender, of AWS and of this machine differ by less; and a line is told when its invocation ends.
+# The clocks of a sender, of AWS and of this machine differ by less. A line is written when its invocation ends.
 _MARGIN = 60.0
 _LATER = 900.0
 
@@ -50,7 +50,7 @@ class Dossier:
     letters : list of dict
         Its dead letters, and the copies of it that Cube rejected.
     unseen : int
-        About how many other letters could not be looked at.
+        About how many other dead letters could not be looked at.
     logged : Found
         What the functions have logged of it.
     """
@@ -108,7 +108,7 @@ def gather(stack: Stack, account: str, request_id: str, *, hours: float, most_li
     most_lines : int
         How many lines of each log at the most.
     has_content : bool
-        Whether the letters are to have the body of the message.
+        Whether the dead letters are to have the body of the message.
     """
     record = _item(stack, f"{account}#{request_id}")
     refusal = _item(stack, f"{REFUSED_KEY}{request_id}")
@@ -131,7 +131,7 @@ def gather(stack: Stack, account: str, request_id: str, *, hours: float, most_li
 
 
 def record_members(record: Record | SpoiledRecordError | None) -> dict[str, Any] | None:
-    """Return what the record tells, and what the API keeps to itself: since when, until when and who waits for it."""
+    """Return what the record has, with what the API leaves out: since when, until when and who waits for it."""
     if not isinstance(record, Record):
         return {"fault": str(record)} if record else None
     return {
@@ -155,12 +155,12 @@ def waits(record: Record) -> str | None:
             )
         case State.SENDING:
             lease = rfc3339(record.lease_until)
-            return f"A worker has it until {lease}. One that died leaves it to the next after that."
+            return f"A worker has it until {lease}. If it has crashed, another one takes the message after that."
     return None
 
 
 def event_of(record: Record) -> dict[str, Any] | None:
-    """Return the event that tells of a message's end; None while it has not ended."""
+    """Return the event of a message's outcome; None while it has none."""
     if not record.state.is_final:
         return None
     ended = Ended(record.state.title(), detail_of(record), record.state.is_sent, True, frozenset())
@@ -180,7 +180,7 @@ def _item(stack: Stack, key: str) -> Record | Refusal | SpoiledRecordError | Non
 
 
 def _letters(stack: Stack, account: str, request_id: str, *, has_content: bool) -> tuple[list[dict[str, Any]], int]:
-    """Return the letters of a message, and about how many there was no time for."""
+    """Return the dead letters of a message, and about how many there was no time for."""
     sqs: SQSClient = stack.client("sqs")
     found: list[dict[str, Any]] = []
     unseen = 0

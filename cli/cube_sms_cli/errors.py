@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and the sentence that an operator is told."""
+"""How a command ends: its exit status, and the sentence that an operator gets."""
 
 from __future__ import annotations
 
@@ -28,22 +28,25 @@ class Exit(IntEnum):
     """The exit statuses, for scripts."""
 
     DONE = 0
+    """The command has done what it was asked for."""
     FAULT = 1
+    """The command has failed. Standard error says why, and what to do."""
     USAGE = 2
+    """The command line is wrong."""
     WAITING = 3
-    """What was asked for has not ended yet, and goes on by itself."""
+    """What was asked for has not ended yet. It continues by itself."""
 
 
 class OperatorError(Exception):
     """The command cannot be carried out. The text is a sentence that says why, and what to do."""
 
 
-# What is told as a sentence. Everything else is a fault of the command itself.
+# What is shown as a sentence. Everything else is a fault of the command itself.
 TOLD = (OperatorError, BotoCoreError, ClientError)
 
 
 def sentence(error: Exception) -> str:
-    """Return what an operator is told of a fault.
+    """Return the sentence that an operator gets for a fault.
 
     Parameters
     ----------
@@ -79,10 +82,10 @@ def sentence(error: Exception) -> str:
 
 
 def told(error: Exception) -> str | None:
-    """Return what an operator is told of any error; None if it is a fault of the command itself.
+    """Return the sentence for any error; None if it is a fault of the command itself.
 
-    The layer's own code has errors of its own for what AWS refuses, and so has boto3 for files that it uploads. These
-    are told by AWS's.
+    The layer's own code has errors of its own for what AWS refuses, and so has boto3 for files that it uploads. Their
+    sentence is that of AWS's error.
     """
     behind = error.__context__ if isinstance(error, Boto3Error) else error.__cause__
     return next((sentence(each) for each in (error, behind) if isinstance(each, TOLD)), None)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-# What a dry run counts, as it is told.
+# What a dry run counts, as it is shown.
 _KINDS = {
     "refused": "refused: not sent",
     "repeatedDevices": "device of an earlier row: sent again",
@@ -31,7 +31,7 @@ def findings(found: dict[str, Any], file: str) -> Iterator[RenderableType]:
     Parameters
     ----------
     found : dict
-        What the dry run tells: docs/workflows.md has the members.
+        What the dry run has found: docs/workflows.md has the members.
     file : str
         The file, as the operator calls it.
     """

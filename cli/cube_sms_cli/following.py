@@ -1,4 +1,4 @@
-"""What becomes of a message, as its record tells it from one look to the next."""
+"""What happens to a message, as its record shows it from one look to the next."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def record_of(stack: Stack, request_id: str, account: str) -> dict[str, Any] | N
 
 
 class Timeline:
-    """The states of a message that were seen, with when it came to each."""
+    """The states of a message that were seen, and when it reached each."""
 
     def __init__(self) -> None:
         self.record: dict[str, Any] | None = None
@@ -120,11 +120,11 @@ def follow(
     Parameters
     ----------
     timeline : Timeline
-        Where each change is noted.
+        Takes a note of each change.
     look : Callable[[], dict or None]
         Returns its record, None while there is none.
     tell : Callable[[str], None]
-        Told of each change.
+        Takes a line for each change.
     seconds : float
         How long at the most.
     sleep : Callable[[float], None]

@@ -1,4 +1,4 @@
-"""Letters: what each says, and what many of them say together."""
+"""Dead letters: what each says, and what many of them say together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLES = 5
 
 
 class Kind(NamedTuple):
-    """What letters are counted by.
+    """What dead letters are counted by.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def put_at(letter: MessageTypeDef) -> float:
 
 
 def describe(letter: MessageTypeDef) -> dict[str, str]:
-    """Return what is known of a letter, without its content."""
+    """Return what is known of a dead letter, without its content."""
     known = {
         REQUEST_ID: value_of(letter, REQUEST_ID),
         REASON: reason_of(letter),
@@ -95,17 +95,17 @@ def is_cut(letter: MessageTypeDef) -> bool:
 
 
 def identities(letter: MessageTypeDef) -> list[str]:
-    """Return by what a letter is known that comes back. One without an id gets one on its way, and keeps its body."""
+    """Return what identifies a dead letter that returns. One without an id gets one on its way, and keeps its body."""
     return [value_of(letter, REQUEST_ID), hashlib.sha256(letter["Body"].encode()).hexdigest()]
 
 
 def whole(letter: MessageTypeDef, *, has_content: bool) -> dict[str, Any]:
-    """Return all that a letter holds.
+    """Return all that a dead letter has.
 
     Parameters
     ----------
     letter : MessageTypeDef
-        The letter.
+        The dead letter.
     has_content : bool
         Whether its body is among it, and the values of the sender's own attributes: they may hold content.
 
@@ -129,7 +129,7 @@ def whole(letter: MessageTypeDef, *, has_content: bool) -> dict[str, Any]:
 
 @dataclass
 class Group:
-    """The letters of one kind.
+    """The dead letters of one kind.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class Group:
 
 
 class Summary:
-    """Letters by their kind, with a few of each: as different ones as there are. Threads may share it.
+    """Dead letters by their kind, with a few of each, as different as possible. Threads may share it.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class Summary:
         self.count = 0
 
     def add(self, letter: MessageTypeDef) -> None:
-        """Count a letter."""
+        """Count a dead letter."""
         kind, known, sent = kind_of(letter), describe(letter), put_at(letter)
         known = {name: printable(value) for name, value in known.items()}
         fault = tuple(known[name] for name in (REASON, ACCOUNT, ATTEMPTS, LAST_CODE, DETAIL))

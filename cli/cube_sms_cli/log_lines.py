@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _SUFFIX = "LogGroup"
 
-# CloudWatch reads all that was logged in a time for each question: whoever waits is told after so long what was found.
+# CloudWatch reads all that was logged in a time for each question. After so long, the command shows what was found.
 MOST_SECONDS = 30.0
 
 # A message from the queue has one id in the log; each call of the API has one of its own.
 _MOST_IDS = 5
 
-# What each line has, whatever it tells.
+# What each line has, whatever it is about.
 _FRAME = frozenset({"level", "message", "timestamp", "function_request_id"})
 _IDENTITY = frozenset({"correlation_id", "request_id", "message_id", "account", "device_id"})
 
@@ -39,7 +39,7 @@ class Line(NamedTuple):
     level, text : str
         Its level, and what happened.
     fields : dict
-        What else it tells.
+        Its other members.
     """
 
     at: float
@@ -50,12 +50,12 @@ class Line(NamedTuple):
 
     @property
     def is_attempt(self) -> bool:
-        """Whether it tells of a message that was posted."""
+        """Whether it reports a message that was posted."""
         return bool(self.fields.get("latencies_ms"))
 
     @property
     def told(self) -> dict[str, Any]:
-        """What it tells beside whose line it is."""
+        """Its members, except for those that say whose line it is."""
         return {name: value for name, value in self.fields.items() if name not in _IDENTITY}
 
 
@@ -75,7 +75,7 @@ class Found(NamedTuple):
 
 
 class LogLines:
-    """The logs of the functions that send messages and tell of them.
+    """The logs of the functions that send messages and publish outcomes.
 
     Parameters
     ----------

@@ -33,18 +33,18 @@ LOOK_SECONDS = 300
 THREADS = MOST_CONNECTIONS
 BATCH_SIZE = 10
 
-# SQS hands out 120,000 messages of a queue, and no more until some come back.
+# SQS hides 120,000 messages of a queue at a time, and delivers no more until some return.
 MOST_HELD = 100_000
 
-# How often in a row a thread receives nothing that is to be taken before it ends. Where messages keep coming, a queue
-# is never empty.
+# How often in a row a thread receives nothing that is to be taken before it ends. If messages keep arriving, a queue is
+# never empty.
 MOST_IDLE = 3
 
 
 class Look:
     """The messages that are on a queue when the look begins, each of which is taken once.
 
-    Whatever is put there later is told apart: so a look ends even if what is taken off the queue comes back.
+    It leaves out later messages. So a look ends, even if what is taken off the queue returns.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Look:
         self.left: set[Key] = set()
         self.expected, date = self._count()
         """About how many messages were there, with those that others hold or that wait behind one of their group."""
-        # By the clock that stamps the messages. It tells whole seconds.
+        # By the clock that stamps the messages, in whole seconds.
         self.began_at = parsedate_to_datetime(date).timestamp() if date else time.time()
 
     def _count(self) -> tuple[int, str | None]:
@@ -153,7 +153,7 @@ class Look:
                 for future in [pool.submit(self._work) for _ in range(self._threads)]:
                     future.result()
             finally:
-                # Where one has failed, or Ctrl-C was pressed, the others do not go on.
+                # If one has failed, or Ctrl-C was pressed, the others stop.
                 self._is_over.set()
 
     def wait(self, seconds: float, is_enough: Callable[[], bool]) -> None:

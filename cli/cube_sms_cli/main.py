@@ -24,7 +24,7 @@ for each in (doctor, probe, messages, history, campaigns, letters, outcomes, acc
 @app.command()
 @command
 def version(operator: Operator) -> None:
-    """Tell the version of this command.
+    """Show the version of this command.
 
     Example: cube-sms version
     """

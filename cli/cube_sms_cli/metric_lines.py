@@ -34,7 +34,7 @@ _OVERLAP = 10_000
 # CloudWatch Logs may answer with no line and a token, and a log without end is none that can be summed up.
 _MOST_CALLS = 50
 
-# What tells a line from another one: when it was written, in which stream, and its text.
+# What identifies a line: when it was written, in which stream, and its text.
 type _Event = tuple[int, str, str]
 
 

@@ -24,7 +24,7 @@ DEFAULT_STACK = "cube-sms"
 
 @dataclass(frozen=True)
 class Options:
-    """Where a command works, and how it answers.
+    """The stack on which a command works, and how it answers.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Operator:
     stack : Stack
         The deployed stack, which is asked when it is first needed.
     out : Output
-        Where answers go.
+        Takes the answers.
     options : Options
         What the command line said of both.
     """
@@ -96,7 +96,7 @@ def common(
 
 
 def command(body: Callable[..., None]) -> Callable[..., None]:
-    """Make a command of a function: with the common options, and with its faults told as sentences.
+    """Make a command of a function: with the common options, and with its faults as sentences.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
         except (typer.Exit, typer.Abort, KeyboardInterrupt):
             raise
         except Exception as error:
-            # Typer tells of what is wrong with the command line.
+            # Typer reports what is wrong with the command line.
             if isinstance(error, typer.TyperException) or options.debug:
                 raise
             operator.out.fault(told(error) or _own_fault(error))
@@ -143,6 +143,29 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
     return run
+
+
+def ends(*, done: str = "", fault: str = "", waiting: str = "") -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add to the help of a command what its exit statuses mean, if that is more than for every command.
+
+    Parameters
+    ----------
+    done, fault, waiting : str
+        The conditions for `Exit.DONE`, `Exit.FAULT` and `Exit.WAITING`.
+
+    Returns
+    -------
+    Callable
+        A decorator, for a function that `command` takes.
+    """
+    conditions = {Exit.DONE: done, Exit.FAULT: fault, Exit.WAITING: waiting}
+    text = "; ".join(f"{status:d} if {condition}" for status, condition in conditions.items() if condition)
+
+    def decorate(body: Callable[..., None]) -> Callable[..., None]:
+        body.__doc__ = f"{inspect.getdoc(body)}\n\nExit status: {text}."
+        return body
+
+    return decorate
 
 
 def _own_fault(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Where answers go: tables for people, JSON for scripts. What is under way goes to standard error."""
+"""The output of commands: tables for people, JSON for scripts. Progress goes to standard error."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Output:
             self.console.print(Group(*(Text(each) if isinstance(each, str) else each for each in shown)))
 
     def note(self, text: str) -> None:
-        """Tell on standard error what goes on."""
+        """Report progress on standard error."""
         self.progress_console.print(Text(text))
 
     def fault(self, text: str) -> None:
-        """Tell on standard error why a command ends."""
+        """Report on standard error why a command ends."""
         self.progress_console.print(Text.assemble(("cube-sms: ", "bold red"), text), soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""How a deployment stands at this moment: the rate, the queues, the gate, the quota, and what became of messages."""
+"""The present state of a deployment: the rate, the queues, the gate, the quota, and outcomes of messages."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _QUEUES = {
     "unpublishedOutcomes": "UnpublishedQueueUrl",
 }
 
-# SQS tells the age of the oldest message once a minute, and CloudWatch is paid for each question.
+# SQS reports the age of the oldest message once a minute, and CloudWatch bills each question.
 _AGE_SECONDS = 60.0
 
-# What an attempt comes to.
+# The results of an attempt.
 _COUNTED = [state for state in State if state.is_final or state is State.RETRYING]
 
 # The lines of what a function counts. The last is there if something is asked later.
@@ -73,7 +73,7 @@ class Overview:
         Raises
         ------
         OperatorError
-            If that cannot be told.
+            If that cannot be found out.
         """
         self._lines.read()
         counts = {state.value: round(self._lines.count(state.metric)) for state in _COUNTED}

@@ -68,12 +68,12 @@ def _quota(quota: dict[str, Any] | None, at: str) -> Text:
     if quota is None:
         return Text("no limit")
     left = f"{quota['left']:,} left ({quota['leftForBulk']:,} for bulk)"
-    told = f"{quota['used']:,} of {quota['limit']:,}, {left}; anew in {_left(quota['endsAt'], at)}"
+    told = f"{quota['used']:,} of {quota['limit']:,}, {left}; resets in {_left(quota['endsAt'], at)}"
     return _bar(quota["used"], quota["limit"], told)
 
 
 def _queue(queue: dict[str, Any]) -> Text:
-    told = f"{queue['waiting']:,} waiting, {queue['inFlight']:,} in flight or put back, {queue['delayed']:,} delayed"
+    told = f"{queue['waiting']:,} waiting, {queue['inFlight']:,} in flight or returned, {queue['delayed']:,} delayed"
     age = queue["oldestSeconds"]
     return Text(told if age is None else f"{told}; the oldest is {duration(age)} old")
 

@@ -13,7 +13,7 @@ _CONFLICT = 409
 
 
 def problem(answer: ApiAnswer) -> str:
-    """Return what an answer says that is no success: each fault of a request by its field, or what is in the way.
+    """Return what an answer says that is no success: each fault of a request by its field, or another reason.
 
     Examples
     --------

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .output import Output
 
-# Of how many that were done a line tells where there is no bar.
+# A line follows after so many, if there is no bar.
 LINE = 1000
 
 
@@ -23,9 +23,9 @@ def progress(out: Output, doing: str) -> Iterator[Callable[[int, int, int], None
     Parameters
     ----------
     out : Output
-        Where it is told.
+        Takes the progress.
     doing : str
-        What is done with them, such as "put back".
+        What is done with them, such as "redriven".
 
     Yields
     ------

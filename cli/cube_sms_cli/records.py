@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def aws_faults() -> Iterator[None]:
-    """Tell why the table cannot be used as AWS tells it.
+    """Report why the table cannot be used, in AWS's words.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Letters that leave their queue: they are put back onto the send queue, or deleted."""
+"""Dead letters that leave their queue: they are redriven to the send queue, or deleted."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from .choosing import Choice
 
 type Tell = Callable[[int, int, int], None]
-"""Told how many letters were looked at, about how many there are, and with how many it was done."""
+"""Takes how many dead letters were looked at, about how many there are, and how many are done."""
 
 
 class Redrive:
-    """Puts letters back onto the send queue, each once, and sees which of them come back.
+    """Redrives dead letters to the send queue, each once, and sees which of them return.
 
     Parameters
     ----------
     sqs : SQSClient
         boto3's client.
     source, target : str
-        URLs of the letters' queue and of the send queue.
+        URLs of the dead-letter queue and of the send queue.
     choice : Choice
-        Which are to be put back.
+        Which are to be redriven.
     """
 
     def __init__(self, sqs: SQSClient, source: str, target: str, choice: Choice) -> None:
@@ -52,7 +52,7 @@ class Redrive:
         self.look = Look(sqs, source, self._take, self._later)
 
     def run(self, wait: float, tell: Tell) -> None:
-        """Put them back, and wait for those that come back at once, so many seconds at the most."""
+        """Redrive them, and wait for those that return at once, so many seconds at the most."""
         self._tell = tell
         with self.look as look:
             look.run()
@@ -63,7 +63,7 @@ class Redrive:
 
     @property
     def missing(self) -> list[str]:
-        """The ids that were asked for, and that no letter has that was put back."""
+        """The ids that were asked for, and that no redriven message has."""
         return [each for each in self._choice.request_id or () if each not in self._ids]
 
     @property
@@ -84,14 +84,14 @@ class Redrive:
     def shown(self) -> Iterator[RenderableType]:
         """Yield what became of them, for people."""
         if self.refused.count:
-            yield "Not put back, because only a part of the message is there:"
+            yield "Not redriven, because only a part of the message is there:"
             yield from self.refused.shown()
         if self.came_back.count:
-            yield "Came back:"
+            yield "Returned:"
             yield from self.came_back.shown()
         others = f" and about {self._hidden} behind them" if self._hidden else self.look.and_unseen
         yield (
-            f"{self.put_back} put back onto the send queue, {self.came_back.count} came back within {self._wait:g} s, "
+            f"{self.put_back} redriven to the send queue, {self.came_back.count} returned within {self._wait:g} s, "
             f"{len(self.look.left)} left{others}"
         )
 
@@ -131,14 +131,14 @@ class Redrive:
 
 
 class Deletion:
-    """Deletes letters for good.
+    """Deletes dead letters.
 
     Parameters
     ----------
     sqs : SQSClient
         boto3's client.
     source : str
-        URL of the letters' queue.
+        URL of the dead-letter queue.
     choice : Choice
         Which are to be deleted.
     """
@@ -160,7 +160,7 @@ class Deletion:
 
     @property
     def missing(self) -> list[str]:
-        """The ids that were asked for, and that no letter has that was deleted."""
+        """The ids that were asked for, and that no deleted message has."""
         return [each for each in self._choice.request_id or () if each not in self._ids]
 
     @property
@@ -194,9 +194,9 @@ def attributes_to_send(letter: MessageTypeDef) -> dict[str, Any]:
 
 
 def place(letter: MessageTypeDef, queue_url: str) -> dict[str, Any]:
-    """Return what a FIFO queue wants to know: a group, and an id by which it drops the letter that it has already.
+    """Return what a FIFO queue needs: a group, and an id by which it drops a message that it has already.
 
-    A letter without a group gets one that is no device's: the queue function puts it among the messages of its own.
+    A message without a group gets one that is no device's: the queue function moves it to the group of its device.
     """
     if not is_fifo(queue_url):
         return {}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-# How long DynamoDB keeps what a stream tells.
+# How long DynamoDB keeps the records of a stream.
 STREAM_AGE = timedelta(days=1)
 
 # An empty page of a stream is no end of it. If so many follow one another, nothing is to come.
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
     condition : str
         Why.
     info : dict
-        Where in the stream they are, as Lambda tells.
+        Their place in the stream, in Lambda's words.
     """
 
     condition: str
@@ -72,7 +72,7 @@ class Batch(NamedTuple):
 
 
 def read_batch(message: MessageTypeDef) -> Batch | None:
-    """Read what Lambda tells of a batch that it gives up.
+    """Read what Lambda reports of a batch that it gives up.
 
     Parameters
     ----------
@@ -147,8 +147,8 @@ def changes_in_table(
 ) -> tuple[list[dict[str, Any]], list[SpoiledRecordError]]:
     """Return records of a stream, as they would be had every message ended now that has ended since a time.
 
-    What is left of requests that were refused is among them: their tasks may still wait. What cannot be read is beside
-    them: nobody can say when it ended, or whether it has.
+    Items of refused requests are among them, because their tasks may still wait. Records that cannot be read are beside
+    them, because their end is unknown.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def publish(
     changes : iterable of dict
         The records.
     tell : Callable[[int], None]
-        Told how many were published, now and then.
+        Takes how many were published, now and then.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def publish(
             )
             result = json.loads(answer["Payload"].read())
             if "FunctionError" in answer:
-                raise NotPublishedError(f"the function broke off: {result.get('errorMessage', result)}")
+                raise NotPublishedError(f"the function failed: {result.get('errorMessage', result)}")
             failed = [failure["itemIdentifier"] for failure in result["batchItemFailures"]]
             if not failed:
                 break

@@ -33,7 +33,7 @@ def post(stack: Stack, members: Mapping[str, Any], *, is_queued: bool, hint: str
     is_queued : bool
         Whether the API is to queue it.
     hint : str
-        The command line that tells what became of the message.
+        The command line that shows the state of the message.
 
     Raises
     ------

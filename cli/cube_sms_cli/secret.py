@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .stack import Stack
 
-# The parameter with Cube's address, for what an account speaks.
+# The parameter with Cube's address, by the dialect of an account.
 ADDRESS = {"csss": "CubeBaseUrl", "v4": "CubeV4BaseUrl"}
 
 
@@ -24,7 +24,7 @@ def credential_store(stack: Stack) -> CredentialStore:
 
 
 def is_denied(error: CredentialsError) -> bool:
-    """Return whether the caller may not read the secret. The store tells AWS's code and nothing else of its answer."""
+    """Return whether the caller may not read the secret. The store keeps only the code of AWS's answer."""
     return str(error).rpartition(": ")[2] in DENIED
 
 
@@ -37,5 +37,5 @@ def told(error: CredentialsError) -> str:
 
 
 def dialect_of(credentials: AnyCredentials) -> Literal["csss", "v4"]:
-    """Return what an account speaks."""
+    """Return the dialect that an account uses."""
     return "csss" if isinstance(credentials, CsssCredentials) else "v4"

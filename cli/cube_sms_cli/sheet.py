@@ -34,11 +34,11 @@ def sheet(dossier: Dossier) -> Iterator[RenderableType]:
         yield from _part("Refused", _pairs(members["refusal"]))
     for letter in members["letters"]:
         told = {name: value for name, value in letter.items() if name not in ("queue", "body")}
-        yield from _part(f"Letter on the queue of {letter['queue']}", _pairs(told))
+        yield from _part(f"Dead letter on the queue of {letter['queue']}", _pairs(told))
         if "body" in letter:
             yield printable(letter["body"])
     if members["lettersUnseen"]:
-        yield f"About {members['lettersUnseen']} letters could not be looked at in time."
+        yield f"About {members['lettersUnseen']} dead letters could not be looked at in time."
     if members["attempts"]:
         names = ("at", "function", "state", "code", "latencies_ms", "error")
         rows = [[each.get(name) for name in names] for each in members["attempts"]]
@@ -50,7 +50,7 @@ def sheet(dossier: Dossier) -> Iterator[RenderableType]:
         for line in dossier.logged.lines
     ]
     yield from _part(
-        "Log", table(["At", "Function", "Level", "Text", "More"], lines) if lines else "No line tells of it."
+        "Log", table(["At", "Function", "Level", "Text", "More"], lines) if lines else "No line mentions it."
     )
     if members["linesAreCut"]:
         yield "There may be more lines: --lines shows more of each function."

@@ -19,7 +19,7 @@ from .errors import OperatorError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Where `make local` has its AWS, unless AWS_ENDPOINT_URL says otherwise.
+# The address of AWS in `make local`, unless AWS_ENDPOINT_URL says otherwise.
 LOCAL_URL = "http://127.0.0.1:4566"
 LOCAL_REGION = "eu-central-1"
 
@@ -78,7 +78,7 @@ class Stack:
 
     @property
     def endpoint_url(self) -> str | None:
-        """Where AWS is, if it is a local one."""
+        """The address of AWS, if it is a local one."""
         return os.environ.get("AWS_ENDPOINT_URL") or (LOCAL_URL if self._is_local else None)
 
     @property
@@ -98,7 +98,7 @@ class Stack:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What CloudFormation tells of the stack."""
+        """CloudFormation's description of the stack."""
         try:
             (described,) = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"]
         except ClientError as error:

@@ -1,4 +1,4 @@
-"""Times, as an operator gives them and is told them."""
+"""Times, as an operator writes and reads them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def seconds_of(text: str) -> float:
 
 
 def shown(seconds: float | None) -> str | None:
-    """Return a time as it is told; None if there is none.
+    """Return a time as it is shown; None if there is none.
 
     Examples
     --------

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from .output import Output
 
-# Seconds between two looks. Each is an invocation of a function; what it tells is as fresh as a look at a batch.
+# Seconds between two looks. Each is an invocation of a function. Its answer is as fresh as a look at a batch.
 LOOK_SECONDS = 2.0
 
-# Seconds between two lines, if nobody sees what is redrawn.
+# Seconds between two lines, without a terminal.
 LINE_SECONDS = 10.0
 
 _WAITING = frozenset({NOT_TRIED, *(state for state in State if not state.is_final)})
@@ -45,11 +45,11 @@ def watch(
     Parameters
     ----------
     out : Output
-        Where to.
+        Takes the lines.
     told : dict
         How far it is at first.
     show : Callable[[], dict]
-        Tells how far it is.
+        Returns how far it is.
     hint : str
         What Ctrl-C does.
     sleep : Callable[[float], None]
@@ -107,7 +107,7 @@ def _watch_by_lines(
 
 
 def ended(states: Mapping[str, int]) -> int:
-    """Return how many rows have come to an end.
+    """Return how many rows have ended.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def ended(states: Mapping[str, int]) -> int:
 
 
 def sent(states: Mapping[str, int]) -> int:
-    """Return how many messages Cube has accepted, whatever has become of them after that.
+    """Return how many messages Cube has accepted, with any receipt or none.
 
     Examples
     --------
@@ -129,7 +129,7 @@ def sent(states: Mapping[str, int]) -> int:
 
 
 def deliveries(told: Mapping[str, Any]) -> str:
-    """Return how many messages have come to their devices, for the middle of a line; nothing if nobody asks that.
+    """Return how many messages have reached their devices, for the middle of a line. Without receipts it is empty.
 
     Examples
     --------

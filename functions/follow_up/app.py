@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cube_sms.delivery import WAITING_KEY, Asks, FollowedRecords, ReplyRecords, ReplyTaker, report_paced
-from cube_sms.followup import Asker, FollowUp, ReceiptFollower, ReplyFollower, Shift, report_told
+from cube_sms.followup import Asker, Follower, FollowUp, ReceiptFollower, ReplyFollower, Shift, report_told
 from cube_sms.platform import (
     DAY,
     SERVICE,
@@ -23,7 +23,6 @@ from cube_sms.platform import (
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-    from mypy_boto3_stepfunctions import SFNClient
 
 telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 
@@ -48,24 +47,20 @@ def work() -> Work:
     asker = Asker.from_settings(settings, direct_client("secretsmanager", os.environ), dynamodb, shift)
     records = FollowedRecords(dynamodb, table, retention=settings.record_retention_days * DAY)
     receipts = ReceiptFollower(records, asker, window=settings.receipt_window_hours * 3600.0)
-    asks = Asks(dynamodb, table, is_polled=settings.replies == "poll")
-    bus = EventBus(aws_client("events"), settings.event_bus)
-    history = ReplyRecords(
-        dynamodb,
-        table,
-        retention=settings.record_retention_days * DAY,
-        content_retention=settings.keep_replies * DAY,
-    )
-    taker = ReplyTaker(asks, bus, Tasks(step_functions), history if settings.device_history else None)
-    replies = ReplyFollower(asks, taker, asker)
-    # Replies first: a task waits for them.
-    return Work(FollowUp(dynamodb, table, shift, {WAITING_KEY: replies, "": receipts}), asker)
-
-
-@cache
-def step_functions() -> SFNClient:
-    """Create the client on its first use: it is needed only if a task waits."""
-    return aws_client("stepfunctions")
+    followers: dict[str, Follower] = {}
+    if asks := Asks.if_any(lambda: dynamodb, table, settings.replies):
+        history = ReplyRecords.if_any(
+            dynamodb,
+            table,
+            has_history=settings.device_history,
+            retention_days=settings.record_retention_days,
+            content_days=settings.keep_replies,
+        )
+        bus = EventBus(aws_client("events"), settings.event_bus)
+        # Replies first: a task waits for them.
+        followers[WAITING_KEY] = ReplyFollower(asks, ReplyTaker(asks, bus, Tasks(lambda: aws_client("stepfunctions")), history), asker)
+    followers[""] = receipts
+    return Work(FollowUp(dynamodb, table, shift, followers), asker)
 
 
 @invocation(telemetry)

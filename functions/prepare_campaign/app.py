@@ -53,14 +53,7 @@ def starter() -> CampaignStarter:
 @cache
 def dry_runner() -> DryRunner:
     """Make the runner of dry runs, which few execution environments need."""
-    return DryRunner(
-        preparer(),
-        aws_client("dynamodb"),
-        settings().messages_table,
-        qps=settings().cube_max_qps,
-        quota=settings().cube_daily_quota,
-        reserve=settings().cube_quota_reserve_percent,
-    )
+    return DryRunner(preparer(), aws_client("dynamodb"), settings())
 
 
 @invocation(telemetry)
@@ -76,6 +69,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
             found = dry_runner().run(campaign)
             telemetry.logger.info("campaign checked", extra={"rows": found["rows"], "requests": found["valid"]})
             return found
+        if campaign.is_result_only:
+            ended = starter().ended(campaign)
+            preparer().require_rows(ended)
+            # The state machine then has nothing to send, and reports.
+            return {"key": ended.key, "campaign": ended.name, "requests": 0}
         starter().begin(campaign, execution)
         prepared = preparer().prepare(campaign)
         starter().prepared(campaign, execution, prepared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import Asks
@@ -12,7 +12,6 @@ from cube_sms.platform import SERVICE, EventBus, Tasks, Telemetry, aws_client, d
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-    from mypy_boto3_stepfunctions import SFNClient
 
 telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 
@@ -21,18 +20,9 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 def publisher() -> OutcomePublisher:
     """Make the publisher, once for each execution environment."""
     bus = EventBus(aws_client("events"), os.environ["EVENT_BUS"])
-    asks = Asks(
-        direct_client("dynamodb", os.environ),
-        os.environ["MESSAGES_TABLE"],
-        is_polled=os.environ["REPLIES"] == "poll",
-    )
-    return OutcomePublisher(bus, Tasks(step_functions), asks)
-
-
-@cache
-def step_functions() -> SFNClient:
-    """Make the client that few deployments need."""
-    return aws_client("stepfunctions")
+    dynamodb = partial(direct_client, "dynamodb", os.environ)
+    asks = Asks.if_any(dynamodb, os.environ["MESSAGES_TABLE"], os.environ["REPLIES"])
+    return OutcomePublisher(bus, Tasks(lambda: aws_client("stepfunctions")), asks)
 
 
 @invocation(telemetry)

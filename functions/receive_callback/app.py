@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from cube_sms.delivery import Asks, ReplyRecords, ReplyTaker
 from cube_sms.platform import (
-    DAY,
     SERVICE,
     EventBus,
     Tasks,
@@ -23,7 +22,6 @@ from cube_sms.replies import Callback, CallbackReceiver, report_failed, report_r
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-    from mypy_boto3_stepfunctions import SFNClient
 
 telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 
@@ -31,34 +29,21 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 @cache
 def receiver() -> CallbackReceiver:
     """Make what receives callbacks, once for each execution environment."""
+    dynamodb, table = direct_client("dynamodb", os.environ), os.environ["MESSAGES_TABLE"]
+    history = ReplyRecords.if_any(
+        dynamodb,
+        table,
+        has_history=os.environ["DEVICE_HISTORY"] == "true",
+        retention_days=int(os.environ["RECORD_RETENTION_DAYS"]),
+        content_days=int(os.environ["KEEP_REPLIES"]),
+    )
+    bus = EventBus(aws_client("events"), os.environ["EVENT_BUS"])
     return CallbackReceiver(
         CredentialStore(direct_client("secretsmanager", os.environ), os.environ["CUBE_SECRET_ID"]),
-        ReplyTaker(
-            Asks(direct_client("dynamodb", os.environ), os.environ["MESSAGES_TABLE"]),
-            EventBus(aws_client("events"), os.environ["EVENT_BUS"]),
-            Tasks(step_functions),
-            _history(),
-        ),
+        ReplyTaker(Asks(dynamodb, table), bus, Tasks(lambda: aws_client("stepfunctions")), history),
         aws_client("sqs"),
         os.environ["UNKNOWN_CALLBACKS_QUEUE_URL"],
     )
-
-
-def _history() -> ReplyRecords | None:
-    if os.environ["DEVICE_HISTORY"] != "true":
-        return None
-    return ReplyRecords(
-        direct_client("dynamodb", os.environ),
-        os.environ["MESSAGES_TABLE"],
-        retention=float(os.environ["RECORD_RETENTION_DAYS"]) * DAY,
-        content_retention=float(os.environ["KEEP_REPLIES"]) * DAY,
-    )
-
-
-@cache
-def step_functions() -> SFNClient:
-    """Make the client that is needed when a task waits."""
-    return aws_client("stepfunctions")
 
 
 @invocation(telemetry)

@@ -32,7 +32,8 @@ def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
     """Answer the state machine with the place of the result, and the number of rows in each state."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])
     states = reporter().report(campaign)
-    is_stopped = reporter().end(campaign)
+    # A run that began before an update of the state machine does not say which it is.
+    is_stopped = reporter().end(campaign, event.get("execution"))
     telemetry.logger.info("campaign reported", extra={"campaign": campaign.name, "states": states})
     return {
         "bucket": campaign.bucket,

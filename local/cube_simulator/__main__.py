@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     option("--account", type=_pair, action="append", dest="accounts", metavar="ACCESS_CODE=SECRET")
     option("--key", type=_pair, action="append", dest="keys", metavar="KEY_ID=PEM", help="public key of a v4 account")
-    option("--signed-spaces", help="what becomes of spaces in the text that is signed for v4: keep or remove (keep)")
+    option("--signed-spaces", help="spaces in the text that is signed for v4: keep or remove (keep)")
     option("--unknown-device", action="append", dest="unknown_devices", metavar="DEVICE")
     option(
         "--foreign-device", action="append", dest="foreign_devices", metavar="DEVICE", help="of another organisation"
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     option("--reply-device", type=_pair, action="append", dest="reply_devices", metavar="DEVICE=TEXT")
     option("--callback-url", help="where a device's answer goes: a URL of this machine, with its token")
-    option("--callback-v4-url", help="the same for devices of accounts that speak v4, if it is another one")
+    option("--callback-v4-url", help="the same for devices of accounts that use v4, if it is another one")
     option("--callback-key-id", help="of the key that signs v4 notifications")
     option("--callback-key", help="the key that signs v4 notifications")
     option("--callback-tries", type=int, help="how often a callback that is not answered with 2xx is sent (3)")
@@ -113,7 +113,7 @@ async def _run(cube: Cube, host: str, port: int, *, exit_with_parent: bool) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     if exit_with_parent:
-        # The parent holds the other end; however it dies, the kernel closes it.
+        # The parent holds the other end. When it ends or crashes, the kernel closes it.
         stdin = sys.stdin.fileno()
         loop.add_reader(stdin, lambda: None if os.read(stdin, 1024) else stopped.set())
     server, url = await serve(cube, host, port)

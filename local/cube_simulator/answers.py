@@ -12,7 +12,7 @@ CLOSE = ("Connection", "close")
 
 
 class Wording(NamedTuple):
-    """How one reason to refuse is told: HTTP status, the code of each dialect, and the message in two languages."""
+    """How a refusal is worded: HTTP status, the code of each dialect, and the message in two languages."""
 
     status: int
     code: str

@@ -1,4 +1,4 @@
-"""The books: what arrived, what was accepted, and how fast; the truth that tests compare a client's records with."""
+"""The request log: what arrived, what was accepted, and how fast. Tests compare a client's records with it."""
 
 from collections import Counter
 from dataclasses import dataclass, field, fields

@@ -1,16 +1,17 @@
 """What the simulator calls back: messages from devices, in the older family's form and as v4 notifications.
 
-A callback is repeated until it is answered with 2xx, `callbackTries` times at most. It can be told to go wrong:
+A callback is repeated until it is answered with 2xx, `callbackTries` times at most. A fault spoils what arrives:
 
-========= =================================================================================================
-fault     what arrives
-========= =================================================================================================
-forged    v4: a signature made with another key; csss: a token that ends in another character
-stale     v4: a right signature, with a timestamp of the day before yesterday
-unknown   a form that nobody has told of; as v4, with a right signature
-large     a body of more than 64 KiB; as v4, with a right signature
-again     the right callback, and once more though it was answered
-========= =================================================================================================
+forged
+    v4: a signature made with another key; csss: a token that ends in another character
+stale
+    v4: a right signature, with a timestamp of the day before yesterday
+unknown
+    an undocumented form; as v4, with a right signature
+large
+    a body of more than 64 KiB; as v4, with a right signature
+again
+    the right callback, and once more after its answer
 """
 
 import base64
@@ -44,7 +45,7 @@ class MobileMessage:
     Parameters
     ----------
     device_id, content : str
-        Where it comes from, and what it says.
+        Its device, and its text.
     received_at : int
         Milliseconds since the epoch.
     kind : str

@@ -74,7 +74,7 @@ class Config:
     def shown(self) -> dict[str, object]:
         """Return the settings under their JSON names, with the number of each account's secrets in place of them.
 
-        Of what calls back it tells whether it is there: a URL ends in a token.
+        Of each URL for callbacks it shows only whether there is one, because a URL ends in a token.
         """
         special: dict[str, object] = {
             "accounts": {code: len(secrets) for code, secrets in self.accounts.items()},
@@ -144,7 +144,7 @@ def _text(value: object) -> str:
 def _loopback_url(value: object) -> str:
     url = _text(value)
     if url and urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise ValueError("must be a URL of this machine: the simulator calls nobody else")
+        raise ValueError("must be a URL of this machine: the simulator calls only this machine")
     return url
 
 

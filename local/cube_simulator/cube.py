@@ -1,4 +1,4 @@
-"""The simulated provider without its sockets: a request in, an answer out, everything in the books."""
+"""The simulated provider without its sockets: a request in, an answer out, and an entry in the request log."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from local.cube_simulator.request import Request, Told
 
 
 class Cube:
-    """A strict Cube that can be told to misbehave."""
+    """A strict Cube that misbehaves on demand."""
 
     def __init__(self, config: Config, seed: int, *, clock: Clock | None = None, log: bool = False) -> None:
         self.config = config
@@ -207,7 +207,7 @@ class Cube:
         return as_json(200, {"callbacks": len(messages)})
 
     def _reset(self) -> None:
-        """Clear the books and what is used of the limits, and play the faults of the configuration from the start."""
+        """Clear the request log and the use of limits, and play the faults of the configuration from the start."""
         self._books.reset()
         self._jobs.reset()
         self._replies.reset()

@@ -81,7 +81,7 @@ def _bare(status: int, dialect: Dialect) -> Answer:
 
 
 def _padded(body: bytes, size: int) -> bytes:
-    # A member that nobody reads, in either dialect.
+    # A member that has no meaning, in either dialect.
     return body.replace(b"{", b'{"padding":"' + b"x" * size + b'",', 1)
 
 

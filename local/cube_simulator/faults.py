@@ -1,32 +1,45 @@
 """Misbehaviour on demand: which fault befalls which request.
 
-A fault is written `KIND[:ARGUMENT]`, and `KIND[:ARGUMENT]*TIMES` where it can end. A fault that strikes *before*
-processing leaves the request unaccepted in the books. One that strikes *after* it only spoils the answer: the
-request is checked and booked as usual, and accepted if it was right.
+A fault is written `KIND[:ARGUMENT]`, and `KIND[:ARGUMENT]*TIMES` if it can end. Some faults strike before processing:
+the request log has the request as unaccepted. The client gets:
 
-================== ====== =======================================================================================
-kind               struck what the client sees
-================== ====== =======================================================================================
-status:CODE        before that HTTP status; 4xx with an envelope, 5xx with an HTML page. 429 and 503 carry
-                          `Retry-After: 1`; `status:CODE+SECONDS` and `status:CODE+none` say otherwise
-rejected[:CODE]    before HTTP 200 and a failure envelope with that code (default 9500)
-echo[:FORM]        before HTTP 200 and a failure envelope that quotes the device id, and the content in this form:
-                          plain (default), cut, upper, html, json, spaces, base64, or code (plain, as the code)
-redirect[:URL]     before HTTP 302 to that URL (default a second sendSms path here, so that followers show in the books)
-reset              before the connection is reset (TCP RST) as soon as the request was read
-drop               before the connection is closed in order (TCP FIN), without an answer
-status-after:CODE  after  like status, but the request was processed. No Retry-After, unless `+SECONDS` gives one
-delay[:SECONDS]    after  the answer, that much later (default 1)
-trickle[:SECONDS]  after  the answer byte by byte from its status line on, with that pause between (default 0.05)
-truncated          after  half of the body that Content-Length promised, then the end of the connection
-garbage            after  HTTP 200 and a body that is not JSON
-huge               after  the answer's envelope with 1 MiB beside it
-bomb               after  the answer's envelope with 11 MiB beside it, as 11 KB of gzip
-lost               after  the connection is reset without an answer
-================== ====== =======================================================================================
+status:CODE
+    That HTTP status; 4xx with an envelope, 5xx with an HTML page. 429 and 503 have `Retry-After: 1`, unless
+    `status:CODE+SECONDS` or `status:CODE+none` say otherwise.
+rejected[:CODE]
+    HTTP 200 and a failure envelope with that code (default 9500).
+echo[:FORM]
+    HTTP 200 and a failure envelope that quotes the device id and the content. The content's form is
+    plain (default), cut, upper, html, json, spaces, base64, or code (plain, as the code).
+redirect[:URL]
+    HTTP 302 to that URL. By default it is a second sendSms path here, so that the request log shows followers.
+reset
+    The connection is reset (TCP RST) as soon as the request was read.
+drop
+    The connection is closed in order (TCP FIN), without an answer.
 
-Which fault strikes is decided for requests within the limits only: first by the queue of faults for the next
-requests, then by the device, then by rate with a seeded generator.
+Other faults strike after processing, and only spoil the answer. The request is checked and logged as usual, and
+accepted if it was right. The client gets:
+
+status-after:CODE
+    As with status. `+SECONDS` gives a Retry-After.
+delay[:SECONDS]
+    The answer, that much later (default 1).
+trickle[:SECONDS]
+    The answer byte by byte from its status line on, with that pause between (default 0.05).
+truncated
+    Half of the body that Content-Length promised, then the end of the connection.
+garbage
+    HTTP 200 and a body that is not JSON.
+huge
+    The answer's envelope with 1 MiB beside it.
+bomb
+    The answer's envelope with 11 MiB beside it, as 11 KB of gzip.
+lost
+    The connection is reset without an answer.
+
+Faults strike only requests within the limits. The queue of faults for the next requests decides first, then the device,
+then a rate with a seeded generator.
 """
 
 import random
@@ -47,7 +60,7 @@ class _Kind(NamedTuple):
 
 
 _STATUS = r"[2-5]\d\d(\+(\d{1,9}|none))?"
-# What says of itself when to come back, and does so unless it is told otherwise.
+# These have a `Retry-After` by default.
 _TELLS_WHEN = ("status:429", "status:503")
 _SECONDS = r"\d+(\.\d+)?"
 _KINDS = {

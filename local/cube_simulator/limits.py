@@ -1,7 +1,7 @@
 """The provider's limits per calling address: queries a second, connections, queries a day.
 
 A query that is refused with 429 counts in neither the second's window nor the day's quota; every other one does,
-whatever becomes of it. A connection counts from its first sendSms request until it closes, idle time included.
+with any result. A connection counts from its first sendSms request until it closes, idle time included.
 """
 
 import math

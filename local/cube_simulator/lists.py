@@ -1,6 +1,6 @@
-"""The lists of v4: messages to a SIM (MT), from the books, and messages from it (MO), from what a test puts there.
+"""The lists of v4: messages to a SIM (MT), from the request log, and messages from it (MO), as a test sets them.
 
-What a page's items stand under is not published: here it is ``list``.
+The member of a page's items is unpublished: here it is ``list``.
 """
 
 import re

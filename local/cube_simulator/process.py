@@ -29,7 +29,7 @@ class CubeSimulator(Stoppable):
     start_timeout
         How long the child may take until it listens, in seconds.
     **options
-        Options of the command line, `-` written as `_`: True gives a flag, a list repeats the option, and None and
+        Options of the command line, `-` written as `_`. True gives a flag, and a list repeats the option. None and
         False leave it out.
 
     Examples
@@ -49,7 +49,7 @@ class CubeSimulator(Stoppable):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            # Ctrl-C is for its parent, which stops it in its turn.
+            # Ctrl-C is for its parent, which then stops it.
             start_new_session=True,
         )
         try:
@@ -62,7 +62,7 @@ class CubeSimulator(Stoppable):
         self.seed: int = ready["seed"]
 
     def stats(self) -> dict[str, Any]:
-        """Return the counts of the books."""
+        """Return the counts of the request log."""
         stats: dict[str, Any] = self._call("GET", "/_stats")
         return stats
 
@@ -99,7 +99,7 @@ class CubeSimulator(Stoppable):
         return callbacks
 
     def reset(self) -> None:
-        """Clear the books and limits, and play the configured faults from the start."""
+        """Clear the request log and limits, and play the configured faults from the start."""
         self._call("POST", "/_reset")
 
     @property

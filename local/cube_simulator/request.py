@@ -26,7 +26,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What can be read of a request before it is checked: the books and a device's faults want to know of it."""
+    """What can be read of a request before it is checked, for the request log and for a device's faults."""
 
     devices: list[str | None]
     account: str | None

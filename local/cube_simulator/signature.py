@@ -1,7 +1,7 @@
 """The provider's signature, checked on the bytes that arrived.
 
-Written from the provider's documentation alone and sharing no code with the client under test: two implementations
-that agree are evidence, one that agrees with itself is not.
+It is written from the provider's documentation alone, and shares no code with the client under test. So it is evidence
+if both agree.
 """
 
 import base64
@@ -69,7 +69,7 @@ def signed_text(
 
 
 def is_signed(text: bytes, sign: str, secrets: Iterable[str]) -> bool:
-    """Tell whether `sign` was made with one of the secrets, of which there are two while they are rotated."""
+    """Return whether `sign` was made with one of the secrets, of which there are two while they are rotated."""
     return any(
         # Bytes, because compare_digest refuses text that is not ASCII.
         hmac.compare_digest(
@@ -80,5 +80,5 @@ def is_signed(text: bytes, sign: str, secrets: Iterable[str]) -> bool:
 
 
 def is_canonical(raw: bytes, text: bytes, sign: str) -> bool:
-    """Tell whether the body is the signed text itself with the signature as its last field, byte for byte."""
+    """Return whether the body is the signed text itself with the signature as its last field, byte for byte."""
     return raw == text[:-1] + b',"sign":' + json.dumps(sign).encode() + b"}"

@@ -10,7 +10,7 @@ import boto3
 from cube_sms.delivery.records import RecordStore
 from cube_sms.request.parsing import parse_send_request
 from local.ministack import REGION
-from tests.e2e.processes import CONTEXT
+from tests.processes import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pexpect
 
 from cube_sms_cli.main import main
-from tests.e2e.processes import Ended, run_program
+from tests.processes import Ended, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

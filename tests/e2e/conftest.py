@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from local.ministack import REGION
 from local.stack import LocalStack
 from tests.e2e.aws_proxy import AwsProxy, Proxied, route
 
@@ -29,7 +30,10 @@ def stack(open_stack: LocalStack) -> LocalStack:
 @pytest.fixture(scope="session")
 def guarded_stack() -> Iterator[LocalStack]:
     """Return a stack whose functions may do what their roles allow and nothing else, patient with the provider."""
-    with LocalStack({"MaxAttempts": "50", "DeviceHistory": "true"}, is_limited=False, authenticate=True) as stack:
+    # The topic of examples/sns.
+    topic = f"arn:aws:sns:{REGION}:000000000000:sms-requests"
+    parameters = {"MaxAttempts": "50", "DeviceHistory": "true", "SendQueueSourceArns": topic}
+    with LocalStack(parameters, is_limited=False, authenticate=True) as stack:
         yield stack
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.e2e.processes import Ended, run_program
+from tests.processes import Ended, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

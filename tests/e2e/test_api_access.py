@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -16,6 +15,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.ministack import REGION
 from tests.e2e.test_send import a_device, send_request
+from tests.e2e.users import may_call, user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,22 +23,6 @@ if TYPE_CHECKING:
     from local.stack import HttpAnswer, LocalStack
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
-
-
-@contextmanager
-def caller(stack: LocalStack, resource: str) -> Iterator[Credentials]:
-    """Return the credentials of somebody who may call one resource of the API, such as ``POST/messages``."""
-    iam, name = stack.aws.client("iam"), f"caller-{uuid4()}"
-    api = f"arn:aws:execute-api:{REGION}:000000000000:{stack.outputs['ApiId']}/v1"
-    statement = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": f"{api}/{resource}"}
-    iam.create_user(UserName=name)
-    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_user_policy(UserName=name, PolicyName="Call", PolicyDocument=document)
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    yield Credentials(key["AccessKeyId"], key["SecretAccessKey"])
-    iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
-    iam.delete_user_policy(UserName=name, PolicyName="Call")
-    iam.delete_user(UserName=name)
 
 
 def call_as(stack: LocalStack, credentials: Credentials, method: str, path: str, body: str | None = None) -> HttpAnswer:
@@ -50,9 +34,9 @@ def call_as(stack: LocalStack, credentials: Credentials, method: str, path: str,
 def test_a_caller_may_do_what_its_policy_allows(guarded_stack: LocalStack) -> None:
     # Given one who may send, one who may look, and one who may cancel
     with (
-        caller(guarded_stack, "POST/messages") as sender,
-        caller(guarded_stack, "GET/messages/*") as reader,
-        caller(guarded_stack, "DELETE/messages/*") as canceller,
+        user(guarded_stack, may_call(guarded_stack, "POST/messages")) as sender,
+        user(guarded_stack, may_call(guarded_stack, "GET/messages/*")) as reader,
+        user(guarded_stack, may_call(guarded_stack, "DELETE/messages/*")) as canceller,
     ):
         # When each does what another one may
         sent = call_as(guarded_stack, sender, "POST", "/messages", send_request(a_device()))
@@ -70,6 +54,18 @@ def test_a_caller_may_do_what_its_policy_allows(guarded_stack: LocalStack) -> No
     # Then each may do its own
     assert (sent.status, shown.status, cancelled.status) == (200, 200, 200)
     assert [answer.status for answer in refused] == [403] * 5
+
+
+def test_a_call_that_is_signed_with_another_key_is_refused(guarded_stack: LocalStack) -> None:
+    with user(guarded_stack, may_call(guarded_stack, "POST/messages")) as sender:
+        forger = Credentials(sender.access_key, "another-key")
+
+        answers = [
+            call_as(guarded_stack, credentials, "POST", "/messages", send_request(a_device()))
+            for credentials in (sender, forger)
+        ]
+
+    assert [answer.status for answer in answers] == [200, 403]
 
 
 def resource_policy(cidrs: list[str]) -> str:
@@ -105,7 +101,7 @@ def test_the_resource_policy_lets_these_addresses_call(
 ) -> None:
     apply(resource_policy(cidrs))
 
-    with caller(guarded_stack, "POST/messages") as sender:
+    with user(guarded_stack, may_call(guarded_stack, "POST/messages")) as sender:
         assert call_as(guarded_stack, sender, "POST", "/messages", send_request(a_device())).status == status
 
 
@@ -114,7 +110,7 @@ def test_the_resource_policy_is_no_permission(guarded_stack: LocalStack, apply: 
     apply(resource_policy(["127.0.0.0/8"]))
 
     # When it has no permission of its own, then it may not
-    with caller(guarded_stack, "GET/messages/*") as reader:
+    with user(guarded_stack, may_call(guarded_stack, "GET/messages/*")) as reader:
         assert call_as(guarded_stack, reader, "POST", "/messages", send_request(a_device())).status == 403
 
 

@@ -16,8 +16,8 @@ from cube_sms.pacing.errors import ConnectionsTakenError
 from local.ministack import MiniStack
 from local.stack import LocalStack
 from tests.e2e.connections import hold_for_ever, leases, open_and_close, prepare
-from tests.e2e.processes import CONTEXT
 from tests.e2e.verdicts import Message, wait_until_the_queue_is_empty
+from tests.processes import CONTEXT
 from tests.support import create_messages_table
 
 if TYPE_CHECKING:

@@ -290,6 +290,19 @@ def test_without_this_permission_the_answer_does_not_come(polling: Asking, permi
     polling.stop(execution)
 
 
+def test_the_schedule_asks_the_provider(polling: Asking) -> None:
+    # Given a workflow that asks a device, which answers at once
+    device = a_device()
+    polling.stack.cube.configure(reply_devices={device: TEXT})
+    execution = polling.ask(device, account=V4_ACCOUNT, awaitReply=1)
+    # When nobody but the deployed schedule invokes the function
+    found = wait_until("the answer", execution.ended, timeout=600) or {}
+    # Then the task ends with the reply, and there is an event of it
+    assert (found["status"], found["output"]["content"]) == ("SUCCEEDED", TEXT)
+    (event,) = wait_until("the event of the reply", lambda: polling.replies(device))
+    assert (event["eventId"], event["inReplyTo"]) == (found["output"]["eventId"], execution.name)
+
+
 def test_a_device_that_says_nothing_is_silent_here_too(polling: Asking) -> None:
     device = a_device()
     execution = polling.ask(device, account=V4_ACCOUNT, awaitReply=1)

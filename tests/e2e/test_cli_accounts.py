@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.e2e.processes import Ended
+    from tests.processes import Ended
 
 CODE, SECRET = "P002276", "a-secret-of-a-test"
 NEW_CODE, NEW_SECRET = "P002277", "another-secret-of-a-test"
@@ -86,6 +86,18 @@ def vault(aws: MiniStack) -> Vault:
     return Vault(aws, name, described["Outputs"][0]["OutputValue"])
 
 
+def in_terminal(vault: Vault, *arguments: str) -> pexpect.spawn[str]:
+    """Start the command in a terminal of its own."""
+    command = ["account", *arguments]
+    return pexpect.spawn(str(COMMAND), command, env=vault.environment, encoding="utf-8", timeout=PATIENCE)
+
+
+def exit_status(seen: pexpect.spawn[str]) -> int | None:
+    """Wait for the end of a command."""
+    seen.expect(pexpect.EOF)
+    return seen.wait()
+
+
 def test_accounts_are_added_one_after_the_other(vault: Vault) -> None:
     # Given a secret without a value
     # When accounts are stored
@@ -135,7 +147,7 @@ def test_what_the_functions_would_refuse_is_not_stored(vault: Vault, entry: obje
 def test_name_that_no_message_can_have_is_wrong_use(vault: Vault, name: str) -> None:
     told = vault.account("add", name, given=ENTRY)
     assert (told.status, told.out) == (2, "")
-    assert "1 to 32 characters" in told.err
+    assert "1 to 32 characters" in " ".join(told.err.replace("│", " ").split())
 
 
 def test_account_with_a_key_is_read_from_its_file(vault: Vault, tmp_path: Path) -> None:
@@ -189,6 +201,45 @@ def test_secret_that_is_something_else_is_begun_anew_if_that_is_said(vault: Vaul
     told = vault.account("add", "default", given=ENTRY)
     assert told.status == 1
     assert "--anew" in told.err
+
+    # When it is begun anew in a pipe, then nobody can be asked
+    unasked = vault.account("add", "default", "--anew", given=ENTRY)
+    assert unasked.status == 1
+    assert "Discard what the secret holds, which is no JSON object of accounts?" in unasked.err
+    assert vault.account("add", "default", "--anew", "--yes", given=ENTRY).status == 0
+    assert vault.value() == {"default": ENTRY}
+
+
+def test_accounts_are_discarded_after_a_question_that_names_them(vault: Vault) -> None:
+    # Given accounts, of which one keeps what it had before
+    stored = {"fleet": ENTRY, "default": ENTRY}
+    vault.store(json.dumps(stored))
+    vault.account("rotate", "fleet", given=NEW)
+
+    # When the secret is begun anew, and the operator does not mean that
+    seen = in_terminal(vault, "add", "third", "--anew")
+    seen.expect_exact("Discard default, fleet? [y/N]: ")
+    seen.sendline("n")
+    assert exit_status(seen) == 1
+
+    # Then they are there
+    assert vault.value() == {**stored, "fleet": NEW}
+
+    # When the operator means it
+    seen = in_terminal(vault, "add", "third", "--anew")
+    seen.expect_exact("Discard default, fleet? [y/N]: ")
+    seen.sendline("y")
+    for name, value in ENTRY.items():
+        seen.expect_exact(f"{name}: ")
+        seen.sendline(value)
+    assert exit_status(seen) == 0
+
+    # Then the new one alone is there, and nothing of the others is kept
+    assert vault.value() == {"third": ENTRY}
+    assert vault.labels() == set()
+
+
+def test_nothing_is_asked_if_there_is_nothing_to_discard(vault: Vault) -> None:
     assert vault.account("add", "default", "--anew", given=ENTRY).status == 0
     assert vault.value() == {"default": ENTRY}
 
@@ -224,7 +275,7 @@ def test_rotation_of_nothing_is_a_sentence(vault: Vault) -> None:
     both = vault.account("rotate", "default", "--back", "--finish")
     assert (nobody.status, [each.status for each in ended], both.status) == (1, [1, 1], 2)
     assert nobody.err.startswith("cube-sms: There is no account nobody.")
-    assert all(each.err.startswith("cube-sms: Nothing is kept of what default had before") for each in ended)
+    assert all(each.err.startswith("cube-sms: default has no previous credentials") for each in ended)
     assert vault.value() == {"default": ENTRY}
 
 
@@ -300,16 +351,12 @@ def test_answer_that_is_lost_is_no_fault(vault: Vault) -> None:
 
 
 def test_terminal_is_asked_without_an_echo(vault: Vault) -> None:
-    seen = pexpect.spawn(
-        str(COMMAND), ["account", "add", "default"], env=vault.environment, encoding="utf-8", timeout=PATIENCE
-    )
+    seen = in_terminal(vault, "add", "default")
     for name, value in ENTRY.items():
         seen.expect_exact(f"{name}: ")
         seen.sendline(value)
     seen.expect_exact(f"default is stored: access_code {len(CODE)}, secret {len(SECRET)} characters.")
-    seen.expect(pexpect.EOF)
-    seen.wait()
-    assert seen.exitstatus == 0
+    assert exit_status(seen) == 0
     assert vault.value() == {"default": ENTRY}
 
 

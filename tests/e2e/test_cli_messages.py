@@ -199,7 +199,7 @@ def test_a_dead_letter_is_shown_with_its_text_if_that_is_wanted(stack: LocalStac
         (letter,) = letters()
         assert (letter["queue"].startswith(queue), letter["reason"], "body" in letter) == (True, reason, False)
         shown = cube_sms(stack, "show", request_id)
-        assert f"Letter on the queue of {letter['queue']}" in shown.out
+        assert f"Dead letter on the queue of {letter['queue']}" in shown.out
         assert TEXT not in shown.out
 
         # And with it, if that is wanted

@@ -17,7 +17,7 @@ from tests.unit.test_command_line import paths
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.e2e.processes import Ended
+    from tests.processes import Ended
 
 # Its check digit is wrong, and Cube does not know it.
 DEVICE = "89314404000939952299"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.stack import LocalStack
-    from tests.e2e.processes import Ended
+    from tests.processes import Ended
 
 # Its check digit is wrong.
 DEVICE = "89314404000939952299"

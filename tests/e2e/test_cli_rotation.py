@@ -18,7 +18,7 @@ from tests.e2e.test_send import a_device, send_request, states
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.processes import Ended
+    from tests.processes import Ended
 
 # No SIM has this number: its last digit does not fit the others.
 IMPOSSIBLE = "89314404000939952299"

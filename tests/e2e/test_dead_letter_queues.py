@@ -20,7 +20,7 @@ from tests.e2e.command import COMMAND, run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.processes import Ended
+    from tests.processes import Ended
 
 # MiniStack goes through all of them for each ten that it gives: 20,000 take it minutes, and SQS seconds.
 MANY = 2_000
@@ -157,7 +157,7 @@ def test_letters_that_return_at_once_are_put_back_once(aws: MiniStack, is_fifo: 
 
     # Then the command ends, with a word about each of them; of a FIFO queue SQS shows the first of each device
     assert done.status == 0, done.err
-    told = r"25 put back onto the send queue, (\d+) came back within \d+ s, \1 left( and about (\d+) behind them)?"
+    told = r"25 redriven to the send queue, (\d+) returned within \d+ s, \1 left( and about (\d+) behind them)?"
     outcome = re.fullmatch(told, done.out.splitlines()[-1])
     assert outcome, done.out
     assert int(outcome[1]) + int(outcome[3] or 0) == 25
@@ -193,7 +193,7 @@ def test_letters_are_put_back_by_their_reason_and_the_others_stay(queues: Queues
 
     done = queues.dlq("redrive", "--reason", reason, "--wait", "0")
 
-    assert "2 put back onto the send queue, 0 came back within 0 s, 3 left" in done.out
+    assert "2 redriven to the send queue, 0 returned within 0 s, 3 left" in done.out
     assert sorted(queues.bodies(queues.send)) == (["1", "2"] if reason == "AttemptsUsedUp" else ["4", "5"])
     assert queues.count() == 3
 
@@ -228,7 +228,7 @@ def test_letters_are_chosen_by_code_account_and_time(queues: Queues, options: li
 
     # Then these and no others
     assert count == len(chosen)
-    assert f"{len(chosen)} put back onto the send queue" in done.out, done.err
+    assert f"{len(chosen)} redriven to the send queue" in done.out, done.err
     assert sorted(queues.bodies(queues.send)) == chosen
 
 
@@ -261,7 +261,7 @@ def test_letter_that_is_cut_is_not_put_back(queues: Queues) -> None:
     assert done.status == 1
     assert "only a part of the message" in done.out
     assert "1048576 bytes" in done.out
-    assert "1 put back onto the send queue" in done.out
+    assert "1 redriven to the send queue" in done.out
     assert queues.bodies(queues.send) == ["2"]
 
 
@@ -291,7 +291,7 @@ def test_letters_of_a_device_are_put_back_in_their_order(fifo: Queues) -> None:
     # Then those that were not shown are counted, and those of each device are in their order
     (shown,) = re.findall(r"(\d+) dead letters; \1 of about 75 were looked at: ", listed.out)
     assert int(shown) >= 10
-    assert "75 put back onto the send queue" in done.out, done.err
+    assert "75 redriven to the send queue" in done.out, done.err
     numbers = [int(body) for body in fifo.bodies(fifo.send)]
     assert len(numbers) == 75
     for device in range(3):
@@ -306,7 +306,7 @@ def test_letters_behind_others_that_stay_are_found(fifo: Queues) -> None:
 
     done = fifo.dlq("redrive", "--reason", "AttemptsUsedUp", "--wait", "0")
 
-    assert "16 put back onto the send queue, 0 came back within 0 s, 8 left" in done.out, done.err
+    assert "16 redriven to the send queue, 0 returned within 0 s, 8 left" in done.out, done.err
     assert [int(body) for body in fifo.bodies(fifo.dead_letters)] == list(range(2, 24, 3))
 
 
@@ -400,7 +400,7 @@ def test_letters_are_deleted_by_their_reason_and_the_others_stay(aws: MiniStack,
 def test_letters_are_deleted_after_a_question(queues: Queues, answer: str, left: list[str]) -> None:
     queues.put([letter(1)])
     done = queues.dlq("delete", "--all", "--json", given=answer)
-    assert "Delete all dead letters for good?" in done.err
+    assert "Delete all dead letters? They cannot be restored." in done.err
     assert done.status == (1 if left else 0)
     assert queues.bodies(queues.dead_letters) == left
 
@@ -428,7 +428,7 @@ def test_progress_is_shown_on_a_terminal_and_in_lines_elsewhere(queues: Queues) 
     # Given letters that are put back
     queues.put([letter(number) for number in range(MANY)])
     done = queues.dlq("redrive", "--all", "--wait", "0")
-    assert "1000 put back …" in done.err.splitlines()
+    assert "1000 redriven …" in done.err.splitlines()
 
     # When more of them are deleted by somebody who looks on
     queues.put([letter(number) for number in range(50)])
@@ -436,7 +436,7 @@ def test_progress_is_shown_on_a_terminal_and_in_lines_elsewhere(queues: Queues) 
     seen = pexpect.spawn(str(COMMAND), ["dlq", "delete", "--all"], env=environment, encoding="utf-8", timeout=180)
 
     # Then there is a question, a bar, and a word at the end
-    seen.expect_exact("Delete all dead letters for good?")
+    seen.expect_exact("Delete all dead letters? They cannot be restored.")
     seen.sendline("y")
     seen.expect_exact("━")
     seen.expect(r"50 deleted, 0 left")

@@ -57,7 +57,7 @@ def test_a_failed_message_starts_over_when_it_is_redriven(impatient_stack: Local
     (line,) = [line for line in listed.splitlines() if request_id in line]
     assert line.split()[:3] == [request_id, "AttemptsUsedUp", "1"]
     assert "HTTP 503" in line
-    assert "1 put back" in redriven
+    assert "1 redriven" in redriven
     wait_until("it to be sent", lambda: record_state(stack, request_id) == ("SENT", 1))
     assert [post["status"] for post in stack.cube.requests(device)] == [503, 200]
     assert count(stack, "--request-id", request_id) == 0
@@ -88,15 +88,15 @@ def test_what_cube_rejected_is_put_back_by_code_account_and_time(impatient_stack
     redriven = letters(stack, "rejected", "redrive", *options)
 
     # Then they are sent as new ones are, and the other one stays
-    assert nothing.splitlines()[-1].startswith("0 put back")
-    assert redriven.splitlines()[-1].startswith("2 put back onto the send queue, 0 came back within 0 s, ")
+    assert nothing.splitlines()[-1].startswith("0 redriven")
+    assert redriven.splitlines()[-1].startswith("2 redriven to the send queue, 0 returned within 0 s, ")
     wait_until("them to be sent", lambda: [record_state(stack, own) for own in ids[:2]] == [("SENT", 1)] * 2)
     assert [[post["status"] for post in stack.cube.requests(device)] for device in devices] == [[200, 200]] * 2 + [
         [200]
     ]
     assert record_state(stack, ids[2]) == ("REJECTED", 1)
     redriven = letters(stack, "rejected", "redrive", "--code", "94041", "--wait", "0")
-    assert redriven.splitlines()[-1].startswith("1 put back onto the send queue, ")
+    assert redriven.splitlines()[-1].startswith("1 redriven to the send queue, ")
     wait_until("it to be sent", lambda: record_state(stack, ids[2]) == ("SENT", 1))
 
 
@@ -148,8 +148,8 @@ def test_letters_that_come_back_are_put_back_once_and_told(impatient_stack: Loca
     done = letters(stack, "dlq", "redrive", *chosen, "--wait", "100")
 
     # Then the command ends, as soon as all are there again
-    assert "Came back:\n4 InvalidRequest (" in done
-    assert done.splitlines()[-1] == "4 put back onto the send queue, 4 came back within 100 s, 4 left"
+    assert "Returned:\n4 InvalidRequest (" in done
+    assert done.splitlines()[-1] == "4 redriven to the send queue, 4 returned within 100 s, 4 left"
     assert count(stack) == 4
 
 

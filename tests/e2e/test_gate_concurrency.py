@@ -25,8 +25,8 @@ from cube_sms.platform.errors import RecordsUnavailableError
 from cube_sms.provider.base import CubeAnswer, CubeRejected
 from local.gate_model import busiest_window
 from local.ministack import REGION, MiniStack
-from tests.e2e.processes import CONTEXT
 from tests.integration.days import DAY, avoid_midnight, until_tomorrow
+from tests.processes import CONTEXT
 from tests.support import create_messages_table
 
 if TYPE_CHECKING:

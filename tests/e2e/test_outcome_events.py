@@ -132,7 +132,7 @@ def test_request_event_that_is_refused_can_be_put_back(stack: LocalStack, consum
     change_environment(stack, RESTARTED_AFTER=event_id)
     # Looking at the letter has hidden it for a moment.
     redrive = ("dlq", "redrive", "--request-id", event_id, "--wait", "0")
-    wait_until("it to be put back", lambda: cube_sms(stack, *redrive).out.startswith("1 put back onto"))
+    wait_until("it to be put back", lambda: cube_sms(stack, *redrive).out.startswith("1 redriven to"))
 
     # Then it is sent under the event's id
     (detail,) = wait_until("its event", lambda: consumer.details(event_id))

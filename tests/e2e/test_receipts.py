@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import time
@@ -23,14 +24,16 @@ from local.ministack import REGION
 from local.stack import V4_ACCOUNT, LocalStack, wait_until
 from scripts.schemas import outcome_event_schema
 from tests.e2e.aws_proxy import change_environment
+from tests.e2e.command import cube_sms
 from tests.e2e.outcomes import OutcomeConsumer
-from tests.e2e.processes import CONTEXT
 from tests.e2e.test_permissions import Permission, without
 from tests.e2e.test_send import a_device
+from tests.processes import CONTEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.synchronize import Barrier
+    from pathlib import Path
 
 TEXT = "Report your position, PIN Kx4711q 请勿"
 DELIVERED, FAILED, PROCESSING = 1, 2, 3
@@ -87,19 +90,10 @@ class Receipts(NamedTuple):
         wait_until("a look at what is due", lambda: self.is_asked(*request_ids))
         return [self.record(request_id).state for request_id in request_ids]
 
-    def events(self, request_id: str, count: int) -> list[dict[str, Any]]:
-        """Wait until there are as many events about a message, and return them."""
-
-        def found() -> list[dict[str, Any]]:
-            events = [each for each in self.consumer.events() if each["detail"]["requestId"] == request_id]
-            return events if len(events) >= count else []
-
-        return wait_until(f"{count} events of {request_id}", found)
-
 
 @pytest.fixture(scope="module")
 def receipts() -> Iterator[Receipts]:
-    with LocalStack({"Receipts": "true"}, is_limited=False) as stack:
+    with LocalStack({"Receipts": "true", "Campaigns": "true"}, is_limited=False) as stack:
         yield Receipts(stack, OutcomeConsumer(stack))
 
 
@@ -123,7 +117,7 @@ def test_message_is_delivered_and_there_is_an_event(receipts: Receipts) -> None:
     again = receipts.stack.call_api("POST", "/messages", json.dumps(body))
     assert (again.status, again.body["state"]) == (200, "DELIVERED")
     # And the bus has one event of each end, as the schema has it
-    sent, delivered = receipts.events(request_id, 2)
+    sent, delivered = receipts.consumer.wait_for(2, requestId=request_id)
     assert [sent["detail-type"], delivered["detail-type"]] == ["SMS Sent", "SMS Delivered"]
     assert sent["detail"]["eventId"] != delivered["detail"]["eventId"]
     assert list(Draft202012Validator(outcome_event_schema()).iter_errors(delivered)) == []
@@ -137,7 +131,7 @@ def test_message_is_undelivered_with_the_providers_error(receipts: Receipts) -> 
     # When its receipt is asked for
     assert receipts.ask(request_id) == [State.UNDELIVERED]
     # Then the event has the provider's code
-    _, undelivered = receipts.events(request_id, 2)
+    _, undelivered = receipts.consumer.wait_for(2, requestId=request_id)
     assert undelivered["detail-type"] == "SMS Undelivered"
     assert undelivered["detail"]["code"] == "CB-04-0001"
     shown = receipts.stack.call_api("GET", f"/messages/{request_id}?account={V4_ACCOUNT}")
@@ -189,6 +183,48 @@ def test_window_that_is_over_is_told_and_nobody_is_asked(receipts: Receipts) -> 
     assert receipts.stack.cube.stats()["read"] == asked
     lines = [entry for entry in receipts.stack.outcomes() if entry.get("request_id") == request_id]
     assert lines[-1]["message"] == "receipt overdue"
+
+
+def test_campaign_says_how_many_were_delivered_and_its_result_which(receipts: Receipts, tmp_path: Path) -> None:
+    # Given a campaign to devices that get its message, that cannot be reached, and that are off
+    devices = [a_device() for _ in range(3)]
+    ends = (DELIVERED, FAILED, PROCESSING)
+    receipts.stack.cube.configure(sent_statuses=dict(zip(devices, ends, strict=True)))
+    name = f"campaign-{uuid4()}"
+    file = tmp_path / f"{name}.csv"
+    file.write_text("\n".join(["deviceId,account", *(f"{device},{V4_ACCOUNT}" for device in devices)]))
+    # When it has ended, then each row is sent
+    started = cube_sms(receipts.stack, "campaign", "start", str(file), "--text", TEXT, "--json")
+    assert (started.status, started.json["states"]) == (0, {"SENT": 3})
+    # When the receipts are there
+    known = [State.DELIVERED, State.UNDELIVERED, State.SENT]
+    assert receipts.ask(*(f"{name}-{number}" for number in (1, 2, 3))) == known
+    # Then whoever looks again sees how many were delivered
+    counts = dict.fromkeys(map(str, known), 1)
+
+    def shown() -> bool:
+        return bool(cube_sms(receipts.stack, "campaign", "watch", name, "--once", "--json").json["states"] == counts)
+
+    wait_until(f"{counts}", shown)
+    # And the result has the state of each row
+    output = tmp_path / "result.csv"
+    fetched = cube_sms(receipts.stack, "campaign", "result", name, "--output", str(output), "--json")
+    assert (fetched.status, fetched.json["states"]) == (0, counts), fetched.err
+    assert "stays as it is" not in fetched.err
+    with output.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [(row["deviceId"], row["state"]) for row in rows] == list(zip(devices, known, strict=True))
+    assert rows[1]["code"] == "CB-04-0001"
+    # And nothing was sent twice, nor did the end of the campaign change
+    posts = Counter(post["deviceId"] for post in receipts.stack.cube.requests() if post["accepted"])
+    assert [posts[device] for device in devices] == [1, 1, 1]
+    assert fetched.json["endedAt"] == started.json["endedAt"]
+    # And when the rows are deleted, the last result stays
+    bucket = receipts.stack.outputs["CampaignBucketName"]
+    receipts.stack.aws.client("s3").delete_object(Bucket=bucket, Key=f"runs/{name}.rows.jsonl")
+    shown_again = cube_sms(receipts.stack, "campaign", "result", name, "--output", "-")
+    assert f"The rows of the campaign {name} are deleted. The result stays as it is." in shown_again.err
+    assert shown_again.out.splitlines() == output.read_text(encoding="utf-8").splitlines()
 
 
 def test_account_of_csss_has_no_receipts(receipts: Receipts) -> None:

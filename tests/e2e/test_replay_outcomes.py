@@ -19,7 +19,7 @@ from tests.e2e.test_send import a_device, send_request, states
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.processes import Ended
+    from tests.processes import Ended
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +206,6 @@ def test_a_request_that_could_not_be_delivered_is_put_onto_the_send_queue(proxie
     done = cube_sms(stack, "dlq", "redrive", "--queue", queue, "--all", "--wait", "0")
 
     # Then it is sent, under the id of the event
-    assert "1 put back onto the send queue" in done.out, done.err
+    assert "1 redriven to the send queue" in done.out, done.err
     wait_until("it to be sent", lambda: states(stack, event_id) == ["SENT"])
     assert len(stack.cube.requests(device)) == 1

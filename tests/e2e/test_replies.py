@@ -66,15 +66,6 @@ class Replies(NamedTuple):
         """Wait until the callbacks of a device have been answered so."""
         wait_until(f"answers {expected}", lambda: self.statuses(device) == list(expected))
 
-    def wait_for_events(self, device: str, count: int) -> list[dict[str, Any]]:
-        """Wait until there are as many events about a device, and return them."""
-
-        def events() -> list[dict[str, Any]]:
-            found = [event for event in self.consumer.events() if event["detail"]["deviceId"] == device]
-            return found if len(found) >= count else []
-
-        return wait_until(f"{count} events of a reply", events)
-
 
 @pytest.fixture(scope="module")
 def replies() -> Iterator[Replies]:
@@ -94,7 +85,7 @@ def test_what_a_device_answers_comes_to_a_consumer(replies: Replies) -> None:
     # When a message is sent to it
     assert replies.stack.call_api("POST", "/messages", send_request(device)).status == 200
     # Then its answer comes to the consumer of the bus, as the schema has it
-    (event,) = replies.wait_for_events(device, 1)
+    (event,) = replies.consumer.wait_for(1, deviceId=device)
     assert list(Draft202012Validator(reply_event_schema()).iter_errors(event)) == []
     (called_back,) = [each for each in replies.stack.cube.callbacks() if each["deviceId"] == device]
     assert (event["detail"]["account"], event["detail"]["content"]) == ("default", TEXT)
@@ -110,7 +101,7 @@ def test_history_of_a_device_has_question_and_answer(replies: Replies) -> None:
     replies.stack.cube.configure(reply_devices={device: TEXT})
     assert replies.stack.call_api("POST", "/messages", send_request(device)).status == 200
     replies.wait_for_statuses(device, [200])
-    (event,) = replies.wait_for_events(device, 1)
+    (event,) = replies.consumer.wait_for(1, deviceId=device)
     # When somebody asks for its history
     answer = replies.stack.call_api("GET", f"/devices/{device}/messages")
     # Then the answer comes before the question: the newest is the first
@@ -132,7 +123,7 @@ def test_repeat_has_the_id_of_the_first_and_order_is_told_by_the_time(replies: R
     replies.call_back(kind, *callbacks)
     replies.wait_for_statuses(device, [200, 200], [200, 200])
     # Then each event has come twice under one id, and says when the provider had the message
-    details = [event["detail"] for event in replies.wait_for_events(device, 4)]
+    details = [event["detail"] for event in replies.consumer.wait_for(4, deviceId=device)]
     assert len(details) == 4
     assert len({(detail["eventId"], detail["receivedAt"]) for detail in details}) == 2
     assert len({detail["eventId"] for detail in details}) == 2
@@ -147,7 +138,7 @@ def test_what_is_not_the_providers_is_refused(replies: Replies, kind: str) -> No
     # Then each is refused, every time that it comes
     replies.wait_for_statuses(device, *([status] * 2 for status in faults.values()))
     # And of the right one alone there is an event
-    assert len(replies.wait_for_events(right, 1)) == 1
+    assert len(replies.consumer.wait_for(1, deviceId=right)) == 1
     assert [event for event in replies.consumer.events() if event["detail"]["deviceId"] == device] == []
 
 
@@ -178,7 +169,7 @@ def test_reply_is_published_when_the_bus_is_back(replies: Replies, kind: str) ->
         wait_until("a failure", lambda: replies.statuses(device)[0][:1])
         assert set(replies.statuses(device)[0]) == {503}
     # And when it repeats that to a bus that is there, then the reply is published
-    assert len(replies.wait_for_events(device, 1)) == 1
+    assert len(replies.consumer.wait_for(1, deviceId=device)) == 1
     wait_until("the provider's last try", lambda: replies.statuses(device)[0][-1] == 200)
 
 

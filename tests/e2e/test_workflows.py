@@ -560,8 +560,9 @@ def is_answered(stack: LocalStack, function: str, event: dict[str, Any]) -> bool
 def test_a_report_needs_each_permission(stack: LocalStack, permission: Permission) -> None:
     # Given a campaign that has ended, and whose outcomes are told by its records alone
     campaign = a_campaign(content="Hello")
-    ended(start_campaign(stack, f"deviceId\n{a_device()}\n", campaign))
-    event = {"bucket": stack.outputs["CampaignBucketName"], **campaign}
+    execution = start_campaign(stack, f"deviceId\n{a_device()}\n", campaign)
+    ended(execution)
+    event = {"bucket": stack.outputs["CampaignBucketName"], "execution": execution.arn, **campaign}
     stack.aws.client("s3").delete_object(
         Bucket=event["bucket"], Key=f"runs/{campaign['campaign']}.outcomes/000000001.jsonl"
     )

@@ -91,9 +91,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @settings(
-    deadline=None,
     max_examples=300,
-    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(events())

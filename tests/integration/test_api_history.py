@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import time
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from cube_sms.delivery import KeptReply, ReplyRecords
+from cube_sms.delivery.records.changes import change_to
+from cube_sms.platform import key_to
+from functions.follow_up import app as follow_up_app
+from functions.publish_outcomes import app as publish_app
+from tests.event_services import EventServices
 from tests.integration.deployment import TABLE
-from tests.support import DEVICE
+from tests.streams import lambda_event
+from tests.support import DEVICE, Context
+from tests.v4_account import ENTRY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.cube_simulator import CubeSimulator
     from tests.integration.deployment import Deployment
 
 OTHER = "89314404000939952299"
@@ -50,6 +63,48 @@ def test_what_was_sent_and_answered_comes_newest_first(gateway: Deployment) -> N
         "entries": [{"kind": "reply", **reply.members}, {"kind": "message", **gateway.get("question").json}],
         "next": None,
     }
+
+
+@pytest.fixture
+def services() -> Iterator[EventServices]:
+    """EventBridge and Step Functions in place of the network, for functions that begin cold."""
+    assert boto3.DEFAULT_SESSION
+    services = EventServices(boto3.DEFAULT_SESSION.events)
+    handlers = (publish_app.publisher, follow_up_app.work)
+    for each in handlers:
+        each.cache_clear()
+    yield services
+    services.stop()
+    for each in handlers:
+        each.cache_clear()
+
+
+def test_reply_from_the_providers_list_is_in_it(
+    gateway: Deployment, cube: CubeSimulator, services: EventServices
+) -> None:
+    # Given a deployment that queries the provider for replies, and keeps them
+    gateway.set_entries(fleet=ENTRY)
+    gateway.configure(REPLIES="poll", EVENT_BUS="cube-sms", DEVICE_HISTORY="true", KEEP_REPLIES="1")
+    # And a message whose task waits for the reply
+    question = {"requestId": "question", "deviceId": DEVICE, "content": "Where are you?", "account": "fleet"}
+    assert gateway.post({**question, "taskToken": "token", "awaitReply": 1}).status == 200
+    item: Any = gateway.dynamodb.get_item(TableName=TABLE, Key=key_to("fleet#question"))["Item"]
+    assert publish_app.handler(lambda_event([change_to(item, 1)]), Context()) == {"batchItemFailures": []}
+    # And the reply, which the provider had at once
+    cube.add_reply(DEVICE, "At home", receivedAt=int(time.time() * 1000))
+    # When the schedule starts the follow-up until the task has its answer
+    while not services.told:
+        follow_up_app.handler({}, Context(60.0))
+    # Then the history has the reply as its event has it
+    (received,) = [entry for entry in services.taken if entry["DetailType"] == "SMS Received"]
+    detail = json.loads(received["Detail"])
+    assert (detail["content"], detail["inReplyTo"]) == ("At home", "question")
+    shown = gateway.history(DEVICE).json["entries"]
+    assert {"kind": "reply", **detail} in shown
+    assert {entry["kind"] for entry in shown} == {"reply", "message"}
+    # And the task's answer has the same content
+    ((_, _, told),) = services.told
+    assert (told["eventId"], told["content"]) == (detail["eventId"], "At home")
 
 
 def test_message_that_waits_says_from_when_on_it_may_be_sent(gateway: Deployment) -> None:

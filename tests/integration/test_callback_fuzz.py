@@ -91,9 +91,7 @@ def json_of(body: bytes) -> str | None:
 
 
 @settings(
-    deadline=None,
     max_examples=EXAMPLES,
-    database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(some=st.lists(calls(), min_size=CALLS, max_size=CALLS))

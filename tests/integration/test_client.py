@@ -117,7 +117,7 @@ def test_providers_array_is_passed_on_byte_for_byte(cube: CubeSimulator, connect
     assert cube.requests()[0]["contents"] == [item["smsTemplateContent"] for item in items]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=valid_text)
 def test_any_valid_content_is_sent_and_accepted(
     cube: CubeSimulator, connect: Callable[..., CubeClient], content: str
@@ -127,7 +127,7 @@ def test_any_valid_content_is_sent_and_accepted(
     assert [request["contents"] for request in cube.requests()] == [[content]]
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(items=st.lists(valid_item, min_size=1, max_size=10))
 def test_any_valid_array_is_sent_and_accepted(
     cube: CubeSimulator, connect: Callable[..., CubeClient], items: list[dict[str, Any]]

@@ -159,7 +159,7 @@ envelopes = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     body=st.binary(max_size=200)
     | envelopes.map(lambda told: json.dumps(told).encode())

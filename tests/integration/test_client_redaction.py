@@ -61,7 +61,7 @@ def said(client: CubeClient, request: SendRequest) -> tuple[type, str, str | Non
     return CubeAnswer, "", accepted.code, accepted.message, 200
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=140),
     what=st.sampled_from(["content", "secret", "access code"]),
@@ -91,7 +91,7 @@ def test_nothing_that_is_quoted_in_a_message_makes_a_difference(
         assert said(client, request) == said(client, request)
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=140)
     | st.text("0123456789 -", min_size=1, max_size=20),
@@ -208,7 +208,7 @@ class TestKeptMessages:
         with Wire(answer(body)) as wire:
             assert refused(connect(wire.url, keeps_messages=True), send_request()).code == kept
 
-    @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(message=st.text(st.characters(), max_size=300))
     def test_message_has_a_form_in_utf_8(self, connect: Callable[..., CubeClient], message: str) -> None:
         body = json.dumps(FAILURE | {"message": message}).encode()

@@ -70,7 +70,7 @@ def test_request_with_several_texts_is_refused_for_an_account_that_speaks_v4(
     # Then it is a dead letter that names the field, and none of it was sent
     (letter,) = gateway.dead_letters()
     assert letter.attributes["reason"] == "InvalidRequest"
-    assert letter.attributes["detail"].startswith("smsContentList: must have one item: account default speaks Cube v4")
+    assert letter.attributes["detail"].startswith("smsContentList: must have one item: account default uses Cube v4")
     assert [entry for entry in cube.requests(DEVICE) if entry["accepted"] and entry["contents"] != ["Wake up"]] == []
 
 

@@ -169,7 +169,6 @@ class Lambda:
 
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(messages=MESSAGES, faults=FAULTS, seed=st.integers(0, 2**32), by_rule=st.booleans(), qps=st.sampled_from([0, 1]))

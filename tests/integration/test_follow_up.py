@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from cube_sms.delivery import State
+from cube_sms.delivery import Asks, Device, Meeting, State
 from cube_sms.followup.shift import SHIFT_KEY
 from cube_sms.pacing.leases import LEASES_KEY
 from cube_sms.platform import DAY
@@ -181,6 +182,18 @@ def test_record_that_somebody_has_damaged_is_told_once(fleet: Fleet, printed: Ca
     # Then it is told once, and the other is known
     assert printed().values("RecordsDamaged", "all") == [1]
     assert fleet.record(well).state is State.DELIVERED
+
+
+def test_who_waits_for_a_reply_is_left_alone_if_replies_were_turned_off(fleet: Fleet) -> None:
+    # Given a request that waited for a reply, whose time is over, and a message that is due
+    asks, device = Asks(fleet.gateway.dynamodb, TABLE), Device(FLEET, a_device())
+    sent = partial(Meeting.sent, request_id="one", at=time.time() - 700, seconds=600.0, tokens=frozenset({"token"}))
+    waiting = asks.change(device, sent)
+    request_id = fleet.send(a_device())
+    # When the function runs, which may answer no task then
+    assert fleet.follow_up(request_id) == [State.DELIVERED]
+    # Then it has left the request as it was
+    assert asks.meeting(device) == waiting
 
 
 class TestLimits:

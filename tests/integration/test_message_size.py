@@ -123,9 +123,7 @@ def test_message_that_cannot_be_forwarded_is_a_letter_under_its_own_id(fifo: Dep
         st.text("a😀 ", min_size=1, max_size=50),
     ),
 )
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_can_be_received_is_settled(
     fifo: Deployment, body: str, group: str, spare: int, attributes: dict[str, str]
 ) -> None:

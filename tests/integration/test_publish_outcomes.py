@@ -77,7 +77,6 @@ def publisher(gateway: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def _cool_down() -> None:
     app.publisher.cache_clear()
-    app.step_functions.cache_clear()
 
 
 def message(**fields: Any) -> dict[str, Any]:
@@ -90,6 +89,12 @@ def messages(count: int, **fields: Any) -> list[dict[str, Any]]:
 
 def ids(sent: Sequence[dict[str, Any]]) -> list[str]:
     return [each["requestId"] for each in sent]
+
+
+def send(gateway: Deployment, many: Sequence[dict[str, Any]]) -> None:
+    """Send messages one by one: a slow machine would put some of a large batch back."""
+    for each in many:
+        assert gateway.consume(queue_event(each)) == []
 
 
 def told_by(changes: Sequence[Change]) -> list[str]:
@@ -145,7 +150,7 @@ def test_answer_names_the_first_record_that_has_to_come_again(
         publisher.services.reset()
     # Given an EventBridge that does not take the 12th and the 13th of 14 events
     sent = messages(14)
-    gateway.consume(queue_event(*sent))
+    send(gateway, sent)
     changes = publisher.changes()
     publisher.services.fail("PutEvents", None, *[{1, 2}] * 1, *[{0, 1}] * 3)
     # When
@@ -163,7 +168,7 @@ def test_answer_names_the_first_record_that_has_to_come_again(
 def test_event_of_a_batch_that_is_not_the_first_to_fail_waits(gateway: Deployment, publisher: Publisher) -> None:
     # Given an EventBridge that is away for longer than boto3 tries
     sent = messages(12)
-    gateway.consume(queue_event(*sent))
+    send(gateway, sent)
     changes = publisher.changes()
     publisher.services.fail("PutEvents", *["ThrottlingException"] * 3)
     # When
@@ -238,6 +243,45 @@ class TestTasks:
         assert publisher.services.count("SendTaskFailure") == 0
         assert publisher.published == [(asked["requestId"], "SENT"), (asked["requestId"], str(state))]
         assert len({detail["eventId"] for detail in publisher.services.details}) == 2
+
+    def test_that_wait_for_a_reply_are_told_at_once_if_replies_were_turned_off(
+        self,
+        cube: CubeSimulator,
+        gateway: Deployment,
+        publisher: Publisher,
+        monkeypatch: pytest.MonkeyPatch,
+        printed: Callable[[], Printed],
+    ) -> None:
+        # Given messages whose tasks wait for replies: one was sent, one was rejected
+        gateway.configure(REPLIES="callback")
+        cube.configure(unknown_devices=["89314404000939952201"])
+        sent = message(taskToken="sent", awaitReply=600)
+        rejected = message(taskToken="rejected", awaitReply=600, deviceId="89314404000939952201")
+        gateway.consume(queue_event(sent, rejected))
+        # When Replies is turned off before their outcomes are published, so that the publisher may not use the table
+        monkeypatch.setenv("REPLIES", "off")
+        _cool_down()
+        for operation in ("GetItem", "UpdateItem"):
+            gateway.aws_calls.fail(operation)
+        printed()
+        # Then nothing has to come again, and both events are published
+        assert publisher.invoke(publisher.changes()) == []
+        assert sorted(publisher.published) == sorted([(sent["requestId"], "SENT"), (rejected["requestId"], "REJECTED")])
+        # And each task has its answer: no reply can arrive any more
+        told = {token: (error, cause) for token, error, cause in publisher.services.told}
+        at = next(detail["updatedAt"] for detail in publisher.services.details if detail["state"] == "SENT")
+        assert told["sent"] == (
+            "CubeSms.NoReply",
+            {
+                "requestId": sent["requestId"],
+                "account": "default",
+                "deviceId": DEVICE,
+                "sentAt": at,
+                "until": at,
+            },
+        )
+        assert told["rejected"][0] == "CubeSms.Rejected"
+        assert printed().values("TasksAnswered", ALL_ACCOUNTS) == [2]
 
     @pytest.mark.parametrize(
         ("wrong", "error"),

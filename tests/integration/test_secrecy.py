@@ -150,7 +150,6 @@ PASSING |= {"createdAt", "updatedAt", "eventId", "failedClaim"}
 
 
 @settings(
-    deadline=None,
     max_examples=25,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

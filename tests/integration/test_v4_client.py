@@ -112,7 +112,7 @@ class TestRequest:
         # And it does not show where there is no space
         post(client, send_request("word"))
 
-    @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(content=valid_text)
     def test_any_valid_content_is_sent_and_accepted(self, cube: CubeSimulator, connect: Connect, content: str) -> None:
         cube.reset()

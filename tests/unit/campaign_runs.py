@@ -106,7 +106,7 @@ class CampaignRuns:
             assert self._keys(f"runs/{name}.") == self._keys(f"{name}.outcomes") == []
             return Ran(answer["refusal"])
         requests = tuple(self._requests(answer))
-        states = self.report(answer)["states"]
+        states = self.report(answer, execution=EXECUTION)["states"]
         result = self._read(f"{name}.outcomes.csv")
         assert len(requests) == answer["requests"]
         assert sum(states.values()) == answer["rows"]
@@ -121,19 +121,15 @@ class CampaignRuns:
         assert self._keys(f"runs/{name}.") == self._keys(f"{name}.outcomes") == []
         return answer
 
-    def prepare(self, data: Any) -> dict[str, Any]:
+    def prepare(self, data: Any, execution: str = EXECUTION) -> dict[str, Any]:
         """Invoke the function at the start of a campaign."""
-        event = {
-            "bucket": BUCKET,
-            "execution": "arn:aws:states:eu-central-1:123456789012:execution:cube-sms-campaign:an-execution",
-            "input": data,
-        }
+        event = {"bucket": BUCKET, "execution": execution, "input": data}
         answer: dict[str, Any] = prepare_campaign.handler(event, Context())
         return answer
 
-    def report(self, prepared: dict[str, Any]) -> dict[str, Any]:
+    def report(self, prepared: dict[str, Any], **execution: str) -> dict[str, Any]:
         """Invoke the function at the end of a campaign."""
-        event = {"bucket": BUCKET, "key": prepared["key"], "campaign": prepared["campaign"]}
+        event = {"bucket": BUCKET, "key": prepared["key"], "campaign": prepared["campaign"], **execution}
         answer: dict[str, Any] = report_campaign.handler(event, Context())
         return answer
 

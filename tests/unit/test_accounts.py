@@ -361,7 +361,7 @@ class TestDynamoDBAway:
 ANSWERS = st.sampled_from(["9403", "9404", "accepted", "unknown"])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from(["fleet", "default"]), ANSWERS, st.integers(1, 25)), max_size=12

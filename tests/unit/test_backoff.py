@@ -14,7 +14,7 @@ CAP = 15 * 60.0
 
 attempts_made = st.integers(1, 10_000)
 waits = st.one_of(st.none(), st.floats(0, 86_400))
-each_run = settings(deadline=None, max_examples=100, database=None)
+each_run = settings(max_examples=100)
 
 
 def longest(attempts: int, retry_after: float | None = None) -> float:

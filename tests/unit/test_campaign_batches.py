@@ -160,7 +160,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(steps=st.lists(STEPS, max_size=25))
 @example(steps=[("look", 0), ("stop",), ("look", 0), ("run",), ("work", 0), ("look", 0), ("work", 0), ("stop",)])
 @example(steps=[("break_off", 0), ("stop",), ("look", 0), ("work", 0), ("run",)])

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from cube_sms.campaigns import Campaign, CampaignPreparer, DryRunner
 from cube_sms.campaigns.checks import FIRST_ROWS, MOST_REASON, MOST_TOLD, has_wrong_check_digit
 from cube_sms.pacing.gate_item import GATE_KEY
-from cube_sms.platform import DAY
+from cube_sms.platform import DAY, Settings
 from functions.prepare_campaign import app
-from tests.unit.campaign_runs import CampaignRuns
+from tests.unit.campaign_runs import ENVIRONMENT, CampaignRuns
 from tests.unit.gate_table import gate, post
 from tests.unit.records_table import TABLE
 
@@ -216,15 +216,16 @@ def test_a_dry_run_knows_the_limits_and_what_is_used_of_them(
 
     # When a campaign of 15 rows is run dry that leaves a fifth of the day's queries to others
     preparer = CampaignPreparer(s3)
-    runner = DryRunner(preparer, dynamodb, TABLE, qps=10, quota=10, reserve=20, clock=clock)
+    limits = {"CUBE_MAX_QPS": "10", "CUBE_DAILY_QUOTA": "10", "CUBE_QUOTA_RESERVE_PERCENT": "20"}
+    runner = DryRunner(preparer, dynamodb, Settings.from_environment({**ENVIRONMENT, **limits}), clock=clock)
     expected = runner.run(Campaign("campaigns", "limits.csv", "limits", "Hello"))["estimate"]
 
     # Then it takes today, tomorrow and the day after: 5, 8 and 2 rows
     days_left = 2 * DAY - clock() % DAY
     assert expected.pop("seconds") == pytest.approx(days_left, abs=2)
     assert expected.pop("endsAt")[10:16] == "T00:00"
-    limits = {"queriesPerSecond": 10, "queriesPerDay": 10, "reservePercent": 20, "usedToday": 3}
-    assert expected == {"queries": 15, "days": 3, **limits}
+    told = {"queriesPerSecond": 10, "queriesPerDay": 10, "reservePercent": 20, "usedToday": 3}
+    assert expected == {"queries": 15, "days": 3, **told}
     # And tomorrow nothing is used
     clock.now += DAY
     assert runner.run(Campaign("campaigns", "limits.csv", "limits", "Hello"))["estimate"]["usedToday"] == 0

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cube_sms.campaigns import Estimate, estimate
@@ -51,7 +51,6 @@ def last_query(rows: int, *, now: float, qps: int, quota: int, reserve: int, use
 @example(rows=200_000, now=NOON, qps=1, quota=100_000, reserve=10, used_today=85_000)
 @example(rows=200_000, now=NOON, qps=1, quota=70_000, reserve=10, used_today=0)
 @example(rows=60, now=MIDNIGHT, qps=7, quota=60, reserve=0, used_today=0)
-@settings(deadline=None)
 def test_campaign_ends_when_its_last_query_leaves(
     rows: int, now: float, qps: int, quota: int, reserve: int, used_today: int
 ) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import doctest
 import importlib
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +12,12 @@ import pytest
 import typer.main
 
 import cube_sms_cli
-from cube_sms_cli.main import app
+from cube_sms_cli.main import app, main
+from tests.processes import Ended, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMAND = Path(sys.executable).with_name("cube-sms")
 ROOT = typer.main.get_command(app)
 
 MODULES = sorted(
@@ -45,12 +43,12 @@ def paths(group: object = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[st
 each_command = pytest.mark.parametrize("path", list(paths()), ids=" ".join)
 
 
-def run(*arguments: str, **members: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **members: str) -> Ended:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHONPATH"))}
     # Wide enough that no line of a help text is folded.
     environment |= {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "COLUMNS": "200"}
     environment |= {"AWS_EC2_METADATA_DISABLED": "true", "TERMINAL_WIDTH": "200", **members}
-    return subprocess.run([COMMAND, *arguments], env=environment, capture_output=True, text=True, check=False)
+    return run_program(main, ["cube-sms", *arguments], environment)
 
 
 @each_command
@@ -64,15 +62,15 @@ def test_every_command_tells_its_options_and_an_example(path: tuple[str, ...]) -
 
 def test_help_names_every_group() -> None:
     told = run("--help")
-    assert (told.returncode, told.stderr) == (0, "")
-    assert all(path[0] in told.stdout for path in paths())
+    assert (told.status, told.err) == (0, "")
+    assert all(path[0] in told.out for path in paths())
 
 
 @pytest.mark.parametrize("arguments", [("no-such-command",), ("cancel",), ("cancel", "--no-such-option", "x")])
 def test_wrong_use_ends_with_2(arguments: tuple[str, ...]) -> None:
     told = run(*arguments)
-    assert (told.returncode, told.stdout) == (2, "")
-    assert "Error" in told.stderr
+    assert (told.status, told.out) == (2, "")
+    assert "Error" in told.err
 
 
 @pytest.mark.parametrize(
@@ -85,23 +83,23 @@ def test_wrong_use_ends_with_2(arguments: tuple[str, ...]) -> None:
 )
 def test_fault_is_a_sentence(members: dict[str, str], sentence: str) -> None:
     told = run("cancel", "x", **members)
-    assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr.startswith(f"cube-sms: {sentence}")
-    assert len(told.stderr.splitlines()) == 1
+    assert (told.status, told.out) == (1, "")
+    assert told.err.startswith(f"cube-sms: {sentence}")
+    assert len(told.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("order", [("--local", "cancel", "x"), ("cancel", "x", "--local")])
 def test_options_stand_before_the_command_or_after_it(order: tuple[str, ...]) -> None:
     told = run(*order, AWS_ENDPOINT_URL=NOWHERE)
-    assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr.startswith("cube-sms: AWS cannot be reached")
+    assert (told.status, told.out) == (1, "")
+    assert told.err.startswith("cube-sms: AWS cannot be reached")
 
 
 def test_debug_shows_the_traceback() -> None:
     told = run("cancel", "x", "--debug")
-    assert told.returncode == 1
-    assert "NoRegionError" in told.stderr
-    assert "Traceback" in told.stderr
+    assert told.status == 1
+    assert "NoRegionError" in told.err
+    assert "Traceback" in told.err
 
 
 @pytest.mark.parametrize("module", MODULES)

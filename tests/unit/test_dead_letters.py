@@ -298,7 +298,7 @@ NAMES = st.sampled_from(["reason", "requestId", "detail", "cutFrom", "failedClai
         },
     ),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_message_that_can_be_received_can_be_put_there(
     unit: str, spare: int, attributes: dict[str, str], large: int, why: dict[str, Any]
 ) -> None:

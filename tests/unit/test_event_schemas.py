@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_schema_validator import OAS30Validator
@@ -119,7 +119,6 @@ def test_schema_is_itself_valid(event: Draft202012Validator) -> None:
     Draft202012Validator.check_schema(event.schema)
 
 
-@settings(deadline=None, database=None)
 @given(records)
 def test_every_outcome_event_is_as_both_schemas_say(record: Record) -> None:
     # Given an event of a record that has ended
@@ -131,7 +130,6 @@ def test_every_outcome_event_is_as_both_schemas_say(record: Record) -> None:
     assert open_api_accepts(made["detail-type"], made)
 
 
-@settings(deadline=None, database=None)
 @given(
     st.builds(
         Received,

@@ -32,5 +32,5 @@ BECAUSE = ("pause", "--reason", "Cube is being moved")
 )
 def test_wrong_use_is_told(arguments: tuple[str, ...], fault: str) -> None:
     told = run(*arguments)
-    assert (told.returncode, told.stdout) == (2, "")
-    assert fault in " ".join(told.stderr.split())
+    assert (told.status, told.out) == (2, "")
+    assert fault in " ".join(told.err.split())

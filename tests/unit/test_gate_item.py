@@ -151,7 +151,7 @@ class TestDeleted:
         assert item_of(table)["used"] == "10"
 
     @given(st.integers(1, 30), st.lists(st.integers(0, 60), max_size=4), st.randoms())
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_one_worker_keeps_to_the_limit_however_often(self, qps: int, deletions: list[int], draw: Any) -> None:
         clock, table = Clock(), OneItemTable()
         worker = gate(table, clock, qps=qps)

@@ -32,7 +32,7 @@ def situations(draw: st.DrawFn) -> tuple[Layout, list[Lane], Worker]:
 
 
 @given(situations(), st.integers(1, 40), st.floats(-1.0, 60.0), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_plan_keeps_to_every_lane(
     situation: tuple[Layout, list[Lane], Worker], wanted: int, patience: float, is_fresh: bool
 ) -> None:
@@ -72,7 +72,7 @@ def test_plan_keeps_to_every_lane(
 
 
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shares_become_fair(limit: int, workers: int, rounds: int) -> None:
     # Given workers that come one after the other and always want more than there is
     layout = Layout.of(limit)
@@ -94,7 +94,7 @@ def test_shares_become_fair(limit: int, workers: int, rounds: int) -> None:
 
 
 @given(situations(), st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_own_lanes_that_are_ready_come_first(situation: tuple[Layout, list[Lane], Worker], wanted: int) -> None:
     layout, lanes, worker = situation
     worker = worker._replace(queries={}, connections=40, post_time=0.0)

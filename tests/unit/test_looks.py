@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cube_sms.delivery.looks import HOUR, MINUTE, PAUSES, next_look
 from tests.support import START
 
-each_run = settings(deadline=None, max_examples=200, database=None)
+each_run = settings(max_examples=200)
 
 
 def test_pauses_grow_from_half_a_minute_to_six_hours_which_stay() -> None:

@@ -50,7 +50,7 @@ bodies = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200, database=None)
+@settings(max_examples=200)
 @given(bodies, st.one_of(st.none(), st.text(max_size=6)))
 def test_any_bytes_are_a_request_or_faults(body: bytes, beside: str | None) -> None:
     result = outcome(body, beside)
@@ -64,7 +64,7 @@ def test_any_bytes_are_a_request_or_faults(body: bytes, beside: str | None) -> N
 characters = st.characters(exclude_categories=["Cs", "Cc"])
 
 
-@settings(deadline=None, max_examples=60, database=None)
+@settings(max_examples=60)
 @given(st.text(characters, min_size=1, max_size=140), st.sampled_from(["Text", "Binary"]), st.integers(1, 10))
 def test_any_printable_text_is_accepted_and_unchanged(text: str, message_type: str, count: int) -> None:
     content = text if message_type == "Text" else text.encode().hex()[:280]
@@ -75,7 +75,7 @@ def test_any_printable_text_is_accepted_and_unchanged(text: str, message_type: s
     assert parse_send_request(several).texts == [content] * count
 
 
-@settings(deadline=None, max_examples=60, database=None)
+@settings(max_examples=60)
 @given(st.text("ZQXJ", min_size=6, max_size=6), st.sampled_from(["\x00", "\n", "é", "?", "", "a" * 200]))
 def test_no_fault_quotes_a_value(mark: str, more: str) -> None:
     wrong = mark + more

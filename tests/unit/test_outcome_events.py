@@ -314,7 +314,7 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps, st.sampled_from(["at-least-once", "at-most-once"]))
 def test_every_end_is_told_once_whatever_happens(
     dynamodb: DynamoDBClient, changes: Changes, steps: list[tuple[str, Any]], delivery: str

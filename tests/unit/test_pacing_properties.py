@@ -56,7 +56,7 @@ LOOK = 0.05
 SHARE = 0.8
 LOST_SECONDS = 4.0
 
-FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,10 @@ class TestSentences:
             (15, "cell", True),
         ]
 
+    def test_what_is_written_from_the_code_is_read_there(self, page: Path) -> None:
+        below = "<!-- Below: written by `make schemas`, from the code. -->\n\nThe letter."
+        assert rules(page, f"The letter.\n\n{below}") == [(1, "P004")]
+
 
 class TestRules:
     @pytest.mark.parametrize(

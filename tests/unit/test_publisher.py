@@ -378,7 +378,7 @@ class TestRecordThatIsSpoiledByHand:
         assert (bool(published[0].spoiled), failed(published)) == (True, [])
         assert publishing.published == ids(requests)
 
-    @settings(deadline=None, max_examples=200, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, suppress_health_check=list(HealthCheck))
     @given(st.dictionaries(st.sampled_from(ATTRIBUTES), st.none() | VALUES, min_size=1, max_size=4), st.booleans())
     def test_holds_nothing_up_whatever_it_holds(
         self, publishing: Publishing, three: list[Change], values: dict[str, Any], is_before: bool

@@ -16,7 +16,7 @@ from tests.support import DEVICE, START
 
 ACCOUNT = "fleet"
 TEXTS = ("open", "close")
-each_run = settings(deadline=None, max_examples=300, database=None)
+each_run = settings(max_examples=300)
 
 # Few moments and texts, so that many are alike.
 moments = st.sampled_from([0.0, 1.0, 2.0, 300.0, TOLERANCE + 100.0, 3 * TOLERANCE])

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cube_sms.delivery.records import RECEIPT_KEY, TRANSITIONS, FollowedRecords
 from cube_sms.delivery.states import State
 from tests.support import DEVICE, START
-from tests.unit.records_table import ENDS, FINAL, LEASE, in_state, new_request, recorded
+from tests.unit.records_table import ENDS, FINAL, LEASE, RETENTION, TABLE, in_state, new_request, recorded
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from cube_sms.delivery.records import RecordStore
     from tests.support import Clock
 
@@ -19,6 +22,39 @@ OUTCOMES = [State.RETRYING, *ENDS]
 
 def test_states_in_which_nothing_more_happens_are_final() -> None:
     assert {state for state in State if state.is_final} == {*FINAL, State.DELIVERED, State.UNDELIVERED}
+
+
+@pytest.mark.parametrize("state", State)
+class TestTransition:
+    def test_leads_to_sending_if_it_may(self, store: RecordStore, clock: Clock, state: State) -> None:
+        # Given a message whose worker, if it has one, has crashed
+        request = new_request()
+        record = in_state(store, request, state)
+        clock.now += LEASE
+
+        # When a worker that knows how it ended claims it
+        claim = store.claim(request, restart=record.owner)
+
+        # Then it has the message, or the state stays
+        assert claim.is_held is (State.SENDING in TRANSITIONS[state])
+        assert claim.record.state is (State.SENDING if claim.is_held else state)
+
+    def test_leads_to_cancelled_if_it_may(self, store: RecordStore, state: State) -> None:
+        request = new_request()
+        in_state(store, request, state)
+        assert store.cancel(request.message_id).has_ended is (State.CANCELLED in TRANSITIONS[state])
+
+    def test_leads_from_sent_to_what_a_receipt_may_say(
+        self, store: RecordStore, dynamodb: DynamoDBClient, state: State
+    ) -> None:
+        record = in_state(store, new_request(), State.SENT)
+        receipt = f"{RECEIPT_KEY}{record.message_id}"
+        followed = FollowedRecords(dynamodb, TABLE, retention=RETENTION)
+        if state in TRANSITIONS[State.SENT]:
+            assert followed.settle(record, state, receipt, code=None, message=None)
+        else:
+            with pytest.raises(ValueError, match="another state"):
+                followed.settle(record, state, receipt, code=None, message=None)
 
 
 class TestClaim:

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urljoin
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cube_sms.api.replies import prefers_async, reply_to_outcome, reply_to_queued
@@ -135,7 +135,6 @@ def test_queued_message_is_202_with_where_to_ask_for_it(account: str, query: str
     assert reply.body == {"requestId": "a.b:c-1", "account": account}
 
 
-@settings(deadline=None, database=None)
 @given(
     st.sampled_from(["", "/prod", "/v1", "/sms", "/sms/prod", "/restapis/a1b2c3/v1/_user_request_", "/a:b"]),
     st.sampled_from(["", "/"]),

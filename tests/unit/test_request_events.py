@@ -97,7 +97,7 @@ anything = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150, database=None)
+@settings(max_examples=150)
 @given(requests, st.booleans())
 def test_any_request_is_the_same_in_an_event(given: dict[str, Any], escaped: bool) -> None:
     plain = encode(given, escaped=escaped)
@@ -108,7 +108,7 @@ def test_any_request_is_the_same_in_an_event(given: dict[str, Any], escaped: boo
     assert unwrap(plain) == (plain, None)
 
 
-@settings(deadline=None, max_examples=150, database=None)
+@settings(max_examples=150)
 @given(anything)
 def test_a_detail_that_is_no_request_has_the_faults_it_would_have_alone(detail: Any) -> None:
     body, event_id = unwrap(encode(event(detail) | {"detail": detail}))
@@ -117,7 +117,7 @@ def test_a_detail_that_is_no_request_has_the_faults_it_would_have_alone(detail: 
     assert outcome(body) == outcome(encode(detail))
 
 
-@settings(deadline=None, max_examples=300, database=None)
+@settings(max_examples=300)
 @given(
     st.one_of(
         st.binary(max_size=80),
@@ -194,7 +194,7 @@ def test_depth_is_no_danger(depth: int) -> None:
     assert isinstance(outcome(unwrap(body)[0]), str)
 
 
-@settings(deadline=None, max_examples=150, database=None)
+@settings(max_examples=150)
 @given(requests, st.booleans(), st.booleans(), st.sampled_from([None, "", "x"]))
 def test_any_request_is_the_same_in_a_notification(
     given: dict[str, Any], is_escaped: bool, is_marked: bool, subject: str | None

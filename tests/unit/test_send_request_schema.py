@@ -187,7 +187,7 @@ def test_schema_and_parser_agree_on_each_value(name: str, value: Any) -> None:
         assert schema_accepts(request) == parser_accepts(request), request
 
 
-@settings(deadline=None, max_examples=200, database=None)
+@settings(max_examples=200)
 @given(st.sampled_from(BASES), st.lists(st.sampled_from(PAIRS), max_size=4))
 def test_schema_and_parser_agree_on_any_combination_of_them(base: dict[str, Any], pairs: list[tuple[str, Any]]) -> None:
     request = {"deviceId": ICCID, **base, **dict(pairs)}

@@ -28,7 +28,7 @@ values = st.recursive(
 )
 parameters_of_any_kind = st.dictionaries(texts.filter(lambda key: key != "sign"), values, max_size=8)
 
-each_run = settings(deadline=None, max_examples=80, database=None)
+each_run = settings(max_examples=80)
 
 
 def reference(parameters: dict[str, Any]) -> bytes:

@@ -28,7 +28,7 @@ OWN = ("nonce", "timestamp", "x-sign-uri")
 SIGNED = ("1", "1674197059220", "/cube/v4/sms")
 
 parameters_of_any_kind = st.dictionaries(texts.filter(lambda name: name not in OWN), values, max_size=6)
-each_run = settings(deadline=None, max_examples=80, database=None)
+each_run = settings(max_examples=80)
 
 
 def text_of(members: Members, spaces: Spaces = "keep") -> bytes:

@@ -11,18 +11,20 @@ import typer
 from cube_sms.provider import MAX_AGE
 from cube_sms.request import is_identity
 from cube_sms_cli.acceptance import check_accepted, is_accepted_since
-from cube_sms_cli.accounts import Accounts
+from cube_sms_cli.accounts import Accounts, Version
 from cube_sms_cli.asking import confirm
 from cube_sms_cli.commands.probe import impossible
 from cube_sms_cli.credentials import ask, fault_of, lengths, without_credentials
 from cube_sms_cli.errors import Exit, OperatorError
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import printable, table
 
 Name = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Which account.")]
 PrivateKey = Annotated[
     Path | None, typer.Option(metavar="FILE", help="The key in PEM form, of an account that has one (Cube v4).")
 ]
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,6 +50,7 @@ def list_(operator: Operator) -> None:
     )
 
 
+@ends(fault="the functions cannot use the credentials of an account")
 def check(
     operator: Operator, names: Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT…]", help="Which.")] = None
 ) -> None:
@@ -75,24 +78,34 @@ def add(
     name: Name,
     *,
     private_key: PrivateKey = None,
-    anew: Annotated[bool, typer.Option("--anew", help="Begin the secret anew, without what it holds.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Discard everything in the secret first.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Store the credentials of a new account. The others stay as they are.
 
-    It asks for them without an echo. In a pipe it takes them as JSON from standard input.
+    It asks for them without an echo. In a pipe it takes them as JSON from standard input. With `--anew` it first asks
+    whether to discard the others, and in a pipe it needs `--yes`.
 
     Example: cube-sms account add fleet
     """
     _check_name(name)
     accounts = _accounts(operator)
     before = accounts.read(anew=anew)
-    if name in before.entries:
+    if anew:
+        _confirm_discard(before, is_sure=yes)
+    elif name in before.entries:
         raise OperatorError(f"There is an account {name} already. For new credentials: cube-sms account rotate {name}.")
     entry = ask(private_key)
-    accounts.write(before, {**before.entries, name: entry})
+    accounts.write(before, {**({} if anew else before.entries), name: entry})
+    for account, version in accounts.kept().items() if anew else ():
+        accounts.let_go(account, version)
     _tell_stored(operator, name, lengths(entry))
 
 
+@ends(
+    fault="with --device, Cube refuses the credentials",
+    waiting="with --finish, the logs show no message yet that Cube accepted with the new credentials",
+)
 def rotate(
     operator: Operator,
     name: Name,
@@ -103,11 +116,11 @@ def rotate(
         typer.Option(help="Ask Cube first whether it takes them, as `probe` does: a device that cannot exist."),
     ] = None,
     finish: Annotated[
-        bool, typer.Option("--finish", help="Let go of what it had before, if Cube has accepted a message since.")
+        bool, typer.Option("--finish", help="End the rotation, if Cube has accepted a message since.")
     ] = False,
-    back: Annotated[bool, typer.Option("--back", help="Put back what it had before.")] = False,
+    back: Annotated[bool, typer.Option("--back", help="Restore the previous credentials.")] = False,
 ) -> None:
-    """Store new credentials of an account, and keep what it had before until Cube has accepted the new ones.
+    """Store new credentials of an account, and keep the previous ones until Cube has accepted the new ones.
 
     Functions use them within five minutes, and at once if Cube refuses the old ones. With `--device`, Cube is asked
     first, and what it refuses is not stored.
@@ -122,7 +135,7 @@ def rotate(
     if name not in before.entries:
         raise OperatorError(f"There is no account {printable(name)}. Store it: cube-sms account add NAME.")
     if (finish or back) and name not in kept:
-        raise OperatorError(f"Nothing is kept of what {name} had before: there is no rotation to end.")
+        raise OperatorError(f"{name} has no previous credentials: there is no rotation to end.")
     if finish:
         _finish(operator, accounts, name)
     elif back:
@@ -144,9 +157,7 @@ def rotate(
         _tell_stored(operator, name, lengths(entry), keeps_previous=not probed)
 
 
-def remove(
-    operator: Operator, name: Name, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
-) -> None:
+def remove(operator: Operator, name: Name, *, yes: Yes = False) -> None:
     """Remove an account. A message for it is a dead letter from then on.
 
     Example: cube-sms account remove fleet
@@ -157,7 +168,7 @@ def remove(
         raise OperatorError(f"There is no account {printable(name)}.")
     others = {other: entry for other, entry in before.entries.items() if other != name}
     if not any(isinstance(entry, dict) for entry in others.values()):
-        raise OperatorError(f"{name} is the only account, and nothing could be sent without it. Add another one first.")
+        raise OperatorError(f"{name} is the only account, and sending needs one. Add another one first.")
     confirm(f"Remove {name}?", is_sure=yes)
     accounts.write(before, others)
     if version := accounts.kept().get(name):
@@ -166,20 +177,28 @@ def remove(
 
 
 def _finish(operator: Operator, accounts: Accounts, name: str) -> None:
-    """Let go of what an account had before, if Cube has accepted the new credentials."""
+    """Keep the previous credentials of an account no longer, if Cube has accepted the new ones."""
     # Later, no function has the old ones any more.
     made_at = accounts.read().made_at or datetime.now(UTC)
     since = made_at + timedelta(seconds=MAX_AGE)
     if not is_accepted_since(operator.stack, name, since):
         told = (
             f"{name}: no message is logged as sent since {since:%Y-%m-%d %H:%M:%S}Z, when the functions had the new "
-            "credentials for certain. What it had before is kept. Run it again later, or go back: --back."
+            "credentials for certain. The previous ones are kept. Run it again later, or restore them: --back."
         )
         operator.out.answer({"account": name, "accepted": False, "keepsPrevious": True}, told)
         raise typer.Exit(Exit.WAITING)
     accounts.let_go(name, accounts.kept()[name])
-    told = f"{name}: Cube has accepted the new credentials. What it had before is kept no longer."
+    told = f"{name}: Cube has accepted the new credentials. The previous ones are no longer kept."
     operator.out.answer({"account": name, "accepted": True, "keepsPrevious": False}, told)
+
+
+def _confirm_discard(before: Version, *, is_sure: bool) -> None:
+    """Ask whether to discard what the secret holds, if it holds anything."""
+    if before.holds_other:
+        confirm("Discard what the secret holds, which is no JSON object of accounts?", is_sure=is_sure)
+    elif before.entries:
+        confirm(f"Discard {', '.join(map(printable, sorted(before.entries)))}?", is_sure=is_sure)
 
 
 def _accounts(operator: Operator) -> Accounts:
@@ -192,7 +211,7 @@ def _check_name(name: str) -> None:
 
 
 def _tell_stored(operator: Operator, name: str, stored: dict[str, int], *, keeps_previous: bool = False) -> None:
-    kept = f"What it had before is kept until: cube-sms account rotate {name} --finish (or --back)."
+    kept = f"The previous credentials are kept until: cube-sms account rotate {name} --finish (or --back)."
     operator.out.answer(
         {"account": name, "lengths": stored, "keepsPrevious": keeps_previous},
         f"{name} is stored: {_told(stored)} characters.",

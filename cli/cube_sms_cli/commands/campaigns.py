@@ -16,7 +16,7 @@ from cube_sms_cli.asking import confirm
 from cube_sms_cli.campaigns import UNDER_WAY, Campaigns
 from cube_sms_cli.errors import TOLD, Exit, OperatorError
 from cube_sms_cli.findings import findings
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import table
 from cube_sms_cli.watching import ended, watch
 
@@ -43,8 +43,9 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="campaign", help="Send a message to each device of a CSV file.")
 
 
+@ends(done="all rows are valid", fault="a row would be refused, or the file is invalid")
 def check(operator: Operator, file: File, name: NameOption = None, text: Content = "") -> None:
-    """Check every row of a file, and send nothing. It ends with 1 if a row would be refused.
+    """Check every row of a file, and send nothing.
 
     Example: cube-sms campaign check spring.csv --text "Report your position"
     """
@@ -55,6 +56,11 @@ def check(operator: Operator, file: File, name: NameOption = None, text: Content
         raise typer.Exit(Exit.FAULT)
 
 
+@ends(
+    done="the campaign has ended, or with --no-watch, is under way",
+    fault="it was stopped or has failed",
+    waiting="it continues after Ctrl-C",
+)
 def start(
     operator: Operator, file: File, name: NameOption = None, text: Content = "", no_watch: NoWatch = False
 ) -> None:
@@ -70,10 +76,15 @@ def start(
     _go_on(operator, campaigns, told, no_watch=no_watch)
 
 
+@ends(
+    done="the campaign has ended",
+    fault="it was stopped or has failed",
+    waiting="it continues: with --once, or after Ctrl-C",
+)
 def follow(
     operator: Operator,
     name: Name,
-    once: Annotated[bool, typer.Option("--once", help="Tell how far it is, and end with 3 if it goes on.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show how far it is, and end with 3 if it goes on.")] = False,
 ) -> None:
     """Watch a campaign until its end. Ctrl-C leaves it running.
 
@@ -94,8 +105,13 @@ def pause(operator: Operator, name: Name) -> None:
     _raise_if_over(told)
 
 
+@ends(
+    done="the campaign has ended, or with --no-watch, is under way",
+    fault="it was stopped or has failed",
+    waiting="it continues after Ctrl-C",
+)
 def resume(operator: Operator, name: Name, no_watch: NoWatch = False) -> None:
-    """Have a campaign go on that was paused, stopped or broken off, and watch it. Nothing is sent twice.
+    """Resume a campaign that was paused or stopped, or that failed, and watch it. Nothing is sent twice.
 
     Example: cube-sms campaign resume spring
     """
@@ -106,6 +122,7 @@ def resume(operator: Operator, name: Name, no_watch: NoWatch = False) -> None:
     _go_on(operator, campaigns, told, no_watch=no_watch)
 
 
+@ends(done="the campaign is stopped", fault="it has ended before", waiting="it continues after Ctrl-C")
 def stop(
     operator: Operator,
     name: Name,
@@ -124,12 +141,15 @@ def stop(
     _go_on(operator, campaigns, campaigns.stop(name), no_watch=no_watch, wanted="STOPPED")
 
 
+@ends(fault="the campaign has no result, since it has failed", waiting="it has no result yet")
 def result(
     operator: Operator,
     name: Name,
     output: Annotated[str | None, typer.Option(help="The file to write, - for standard output.")] = None,
 ) -> None:
-    """Download what became of each row, once a campaign has ended. The file has the texts of the rows.
+    """Download the outcome of each row, after a campaign has ended. The file has the texts of the rows.
+
+    If the stack asks for receipts, the result is written again first, with the receipts that are known by now.
 
     Example: cube-sms campaign result spring --output spring.outcomes.csv
     """
@@ -141,24 +161,22 @@ def result(
         raise typer.Exit(Exit.WAITING)
     if not told["result"]:
         raise OperatorError(f"The campaign {name} has no result: {campaigns.why_broken_off(told)}")
+    if told["hasReceipts"]:
+        told = _with_receipts(operator, campaigns, told)
     parts = campaigns.bucket.parts_of(told["result"])
     if output == "-":
         sys.stdout.buffer.writelines(parts)
         return
     path = Path(output or told["result"].rpartition("/")[2])
     size = _write(path, parts)
-    shown = [_summary(told), f"{path}: {size} bytes"]
-    if told["hasReceipts"] and told["states"].get(State.SENT):
-        anew = operator.command_line("campaign", "resume", name)
-        shown.append(f"The file tells what was known at the campaign's end. With the receipts since then: {anew}")
-    operator.out.answer({**told, "output": str(path), "bytes": size}, *shown)
+    operator.out.answer({**told, "output": str(path), "bytes": size}, _summary(told), f"{path}: {size} bytes")
 
 
 def list_campaigns(
     operator: Operator,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many at the most.")] = 10,
 ) -> None:
-    """Tell of the campaigns that were started last, the newest first.
+    """List the campaigns that were started last, the newest first.
 
     Example: cube-sms campaign list
     """
@@ -185,7 +203,7 @@ def _go_on(
     wanted: str = "ENDED",
     undecided: Exit = Exit.DONE,
 ) -> None:
-    """Watch a campaign unless that is not wanted, tell how far it is, and end with the status of that."""
+    """Watch a campaign if that is wanted, show how far it is, and end with the status of that."""
     out, name = operator.out, told["campaign"]
     again = operator.command_line("campaign", "watch", name)
     if not no_watch:
@@ -197,11 +215,21 @@ def _go_on(
     resumed = operator.command_line("campaign", "resume", name)
     if told["status"] == "BROKEN_OFF":
         out.answer(told, _summary(told))
-        raise OperatorError(f"{campaigns.why_broken_off(told)} Have it go on with: {resumed}")
-    fetched = f"What became of each row: {operator.command_line('campaign', 'result', name)}"
+        raise OperatorError(f"{campaigns.why_broken_off(told)} Resume it with: {resumed}")
+    fetched = f"The outcome of each row: {operator.command_line('campaign', 'result', name)}"
     out.answer(told, _summary(told), *([f"It goes on with: {resumed}"] if told["status"] == "STOPPED" else []), fetched)
     if told["status"] != wanted:
         raise typer.Exit(Exit.FAULT)
+
+
+def _with_receipts(operator: Operator, campaigns: Campaigns, told: dict[str, Any]) -> dict[str, Any]:
+    """Have a result written with the receipts that are known by now, and return how far the campaign is by it."""
+    operator.out.note(f"The result of {told['campaign']} is being written with the receipts known by now.")
+    try:
+        return campaigns.write_result(told)
+    except OperatorError as error:
+        operator.out.note(f"{error} The result stays as it is.")
+        return told
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cube_sms_cli.checks import Status, examine
 from cube_sms_cli.errors import Exit
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import table
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ def add_to(app: typer.Typer) -> None:
     app.command()(command(doctor))
 
 
+@ends(fault="a check has found a fault")
 def doctor(operator: Operator) -> None:
     """Check everything from the outside in: credentials, stack, secret, clock, Cube's address, queues, gate, alarms.
 
-    It changes nothing, and ends with 1 if it finds a fault. It says what it could not check.
+    It changes nothing. It says what it could not check.
 
     Example: cube-sms doctor --stack cube-sms-uat
     """

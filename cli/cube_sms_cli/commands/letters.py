@@ -1,4 +1,4 @@
-"""Letters: what could not be sent, and what Cube rejected. They are listed, shown, put back and deleted."""
+"""Dead letters, and messages that Cube rejected: list, show, redrive and delete them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cube_sms_cli.choosing import Choice, choosing
 from cube_sms_cli.errors import Exit, OperatorError
 from cube_sms_cli.letters import EXAMPLES, Summary, whole
 from cube_sms_cli.look import Look
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import NONE, escaped, printable
 from cube_sms_cli.progress import progress
 from cube_sms_cli.redrive import Deletion, Redrive
@@ -20,10 +20,10 @@ from cube_sms_cli.redrive import Deletion, Redrive
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-# Enough for 20,000 letters if a call takes 0.2 s. What is known then is told, however many there are.
+# Enough for 20,000 messages if a call takes 0.2 s. Then the command shows what it knows.
 LOOK_SECONDS = 30.0
 
-# How long to wait for letters that come back at once, such as those of requests that are not valid.
+# How long to wait for messages that return at once, such as invalid requests.
 WAIT_SECONDS = 10.0
 
 Queue = Annotated[
@@ -31,7 +31,7 @@ Queue = Annotated[
     typer.Option(metavar="URL", help="Another queue, such as one of an earlier QueueType.", show_default=False),
 ]
 Seconds = Annotated[float, typer.Option(help="How long to look at the most, if there are very many.")]
-All = Annotated[bool, typer.Option("--all", help="Every letter.")]
+All = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 class _Letters:
-    """The commands for the letters of one queue.
+    """The commands for the messages of one queue.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class _Letters:
         seconds: Seconds = LOOK_SECONDS,
         queue: Queue = None,
     ) -> None:
-        """Tell how many {noun} there are by reason, and show some of each.
+        """Count {noun} by reason, and show some of each.
 
         Example: cube-sms {name} list --since 2027-01-31T12:00:00Z
         """
@@ -90,14 +90,14 @@ class _Letters:
         url = self._url(operator, queue)
         with Look(operator.stack.client("sqs"), url, take) as look:
             look.run(seconds)
-            # Before those that it holds are given back, which takes time too.
+            # Before it returns to the queue those that it holds, which takes time too.
             data = {"count": summary.count, "lookedAt": look.seen, "notLookedAt": look.unseen, "reasons": summary.data}
             operator.out.answer(data, *summary.shown(), f"{summary.count} {self._noun}{look.and_unseen}")
 
     def show(
         self,
         operator: Operator,
-        request_id: Annotated[str, typer.Argument(help="Which letter.", metavar="REQUEST_ID")],
+        request_id: Annotated[str, typer.Argument(help="Which message.", metavar="REQUEST_ID")],
         *,
         content: Annotated[bool, typer.Option("--content", help="Show what it holds, too.")] = False,
         seconds: Seconds = LOOK_SECONDS,
@@ -121,6 +121,7 @@ class _Letters:
                 raise OperatorError(f"None of the {self._noun} has the id {printable(request_id)}{look.and_unseen}.")
         operator.out.answer(found, *(_line(name, value) for each in found for name, value in each.items()))
 
+    @ends(fault="a message with a requested id is not there, or only a part of a message is left")
     @choosing
     def redrive(
         self,
@@ -129,14 +130,14 @@ class _Letters:
         choice: Choice,
         every: All = False,
         wait: Annotated[
-            float, typer.Option(metavar="SECONDS", help="How long to wait for those that come back at once.")
+            float, typer.Option(metavar="SECONDS", help="How long to wait for those that return at once.")
         ] = WAIT_SECONDS,
         queue: Queue = None,
     ) -> None:
-        """Put {noun} back onto the send queue, each once.
+        """Redrive {noun} to the send queue, each once.
 
-        A message keeps its identity: it starts over with fresh attempts, and one that was sent since is not sent again.
-        A letter that holds only a part of its message is never put back.
+        A message keeps its identity: it starts over with new attempts, and one that was sent since is not sent again.
+        If only a part of a message is left, it stays on its queue.
 
         Example: cube-sms {name} redrive --account fleet --since 2027-01-31T12:00:00Z
         """
@@ -144,13 +145,14 @@ class _Letters:
         sqs, target = operator.stack.client("sqs"), operator.stack.output("SendQueueUrl")
         redrive = Redrive(sqs, self._url(operator, queue), target, choice)
         try:
-            with progress(operator.out, "put back") as tell:
+            with progress(operator.out, "redriven") as tell:
                 redrive.run(wait, tell)
         finally:
             # If it is interrupted, too.
             operator.out.answer(redrive.data, *redrive.shown())
         self._end(operator, redrive.missing, is_well=not redrive.refused.count)
 
+    @ends(fault="a message with a requested id is not there")
     @choosing
     def delete(
         self,
@@ -161,13 +163,13 @@ class _Letters:
         yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
         queue: Queue = None,
     ) -> None:
-        """Delete {noun} for good.
+        """Delete {noun}. They cannot be restored.
 
         Example: cube-sms {name} delete --request-id order-4711
         """
         _check(choice, every=every)
         url = self._url(operator, queue)
-        confirm(f"Delete {'all' if every else 'the chosen'} {self._noun} for good?", is_sure=yes)
+        confirm(f"Delete {'all' if every else 'the chosen'} {self._noun}? They cannot be restored.", is_sure=yes)
         deletion = Deletion(operator.stack.client("sqs"), url, choice)
         try:
             with progress(operator.out, "deleted") as tell:
@@ -180,7 +182,7 @@ class _Letters:
         return queue or operator.stack.output(self._output)
 
     def _end(self, operator: Operator, missing: list[str], *, is_well: bool = True) -> None:
-        """End with a fault if there is a letter that was asked for and that is still there, or never was."""
+        """End with a fault if a message that was asked for is still there, or never was."""
         if missing and is_well:
             operator.out.fault(f"None of the {self._noun} has the id {', '.join(map(printable, missing))}.")
         if missing or not is_well:
@@ -195,4 +197,4 @@ def _line(name: str, value: object) -> str:
 
 def _check(choice: Choice, *, every: bool) -> None:
     if every is not choice.is_empty:
-        raise typer.BadParameter("say which letters: --all, or one or more of the options that choose")
+        raise typer.BadParameter("say which ones: --all, or one or more of the options that choose")

@@ -13,7 +13,7 @@ from cube_sms.request import DEFAULT_ACCOUNT
 from cube_sms_cli.dossier import gather
 from cube_sms_cli.errors import TOLD, Exit, OperatorError
 from cube_sms_cli.following import Timeline, follow, path_of, record_of
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import printable, table
 from cube_sms_cli.problems import problem
 from cube_sms_cli.requests import enqueue, post
@@ -29,7 +29,7 @@ _OK = 200
 # There is no such message, and it is too late. What else the API answers is about the call.
 _ABOUT_THE_MESSAGE = (404, 409)
 
-# A message under way ends by itself, whoever has sent it.
+# A message under way ends by itself.
 _UNDER_WAY = frozenset({State.QUEUED, State.SENDING})
 
 
@@ -39,6 +39,11 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command(each))
 
 
+@ends(
+    done="Cube has accepted the message, or with --queue alone, it is on the queue",
+    fault="it has another end, or is invalid",
+    waiting="it is still under way: at --timeout, after Ctrl-C, or since another caller sends it",
+)
 def send(
     operator: Operator,
     device: Annotated[str, typer.Argument(help="The SIM's ICCID.", metavar="DEVICE")],
@@ -55,7 +60,7 @@ def send(
     wait: Annotated[bool, typer.Option("--wait", help="Have it queued, and follow it to its end.")] = False,
     timeout: Annotated[float, typer.Option(min=0, help="How many seconds to follow it at the most.")] = 300.0,
 ) -> None:
-    """Send a message. It ends with 0 if Cube has accepted it.
+    """Send a message.
 
     Example: cube-sms send 89314404000939952215 "Report your position" --wait
     """
@@ -76,7 +81,7 @@ def send(
     if is_repeated:
         operator.out.note(
             f"There is a message {request_id} already. The same request is not sent again, and another one ends as a "
-            f"conflict. What follows is what became of that message."
+            f"conflict. The states of that message follow."
         )
     if queue:
         sqs_id = enqueue(operator.stack, known)
@@ -90,21 +95,22 @@ def send(
         operator.out.answer(told, table(["Message", "State", "Code"], rows), f"Look at it with: {hint}")
 
 
+@ends(fault="nothing is known of the message")
 def show(
     operator: Operator,
     request_id: Annotated[str, typer.Argument(help="Which message.", metavar="REQUEST_ID")],
     account: Account = DEFAULT_ACCOUNT,
     lines: Annotated[int, typer.Option(min=1, help="How many lines of each function's log at the most.")] = 200,
     hours: Annotated[float, typer.Option(min=0, help="How far back logs are searched if there is no record.")] = 24.0,
-    content: Annotated[bool, typer.Option("--content", help="Show the body of its letters, with the text.")] = False,
+    content: Annotated[bool, typer.Option("--content", help="Show its dead letters whole, with the text.")] = False,
 ) -> None:
-    """Show everything that is known of a message: record, attempts, log, event, letters.
+    """Show everything that is known of a message: record, attempts, log, event, dead letters.
 
     Example: cube-sms show order-4711
     """
     found = gather(operator.stack, account, request_id, hours=hours, most_lines=lines, has_content=content)
     if found.is_empty:
-        unseen = f" About {found.unseen} letters could not be looked at." if found.unseen else ""
+        unseen = f" About {found.unseen} dead letters could not be looked at." if found.unseen else ""
         raise OperatorError(
             f"Nothing is known of the message {request_id} of the account {account}. Is the account right (--account)? "
             f"Records are kept for {operator.stack.parameters['RecordRetentionDays']} days, and the logs of {hours:g} "
@@ -113,12 +119,13 @@ def show(
     operator.out.answer(found.members, *sheet(found))
 
 
+@ends(done="all messages are cancelled", fault="it is too late for one of them")
 def cancel(
     operator: Operator,
     request_ids: Annotated[list[str], typer.Argument(help="Which messages.", metavar="REQUEST_ID…")],
     account: Account = DEFAULT_ACCOUNT,
 ) -> None:
-    """Cancel messages that wait. It ends with 1 if it is too late for one of them.
+    """Cancel messages that wait.
 
     Example: cube-sms cancel order-4711 order-4712
     """

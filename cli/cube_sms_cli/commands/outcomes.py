@@ -9,7 +9,7 @@ import typer
 
 from cube_sms_cli.errors import Exit
 from cube_sms_cli.look import Look
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import table
 from cube_sms_cli.progress import progress
 from cube_sms_cli.replay import (
@@ -39,13 +39,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_(operator: Operator) -> None:
-    """Tell which outcomes were given up: why, how many, and until when the stream has them.
+    """List the outcomes that were given up: why, how many, and until when the stream has them.
 
     Example: cube-sms outcomes list
     """
     _look(operator, is_to_be_published=False)
 
 
+@ends(fault="an outcome could not be published")
 def replay(operator: Operator) -> None:
     """Publish what the stream still has of them, and take it off the queue.
 
@@ -55,6 +56,7 @@ def replay(operator: Operator) -> None:
         raise typer.Exit(Exit.FAULT)
 
 
+@ends(fault="a record cannot be read")
 def rebuild(
     operator: Operator,
     since: Annotated[datetime, typer.Option(parser=moment, metavar="TIME", help="Since when: 2027-01-31T12:00:00Z.")],
@@ -88,7 +90,7 @@ def _look(operator: Operator, *, is_to_be_published: bool) -> bool:
     def take(message: MessageTypeDef) -> bool:
         batch = read_batch(message)
         if batch is None:
-            results.append({"messageId": message["MessageId"], "result": "not what Lambda tells of a batch"})
+            results.append({"messageId": message["MessageId"], "result": "not Lambda's report of a batch"})
             return False
         fault = _publish(operator, function, batch) if is_to_be_published else "not published"
         results.append({**batch.data, "messageId": message["MessageId"], "result": fault or "published"})
@@ -115,7 +117,7 @@ def _look(operator: Operator, *, is_to_be_published: bool) -> bool:
 
 
 def _publish(operator: Operator, function: str, batch: Batch) -> str | None:
-    """Publish a batch, and return what was in the way."""
+    """Publish a batch, and return why it failed."""
     try:
         changes = changes_in_stream(operator.stack.client("dynamodbstreams"), batch)
         publish(operator.stack.client("lambda"), function, changes)

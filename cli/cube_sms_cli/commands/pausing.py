@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 
 def pause(
     operator: Operator,
-    reason: Annotated[str, typer.Option(help="Why: callers of the API are told. No secrets.", metavar="TEXT")],
+    reason: Annotated[str, typer.Option(help="Why: callers of the API get this text. No secrets.", metavar="TEXT")],
     until: Annotated[
         str | None, typer.Option(help="When it ends, such as 2027-01-15T08:00:00Z.", metavar="TIME")
     ] = None,
@@ -37,7 +37,7 @@ def pause(
         str | None, typer.Option("--for", help="How long it lasts, such as 1h30m.", metavar="DURATION")
     ] = None,
 ) -> None:
-    """Pause all sending: messages wait, and callers of the API are told the reason.
+    """Pause all sending: messages wait, and callers of the API get the reason.
 
     Example: cube-sms pause --reason "Cube is being moved" --for 2h
     """
@@ -82,7 +82,7 @@ def resume(
         closed_for = open_gate(client, table) if gate else None
         is_opened = bool(account) and open_account(client, table, str(account))
     lines = [
-        f"The pause is over ({ended.reason}). What waits comes back within half an hour, sooner after a short pause."
+        f"The pause is over ({ended.reason}). Waiting messages return within half an hour, sooner after a short pause."
         if ended
         else "Sending was not paused."
     ]

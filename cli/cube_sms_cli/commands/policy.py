@@ -24,7 +24,7 @@ def policy(
 ) -> None:
     """Write the IAM policy of somebody who is to use some groups of commands on the stack.
 
-    Example: cube-sms policy look letters
+    Example: cube-sms policy look campaigns
     """
     if not groups:
         rows = {name: ", ".join(commands) for name, commands in GROUPS.items()}
@@ -32,5 +32,5 @@ def policy(
         return
     if unknown := [each for each in groups if each not in GROUPS]:
         raise typer.BadParameter(f"There is no group {unknown[0]}. There are {', '.join(GROUPS)}.")
-    # A policy is JSON, whoever reads it.
+    # A policy is JSON, also on a terminal.
     Output(is_json=True).answer(policy_for(operator.stack, dict.fromkeys(groups)))

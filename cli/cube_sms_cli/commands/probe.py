@@ -8,7 +8,7 @@ import typer
 
 from cube_sms.request import is_device_id
 from cube_sms_cli.errors import Exit, OperatorError
-from cube_sms_cli.options import Operator, command
+from cube_sms_cli.options import Operator, command, ends
 from cube_sms_cli.output import table
 from cube_sms_cli.probing import conclude, could_exist, make_probe, run
 
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 _DEVICE = "--device"
 
-NO_DEVICE = (
-    "Name a device that cannot exist. A right signature is told by its refusal: if the device exists, it gets messages."
-)
+NO_DEVICE = "Name a device that cannot exist: its refusal shows a right signature. A device that exists gets messages."
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(command(probe))
 
 
+@ends(done="the stack signs as Cube wants", fault="it does not, or the answers of Cube leave that open")
 def probe(
     operator: Operator,
     account: Annotated[str, typer.Argument(help="Whose credentials sign.")],
@@ -40,7 +39,7 @@ def probe(
 ) -> None:
     """Find out how Cube wants an account's requests signed, without sending a message to anybody.
 
-    Each form in doubt is tried with a device that cannot exist: Cube refuses a right signature for the device, and a
+    Each form in doubt is tried with a device that cannot exist. Cube refuses a right signature for the device, and a
     wrong one for itself. It takes 5 to 12 requests, which count for the limits of this machine's address.
 
     Example: cube-sms probe default --device 89314404000939952299

@@ -14,6 +14,7 @@ from .queries import sharing
 from .reports import CampaignReporter
 from .runs import Batch, Campaign, CampaignPreparer
 from .starts import CampaignStarter
+from .statuses import CampaignStatus
 
 __all__ = [
     "Batch",
@@ -24,6 +25,7 @@ __all__ = [
     "CampaignPreparer",
     "CampaignReporter",
     "CampaignStarter",
+    "CampaignStatus",
     "DryRunner",
     "Estimate",
     "Executions",

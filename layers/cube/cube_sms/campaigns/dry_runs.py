@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from cube_sms.platform import Settings
+
     from .runs import Campaign, CampaignPreparer
 
 
@@ -26,12 +28,8 @@ class DryRunner:
         Reads the files.
     client : DynamoDBClient
         boto3's client.
-    table : str
-        Name of the table of records.
-    qps, quota : int
-        Queries a second and a day (UTC) that the provider allows; 0 for no limit.
-    reserve : int
-        Percent of the quota that campaigns leave to others.
+    settings : Settings
+        The deployment's settings.
     clock : Callable[[], float]
         Seconds since the epoch.
     """
@@ -40,19 +38,13 @@ class DryRunner:
         self,
         preparer: CampaignPreparer,
         client: DynamoDBClient,
-        table: str,
+        settings: Settings,
         *,
-        qps: int,
-        quota: int,
-        reserve: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._preparer = preparer
         self._client = client
-        self._table = table
-        self._qps = qps
-        self._quota = quota
-        self._reserve = reserve
+        self._settings = settings
         self._clock = clock
 
     def run(self, campaign: Campaign) -> dict[str, Any]:
@@ -75,17 +67,21 @@ class DryRunner:
         RecordsUnavailableError
             If DynamoDB is unavailable.
         """
-        checks = self._preparer.check(campaign)
-        used = used_today(self._client, self._table, clock=self._clock)
+        checks, settings = self._preparer.check(campaign), self._settings
+        used = used_today(self._client, settings.messages_table, clock=self._clock)
         seconds, ends_at, days = estimate(
             checks.queries.count,
             now=self._clock(),
-            qps=self._qps,
-            quota=self._quota,
-            reserve=self._reserve,
+            qps=settings.cube_max_qps,
+            quota=settings.cube_daily_quota,
+            reserve=settings.cube_quota_reserve_percent,
             used_today=used,
         )
-        limits = {"queriesPerSecond": self._qps, "queriesPerDay": self._quota, "reservePercent": self._reserve}
+        limits = {
+            "queriesPerSecond": settings.cube_max_qps,
+            "queriesPerDay": settings.cube_daily_quota,
+            "reservePercent": settings.cube_quota_reserve_percent,
+        }
         return {
             "dryRun": True,
             "key": campaign.key,

@@ -17,7 +17,9 @@ from cube_sms.platform import rfc3339
 from .errors import InvalidCampaignError
 from .estimates import estimate
 from .outcomes import NOT_TRIED, REFUSED
+from .pace import requests_a_query
 from .runs import Campaign, read_batches
+from .statuses import CampaignStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -178,10 +180,8 @@ class CampaignManager:
 
     def _expected_end(self, run: Run, left: int, now: float) -> str | None:
         settings = self._settings
-        # A run that began before queries were counted has one for each.
-        share = run.queries / run.requests if run.queries else 1.0
         return estimate(
-            math.ceil(left * share),
+            math.ceil(left / requests_a_query(run.requests, run.queries)),
             now=now,
             qps=settings.cube_max_qps,
             quota=settings.cube_daily_quota,
@@ -194,12 +194,12 @@ def _states(look: Look) -> dict[str, int]:
     return msgspec.json.decode(look.states, type=dict[str, int])
 
 
-def _status(run: Run, *, is_running: bool) -> str:
+def _status(run: Run, *, is_running: bool) -> CampaignStatus:
     if is_running:
-        return "STOPPING" if run.stopped_at else "RUNNING"
+        return CampaignStatus.STOPPING if run.stopped_at else CampaignStatus.RUNNING
     if run.ended_at:
-        return "STOPPED" if run.stopped_at else "ENDED"
-    return "BROKEN_OFF"
+        return CampaignStatus.STOPPED if run.stopped_at else CampaignStatus.ENDED
+    return CampaignStatus.BROKEN_OFF
 
 
 def _rate(looks: list[Look], now: float) -> float:

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
     from .runs import Batch, Campaign
 
-# The states of a row that a message does not have.
 REFUSED = "REFUSED"
+"""The row is no valid request, or its id belongs to another request. Its `reason` names the fault."""
 NOT_TRIED = "NOT_TRIED"
+"""The row is not on the send queue yet, or its batch failed. Another run sends it."""
 UNREADABLE = "UNREADABLE"
+"""The record of the row was changed by hand and cannot be read."""
+
+ROW_STATES = (REFUSED, NOT_TRIED, UNREADABLE)
+"""The states of a row in addition to those of its message."""
 
 STOPPED = "its campaign was stopped"
 """The reason of messages that are cancelled with their campaign, and are sent if it is run again."""

@@ -24,6 +24,17 @@ LEAST_PAUSE = 2
 MOST_IDLE_PAUSE = 900
 
 
+def requests_a_query(requests: int, queries: int) -> float:
+    """Return how many requests share a query on average; 1 if no queries were counted.
+
+    Examples
+    --------
+    >>> requests_a_query(3000, 30), requests_a_query(0, 0)
+    (100.0, 1.0)
+    """
+    return requests / queries if queries else 1.0
+
+
 class Pace(NamedTuple):
     """How fast rows are sent, if they have the provider's limits to themselves.
 
@@ -46,7 +57,7 @@ class Pace(NamedTuple):
         requests : int
             The campaign's valid requests.
         queries : int
-            The fewest queries that they take; 0 if they were not counted: then each takes one.
+            The fewest queries that they take.
 
         Returns
         -------
@@ -58,7 +69,7 @@ class Pace(NamedTuple):
         >>> Pace.of(10, 3000, 3000).rate, Pace.of(10, 3000, 30).rate
         (10.0, 1000.0)
         """
-        return cls((qps or UNLIMITED_RATE) * (requests / queries if queries else 1.0))
+        return cls((qps or UNLIMITED_RATE) * requests_a_query(requests, queries))
 
     @property
     def batches_ahead(self) -> int:

@@ -105,8 +105,21 @@ class CampaignReporter:
             let_go(self._s3, campaign.bucket, campaign.key, campaign.rows_key, campaign.result_key)
         return dict(counts)
 
-    def end(self, campaign: Campaign) -> bool:
+    def end(self, campaign: Campaign, execution: str | None) -> bool:
         """Note that a campaign's run has its result, and return whether an operator had stopped it.
+
+        Parameters
+        ----------
+        campaign : Campaign
+            The campaign.
+        execution : str or None
+            ARN of the execution that has the result; None for that of the newest run. One that only writes the result
+            again ends no run.
+
+        Returns
+        -------
+        bool
+            Whether an operator had stopped the newest run.
 
         Raises
         ------
@@ -114,8 +127,10 @@ class CampaignReporter:
             If DynamoDB is unavailable.
         """
         run = self._items.run(campaign.name)
-        run = run and self._items.note(campaign.name, run.execution, ended_at=self._clock())
-        return bool(run and run.stopped_at)
+        if not run:
+            return False
+        noted = self._items.note(campaign.name, execution or run.execution, ended_at=self._clock())
+        return bool((noted or run).stopped_at)
 
     def _result(self, campaign: Campaign, head: Head, rows: Iterator[Row], counts: Counter[str]) -> Iterator[bytes]:
         yield head.prefix.encode() + _as_csv([[*_renamed(head.columns), *OUTCOME]], head.delimiter)

@@ -38,6 +38,9 @@ MAX_BATCH_BYTES = 4_194_304
 # JSON can have these characters. SQS refuses them in any form.
 _NOT_FOR_SQS = re.compile("[\ufffe\uffff]")
 
+# The members of an input that are true or false.
+_FLAGS = ("dryRun", "resultOnly")
+
 
 class Campaign(NamedTuple):
     """What one run of the state machine sends.
@@ -52,6 +55,8 @@ class Campaign(NamedTuple):
         The content of rows that have none of their own.
     is_dry_run : bool
         Whether its rows are only to be checked.
+    is_result_only : bool
+        Whether only its result is to be written again, after its end.
     """
 
     bucket: str
@@ -59,6 +64,7 @@ class Campaign(NamedTuple):
     name: str
     content: str = ""
     is_dry_run: bool = False
+    is_result_only: bool = False
 
     @classmethod
     def from_input(cls, bucket: str, execution: str, data: Any) -> Self:
@@ -88,7 +94,7 @@ class Campaign(NamedTuple):
         >>> Campaign.from_input("bucket", "execution", {"key": "spring.csv"}).name
         'execution'
         """
-        defaults = {"campaign": execution, "content": "", "dryRun": False}
+        defaults = {"campaign": execution, "content": "", "dryRun": False, "resultOnly": False}
         given = {**defaults, **data} if isinstance(data, dict) else {}
         # An operator who writes "dry_run" wants to send nothing.
         own_names = {name.casefold(): name for name in defaults}
@@ -106,11 +112,12 @@ class Campaign(NamedTuple):
             )
         if not isinstance(given.get("content"), str):
             faults.append("content: must be a string")
-        if not isinstance(given.get("dryRun"), bool):
-            faults.append("dryRun: must be true or false")
+        faults += [f"{name}: must be true or false" for name in _FLAGS if not isinstance(given.get(name), bool)]
+        if all(given.get(name) is True for name in _FLAGS):
+            faults.append("resultOnly: must be false in a dry run")
         if faults:
             raise InvalidCampaignError("; ".join(faults), "input")
-        return cls(bucket, given["key"], given["campaign"], given["content"], given["dryRun"])
+        return cls(bucket, given["key"], given["campaign"], given["content"], given["dryRun"], given["resultOnly"])
 
     @property
     def rows_key(self) -> str:
@@ -281,6 +288,15 @@ class CampaignPreparer:
         found = batches.end()
         write_lines(self._s3, campaign.bucket, campaign.batches_key, map(msgspec.json.encode, found))
         return Prepared(checks.rows, checks.valid, checks.queries.count, len(found), checks.warnings)
+
+    def require_rows(self, campaign: Campaign) -> None:
+        """Raise an `InvalidCampaignError` if the rows of a campaign that was prepared are deleted."""
+        try:
+            read_rows(self._s3, campaign)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "NoSuchKey":
+                raise
+            raise InvalidCampaignError(f"The rows of the campaign {campaign.name} are deleted", "rows") from error
 
     def check(self, campaign: Campaign) -> Checks:
         """Read the whole file and write nothing.

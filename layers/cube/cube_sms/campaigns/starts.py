@@ -60,6 +60,31 @@ class CampaignStarter:
         if not self._items.begin(campaign.name, run, former):
             raise _running(campaign, "that has begun at the same time")
 
+    def ended(self, campaign: Campaign) -> Campaign:
+        """Return a campaign that has ended, with the file of its newest run.
+
+        Parameters
+        ----------
+        campaign : Campaign
+            A campaign of this name.
+
+        Returns
+        -------
+        Campaign
+            The campaign.
+
+        Raises
+        ------
+        InvalidCampaignError
+            If there is none of this name, or its newest run has not ended.
+        RecordsUnavailableError
+            If DynamoDB is unavailable.
+        """
+        run = self._items.run(campaign.name)
+        if not run or not run.ended_at:
+            raise InvalidCampaignError(f"No campaign named {campaign.name} has ended", "input")
+        return campaign._replace(bucket=run.bucket, key=run.key)
+
     def prepared(self, campaign: Campaign, execution: str, prepared: Prepared) -> None:
         """Note the counts of the campaign's file."""
         self._items.note(campaign.name, execution, **prepared.counts)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# The longest delay after the first attempt, and the longest delay after any attempt. Each attempt doubles it.
 BASE_SECONDS = 2.0
 CAP_SECONDS = 15 * 60.0
+
+# The longest additional delay of a message that has returned to the queue many times.
 SPREAD_CAP_SECONDS = 60.0
 
 

@@ -18,6 +18,7 @@ class RequestConflictError(NotPostedError):
 
     state = None
     answer = ApiAnswer(409, "Conflict")
+    remedy = "Give the other request an id of its own. To repeat a request, leave it exactly as it was."
     metric = metrics.MESSAGES_INVALID
     letter = "Conflict"
     log = ("warning", "invalid request")
@@ -56,6 +57,7 @@ class SpoiledRecordError(NotPostedError, FaultsError):
     answer = ApiAnswer(
         500, "Record cannot be read", "somebody has changed the message's record; an operator has to mend it"
     )
+    remedy = "Repair the record as docs/runbook.md#damaged-records says, then redrive the dead letter."
     metric = metrics.RECORDS_DAMAGED
     letter = "SpoiledRecord"
     log = ("error", "record cannot be read")
@@ -85,6 +87,7 @@ class DeviceBusyError(NotPostedError):
 
     state = "RETRYING"
     answer = ApiAnswer(503, "Too many wait for this device", is_later=True)
+    remedy = "Wait: the message is sent when a reply, or the end of a time, has answered another request of the device."
     metric = None
     letter = None
     log = None

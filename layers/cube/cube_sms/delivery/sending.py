@@ -181,15 +181,9 @@ class Sender:
             lease=2 * provider.longest_post + LEASE_MARGIN,
             retention=settings.record_retention_days * DAY,
         )
-        asks = None
-        if settings.replies != "off":
-            asks = Asks(dynamodb, settings.messages_table, is_polled=settings.replies == "poll")
-        gate = Gate(
+        gate = Gate.from_settings(
+            settings,
             dynamodb,
-            settings.messages_table,
-            qps=settings.cube_max_qps,
-            quota=settings.cube_daily_quota,
-            reserve_percent=settings.cube_quota_reserve_percent,
             longest_post=provider.longest_post,
             connections=connections,
             is_passing=patience < math.inf,
@@ -200,7 +194,7 @@ class Sender:
             records,
             gate,
             max_attempts=settings.max_attempts,
-            asks=asks,
+            asks=Asks.if_any(lambda: dynamodb, settings.messages_table, settings.replies),
             connections=connections,
             patience=patience,
             keeps_alive=not settings.cube_max_connections,

@@ -69,7 +69,7 @@ class State(StrEnum):
         ApiAnswer(409, "Queued", "the message waits on the queue", True),
         False,
     )
-    """It waits on the queue, and no worker has claimed it yet."""
+    """The message waits on the queue, and no worker has claimed it yet."""
     # Of one that stays so, what came of it could not be recorded.
     SENDING = (
         "SENDING",
@@ -78,25 +78,25 @@ class State(StrEnum):
         ApiAnswer(409, "Under way", "the message is being sent", True),
         False,
     )
-    """A worker has claimed it and may be posting it, until its lease is over."""
+    """A worker has claimed the message and may be posting it. When the lease is over, another worker may claim it."""
     RETRYING = "RETRYING", metrics.MESSAGES_RETRIED, "warning", AwsUnavailableError.answer, False
-    """It was not sent, or may not have been, and is to be tried again."""
+    """An attempt failed, or its outcome is unknown. The message waits for its next attempt."""
     SENT = "SENT", metrics.MESSAGES_SENT, "info", ApiAnswer(200, "Sent", "Cube accepted it")
-    """Cube accepted it."""
+    """Cube accepted the message."""
     # Whoever asks for the same message once more is answered as after SENT: to repeat it, another one is to be sent.
     DELIVERED = "DELIVERED", metrics.MESSAGES_DELIVERED, "info", ApiAnswer(200, "Delivered", "the device has it")
-    """The device has it, as its receipt says."""
+    """The receipt says that the device has the message."""
     UNDELIVERED = (
         "UNDELIVERED",
         metrics.MESSAGES_UNDELIVERED,
         "warning",
         ApiAnswer(200, "Undelivered", "Cube accepted it, and could not deliver it"),
     )
-    """Cube accepted it and could not deliver it, as its receipt says."""
+    """The receipt says that Cube could not deliver the message. Its code has the reason."""
     REJECTED = "REJECTED", metrics.MESSAGES_REJECTED, "warning", CubeRejected.answer, True, "Rejected"
-    """Cube said no."""
+    """Cube rejected the message. From the queue, it is also on the queue of rejected messages for 14 days."""
     EXPIRED = "EXPIRED", metrics.MESSAGES_EXPIRED, "warning", ApiAnswer(400, "Expired", "expiresAt: is in the past")
-    """Its time was over before it was sent."""
+    """The time `expiresAt` passed before the message was sent."""
     FAILED = (
         "FAILED",
         metrics.MESSAGES_FAILED,
@@ -105,14 +105,14 @@ class State(StrEnum):
         True,
         "AttemptsUsedUp",
     )
-    """Its attempts are used up."""
+    """All attempts of the message are used up. From the queue, it is also on the dead-letter queue."""
     UNKNOWN = (
         "UNKNOWN",
         metrics.MESSAGES_UNKNOWN,
         "error",
         ApiAnswer(504, "Outcome unknown", "the message may have been sent"),
     )
-    """It may have been sent, and is not to be sent again."""
+    """The message may have been sent. It is `at-most-once`, or `expiresAt` has passed, so no attempt follows."""
     CANCELLED = (
         "CANCELLED",
         metrics.MESSAGES_CANCELLED,
@@ -122,4 +122,4 @@ class State(StrEnum):
         None,
         True,
     )
-    """Somebody cancelled it. It is not sent any more."""
+    """A caller or an operator cancelled the message. Only a resumed campaign sends it."""

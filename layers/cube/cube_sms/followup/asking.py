@@ -99,19 +99,10 @@ class Asker:
             One with its own client and stores.
         """
         provider = make_provider(settings, 1)
-        gate = Gate(
-            dynamodb,
-            settings.messages_table,
-            qps=settings.cube_max_qps,
-            quota=settings.cube_daily_quota,
-            reserve_percent=settings.cube_quota_reserve_percent,
-            longest_post=provider.longest_post,
-            is_passing=True,
-        )
         return cls(
             provider,
             CredentialStore(secrets_manager, settings.cube_secret_id, max_age=settings.secret_max_age),
-            gate,
+            Gate.from_settings(settings, dynamodb, longest_post=provider.longest_post, is_passing=True),
             ConnectionLeases(dynamodb, settings.messages_table, settings.api_connections),
             shift,
         )

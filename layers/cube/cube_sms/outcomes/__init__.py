@@ -1,4 +1,4 @@
-"""The way out: events of what ended."""
+"""The output: events of messages that ended."""
 
 from __future__ import annotations
 

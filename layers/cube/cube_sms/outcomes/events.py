@@ -1,4 +1,4 @@
-"""Outcome events: what the stream of the table of records tells, and how EventBridge puts it."""
+"""Outcome events, made of the records of the table's stream."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Ended:
     outcome : str
         The state in one word such as ``Sent``, or why the request was not accepted, such as ``Conflict``.
     detail : dict
-        What there is to tell: the detail of the event, and the answer to a task.
+        The detail of the event, and the answer to a task.
     is_sent : bool
         Whether Cube has accepted the message: what a task waits for.
     is_news : bool
@@ -50,7 +50,7 @@ class Ended:
 
 
 def read_end(change: Mapping[str, Any]) -> Ended | None:
-    """Return what a record of the table's stream tells of a message's end.
+    """Return the end of a message that a record of the table's stream reports.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
     Returns
     -------
     Ended or None
-        None where nothing has ended.
+        None if nothing has ended.
 
     Raises
     ------
     SpoiledRecordError
-        If somebody has changed the item so that it cannot be read. When it is mended, that change tells of the end.
+        If somebody has changed the item so that it cannot be read. When it is mended, that change reports the end.
     """
     match read_change(change):
         case Change(Refusal() as refusal):
@@ -78,7 +78,7 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
                 or told.state is not record.state
                 or (told.owner != record.owner and record.state is not State.CANCELLED)
             )
-            # A receipt tells tasks nothing: they were told that the message was sent.
+            # A receipt is no answer to tasks: they got theirs when the message was sent.
             answered = told.task_tokens if told and (told.state.is_sent or not is_news) else frozenset()
             tokens = record.task_tokens - answered
             return Ended(
@@ -88,7 +88,7 @@ def read_end(change: Mapping[str, Any]) -> Ended | None:
 
 
 def detail_of(record: Record) -> dict[str, Any]:
-    """Return the detail of the event that tells of a message's end.
+    """Return the detail of the event of a message's end.
 
     Parameters
     ----------
@@ -98,8 +98,8 @@ def detail_of(record: Record) -> dict[str, Any]:
     Returns
     -------
     dict
-        The members. ``eventId`` is the end's own: the same however often the event is delivered, and another one where
-        a message that had failed or was rejected is put back and ends once more.
+        The members. ``eventId`` belongs to the end, and is the same however often the event is delivered. A message
+        that is redriven after it failed or was rejected ends once more, under another one.
     """
     # Every claim has an owner of its own, and ends once; what was sent ends once more, by its receipt.
     end = f"{record.message_id} {record.owner}" + (f" {record.state}" if record.state in _BY_RECEIPT else "")

@@ -1,4 +1,4 @@
-"""Publisher: tells EventBridge, and the Step Functions tasks that wait, what became of messages."""
+"""Publisher: reports outcomes to EventBridge, and to the Step Functions tasks that wait."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Published:
-    """What became of one record of the stream.
+    """The result for one record of the stream.
 
     Parameters
     ----------
     sequence_number, message_id : str
         Of the record, and the key of its item.
     ended : Ended, optional
-        What it tells; None where nothing has ended.
+        The end that it reports; None if nothing has ended.
     published_at : float, optional
-        Seconds since the epoch at which EventBridge had taken the event, where there was one.
+        Seconds since the epoch at which EventBridge had taken the event, if there was one.
     told : TaskAnswers
-        What came of answering the tasks that wait.
+        The results of answers to the tasks that wait.
     error : str, optional
         Why it was not published.
     spoiled : SpoiledRecordError, optional
@@ -58,16 +58,16 @@ class Published:
 
 
 class OutcomePublisher:
-    """Publishes what the stream of the table of records tells.
+    """Publishes the outcomes in the stream of the table of records.
 
     Parameters
     ----------
     bus : EventBus
-        Where events go.
+        Takes the events.
     tasks : Tasks
         The tasks that wait.
-    asks : Asks
-        Where it is noted which of them wait for a device's reply.
+    asks : Asks or None
+        Keeps which of them wait for a device's reply; None if the gateway does not learn of replies.
     clock : Callable
         Seconds since the epoch.
     """
@@ -76,7 +76,7 @@ class OutcomePublisher:
         self,
         bus: EventBus,
         tasks: Tasks,
-        asks: Asks,
+        asks: Asks | None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -96,8 +96,8 @@ class OutcomePublisher:
         Yields
         ------
         Published
-            One for each record that was begun. Lambda repeats all from the first one with an error; what follows it was
-            not published, or stood in the same call to EventBridge.
+            One for each record that was begun. Lambda repeats all from the first one with an error. What follows it was
+            not published, or was in the same call to EventBridge.
         """
         for batch in batched(changes, PUT_EVENTS_SIZE, strict=False):
             published: list[Published] = []
@@ -112,7 +112,7 @@ class OutcomePublisher:
                 return
 
     def _answer(self, change: Mapping[str, Any]) -> Published:
-        # Before the event: a task that is told twice does not notice, a consumer of events may.
+        # Before the event: a second answer has no effect on a task, but a consumer may notice a second event.
         published = Published(change["dynamodb"]["SequenceNumber"], key_of(change["dynamodb"]["Keys"]))
         try:
             published.ended = ended = read_end(change)
@@ -132,7 +132,8 @@ class OutcomePublisher:
             device = Device(ended.detail["account"], ended.detail["deviceId"])
             if ended.is_sent:
                 return self._await_reply(device, ended, ended.await_reply)
-            self._asks.change(device, partial(Meeting.withdraw, request_id=ended.detail["requestId"]))
+            if self._asks:
+                self._asks.change(device, partial(Meeting.withdraw, request_id=ended.detail["requestId"]))
         if ended.is_sent:
             return self._tasks.succeed(ended.task_tokens, ended.detail)
         return self._tasks.fail(ended.task_tokens, ended.outcome, ended.detail)
@@ -141,15 +142,14 @@ class OutcomePublisher:
         # Of what has ended by its receipt, the record does not say any more when it was sent. Who asks for it only then
         # waits no longer than who has asked before.
         at = datetime.fromisoformat(ended.detail["updatedAt" if ended.outcome == "Sent" else "createdAt"])
-        sent = partial(
-            Meeting.sent,
-            request_id=ended.detail["requestId"],
-            at=at.timestamp(),
-            seconds=seconds,
-            tokens=ended.task_tokens,
-        )
-        # The device may have answered before this was known.
-        return tell_tasks(self._asks, self._tasks, device, self._asks.change(device, sent))
+        sent = partial(Meeting.sent, request_id=ended.detail["requestId"], at=at.timestamp(), tokens=ended.task_tokens)
+        if self._asks:
+            # The device may have answered before this was known.
+            meeting = self._asks.change(device, partial(sent, seconds=seconds))
+        else:
+            # `Replies` was turned off after a worker accepted the request. No reply can arrive, so no time is left.
+            meeting = sent(Meeting(), seconds=0.0).expire(at.timestamp())
+        return tell_tasks(self._asks, self._tasks, device, meeting)
 
     def _put(self, published: Sequence[Published]) -> None:
         events = [_event(one.ended) for one in published if one.ended]

@@ -1,4 +1,4 @@
-"""What logs and metrics tell of a record of the stream."""
+"""Log lines and metrics of a record of the stream."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def report_published(telemetry: Telemetry, published: Published) -> None:
-    """Report what became of a record of the stream.
+    """Report the result for a record of the stream.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        Takes lines and metrics.
     published : Published
-        What became of it.
+        The result.
     """
     number, ended = published.sequence_number, published.ended
     if published.spoiled:

@@ -51,6 +51,7 @@ class NoSlotError(NotNowError):
         Seconds since the epoch: when a slot may be free.
     """
 
+    remedy = "Call again after Retry-After, or have the message queued. Messages on the queue wait by themselves."
     metric = None
 
     def __init__(self, until: float) -> None:
@@ -79,6 +80,7 @@ class GateClosedError(NotNowError):
         Seconds since the epoch: when another try makes sense.
     """
 
+    remedy = "Wait: the gate opens by itself. If it stays closed, docs/runbook.md#gate-closed says what to look at."
     # The state of the gate has a metric, once for each invocation.
     metric = None
 
@@ -102,6 +104,7 @@ class PausedError(NotNowError):
     """
 
     answer = ApiAnswer(503, "Sending is paused", _DETAIL, is_later=True)
+    remedy = "Wait for the end of the pause. An operator ends it with `cube-sms resume`."
     # The state of the gate has a metric, once for each invocation.
     metric = None
 
@@ -120,6 +123,7 @@ class AccountClosedError(NotNowError):
     """
 
     answer = ApiAnswer(503, "The account is closed", _DETAIL, is_later=True)
+    remedy = "Check the credentials of the account, and what the code means. See docs/runbook.md#accounts-closed."
     # The state of the gate has a metric, once for each invocation.
     metric = None
 
@@ -136,6 +140,10 @@ class ConnectionsTakenError(NotNowError):
         Seconds since the epoch: when another try makes sense.
     """
 
+    remedy = (
+        "Call again after Retry-After, or have the message queued. If your contract allows more, raise "
+        "CubeMaxConnections."
+    )
     metric = metrics.API_CALLS_TURNED_AWAY
 
     def __init__(self, until: float) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from cube_sms.platform import ProviderSettings
+
     from .breaker import Result
     from .errors import ClosedReason
     from .lanes import Grant, Plan
@@ -190,6 +192,41 @@ class Gate:
         self._post_time = 0.0
         self._quick_time = 0.0
         self._ready_time = FIRST_READY_SECONDS
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: ProviderSettings,
+        client: DynamoDBClient,
+        *,
+        longest_post: float,
+        connections: int = 1,
+        is_passing: bool = False,
+    ) -> Self:
+        """Create the gate of a deployment.
+
+        Parameters
+        ----------
+        settings : ProviderSettings
+            The deployment's settings.
+        client, longest_post, connections, is_passing
+            As for the class.
+
+        Returns
+        -------
+        Gate
+            The gate.
+        """
+        return cls(
+            client,
+            settings.messages_table,
+            qps=settings.cube_max_qps,
+            quota=settings.cube_daily_quota,
+            reserve_percent=settings.cube_quota_reserve_percent,
+            longest_post=longest_post,
+            connections=connections,
+            is_passing=is_passing,
+        )
 
     @property
     def is_off(self) -> bool:

@@ -24,6 +24,7 @@ GATE_KEY = "#gate"
 # opened the gate or raised the quota.
 REMEMBERED_SECONDS = 10.0
 
+# The first guess of what a write of the item takes.
 FIRST_WRITE_SECONDS = 0.2
 
 # The share of the newest write, or query, in the average time of one.

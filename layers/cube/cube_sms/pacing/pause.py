@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 # The attribute of the gate's item.
 PAUSED = "paused"
 
+# The longest reason of a pause. Every answer of the API and every worker's log shows it.
 MOST_REASON = 200
 
 # During a pause a message returns to the queue for a quarter of the time that the pause has lasted, within these

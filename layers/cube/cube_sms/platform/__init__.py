@@ -1,4 +1,4 @@
-"""The ground that all else stands on: settings, AWS clients, logs and metrics."""
+"""What all other packages use: settings, AWS clients, logs and metrics."""
 
 from __future__ import annotations
 

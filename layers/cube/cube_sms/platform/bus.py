@@ -34,7 +34,7 @@ class Event(NamedTuple):
     detail_type : str
         What EventBridge calls it.
     detail : dict
-        What it tells.
+        Its content.
     time : str
         When it happened, in RFC 3339.
     """

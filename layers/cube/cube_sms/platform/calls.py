@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .errors import ApiAnswer
 
-# What a caller is asked to wait where nobody has said.
+# How long a caller is asked to wait, if the provider has not said.
 DEFAULT_RETRY_AFTER = 5.0
 
 
@@ -63,7 +63,7 @@ def header_of(event: Mapping[str, Any], name: str) -> str | None:
     >>> header_of({"multiValueHeaders": {"prefer": ["respond-async", "wait=10"]}}, "Prefer")
     'respond-async, wait=10'
     """
-    # `headers` hold the last line of each. Whoever makes an event by hand may give them alone.
+    # `headers` hold the last line of each. An event made by hand may have only them.
     headers = event.get("multiValueHeaders") or {each: [line] for each, line in (event.get("headers") or {}).items()}
     lines = [line for each, lines in headers.items() if each.lower() == name.lower() for line in lines]
     return ", ".join(lines) if lines else None
@@ -134,7 +134,7 @@ def problem_of(
     answer : ApiAnswer
         The answer.
     error : Exception, optional
-        Whose text it may tell.
+        Its text may be shown.
     members : Mapping[str, Any]
         Further members; those that are None are left out.
     retry_after : float, optional
@@ -163,8 +163,8 @@ def reply_to_error(error: Exception) -> Reply:
     Returns
     -------
     Reply
-        400 with the faults for a request that is not valid, 409 for an id that belongs to another one, 503 where AWS
-        is in the way, 500 for a record that cannot be read, and for the rest, of which nothing is told.
+        400 with the faults for a request that is not valid, and 409 for an id that belongs to another one. 503 if AWS
+        is unavailable. 500 for a record that cannot be read, and, without any detail, for all other errors.
     """
     met = obstacle(error)
     return problem_of(met.answer, met, met.members)

@@ -1,29 +1,29 @@
 """Calls of AWS for a third of the CPU that they take boto3's clients (docs/decisions.md).
 
-Two writes a message were three quarters of what a message cost. Most of a call was botocore working out anew what is
-the same for all of them: endpoint, user agent, the shapes of request and answer. Here that is worked out once. What
-decides stays botocore's: where to and as whom, the signature, which errors there are, and whether and when a call is
-tried again. The client's events stay too, so that whatever listens to them, its retries first of all, hears of these
-calls.
+Two writes a message took three quarters of a message's CPU. In most of that time botocore worked out what is the same
+for all calls: endpoint, user agent, the shapes of request and answer. Here that is worked out once. All decisions stay
+botocore's: address and credentials, the signature, the errors, and whether and when a call is tried again. The client's
+events stay too, so their listeners, such as its retries, notice these calls.
 """
 
 from __future__ import annotations
 
 import http.client
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import msgspec
+import urllib3
 from botocore import xform_name
+from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import HTTPClientError
 from botocore.hooks import first_non_none_response
 from botocore.parsers import create_parser
 
-from .kept_connections import KeptConnections
-from .signer import Signer
+from .tls import default_ssl_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +31,16 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.credentials import Credentials
 
-    from .kept_connections import KeptAnswer
-
 # Variables that make botocore connect in a way of their own.
 _DETOURS = frozenset({"AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CONFIG_FILE"})
+
+
+class _Answer(NamedTuple):
+    """As much of botocore's answer as is looked at."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 def call_directly(
@@ -45,7 +51,7 @@ def call_directly(
     Parameters
     ----------
     client : BaseClient
-        boto3's client of a service that speaks JSON.
+        boto3's client of a service with a JSON protocol.
     credentials : Credentials or None
         Those of its session.
     operations : set of str
@@ -63,14 +69,12 @@ def call_directly(
     )
     if not credentials or not is_plain:
         return
-    connections = KeptConnections(
-        url,
-        connect_timeout=config.connect_timeout,
-        read_timeout=config.read_timeout,
-        size=config.max_pool_connections,
-    )
+    # One context for all connections, those to Cube too: reading the certificates takes longer than many messages.
+    tls = {"ssl_context": default_ssl_context()} if url.startswith("https:") else {}
+    timeout = urllib3.Timeout(connect=config.connect_timeout, read=config.read_timeout)
+    pool = urllib3.connection_from_url(url, timeout=timeout, maxsize=config.max_pool_connections, **tls)
     for operation in operations:
-        setattr(client, xform_name(operation), DirectCall(client, credentials, operation, connections))
+        setattr(client, xform_name(operation), DirectCall(client, credentials, operation, pool))
 
 
 class _Request(AWSPreparedRequest):
@@ -90,12 +94,12 @@ class DirectCall:
         botocore's, which know when they have to be fetched again.
     operation : str
         Its name in the service.
-    connections : KeptConnections
-        Those to the service.
+    pool : HTTPConnectionPool
+        Connections to the service.
     """
 
     def __init__(
-        self, client: BaseClient, credentials: Credentials, operation: str, connections: KeptConnections
+        self, client: BaseClient, credentials: Credentials, operation: str, pool: urllib3.HTTPConnectionPool
     ) -> None:
         meta: Any = client.meta
         service = meta.service_model
@@ -105,9 +109,8 @@ class DirectCall:
         self._operation = service.operation_model(operation)
         self._event = f"{service.service_id.hyphenize()}.{operation}"
         self._scope = (service.signing_name, meta.region_name)
-        self._signer: Signer | None = None
         self._url: str = meta.endpoint_url.rstrip("/") + "/"
-        self._connections = connections
+        self._pool = pool
         self._parser = create_parser("json")
         self._headers = {
             "Content-Type": f"application/x-amz-json-{service.metadata['jsonVersion']}",
@@ -179,29 +182,22 @@ class DirectCall:
         except Exception as error:  # noqa: BLE001 - the client's retries know what it means
             return None, error
 
-    def _answer(self, request: dict[str, Any]) -> KeptAnswer:
+    def _answer(self, request: dict[str, Any]) -> _Answer:
         body = request["body"]
         prepared: Any = _Request("POST", self._url, request["headers"].copy(), body, False, context={})
-        self._current_signer().add_auth(prepared)
+        SigV4Auth(self._credentials.get_frozen_credentials(), *self._scope).add_auth(prepared)
         answers = self._events.emit(f"before-send.{self._event}", request=prepared)
-        answer: KeptAnswer | None = first_non_none_response(answers)
+        answer: _Answer | None = first_non_none_response(answers)
         return self._post(prepared.headers, body) if answer is None else answer
 
-    def _current_signer(self) -> Signer:
-        """Return the signer of the credentials as they are now."""
-        credentials = self._credentials.get_frozen_credentials()
-        signer = self._signer
-        if signer is None or signer.credentials != credentials:
-            signer = self._signer = Signer(credentials, *self._scope)
-        return signer
-
-    def _post(self, headers: dict[str, str], body: bytes) -> KeptAnswer:
+    def _post(self, headers: dict[str, str], body: bytes) -> _Answer:
         try:
-            return self._connections.post(headers, body)
-        except (OSError, http.client.HTTPException) as error:
+            answer = self._pool.urlopen("POST", "/", body, headers, retries=False, redirect=False)
+        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             raise HTTPClientError(error=error) from error
+        return _Answer(answer.status, answer.headers, answer.data)
 
-    def _parse(self, answer: KeptAnswer) -> dict[str, Any]:
+    def _parse(self, answer: _Answer) -> dict[str, Any]:
         if answer.status_code == 200:
             try:
                 return msgspec.json.decode(answer.content, type=dict[str, Any])

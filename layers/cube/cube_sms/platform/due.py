@@ -68,7 +68,7 @@ def due_keys(client: DynamoDBClient, table: str, kind: str, now: float, *, most:
     Raises
     ------
     RecordsUnavailableError
-        If DynamoDB is away, or has not filled the index yet.
+        If DynamoDB is unavailable, or has not filled the index yet.
     """
     found: list[tuple[float, str]] = []
     for number in range(SHARDS):

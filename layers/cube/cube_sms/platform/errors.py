@@ -1,4 +1,4 @@
-"""What can be wrong with an input, and what can stand in a message's way.
+"""What can be wrong with an input, and what can keep a message from being sent.
 
 Each class of `Obstacle` says all that the rest of the program decides by: nothing elsewhere asks which class it is.
 """
@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 if TYPE_CHECKING:
     from .metrics import Metric
 
-# Faults that are told one by one. An input may have them by the thousand; an answer and a line of the log have limits.
+# Faults that are listed one by one. An input may have thousands; an answer and a line of the log have limits.
 MAX_FAULTS = 20
 
 
@@ -22,8 +22,8 @@ class Fault(NamedTuple):
     Parameters
     ----------
     path : str
-        Where: a field's name, with indices for what lies below it, such as ``smsContentList[0].smsNum``; ``$`` for the
-        whole input.
+        A field's name, with indices for what is below it, such as ``smsContentList[0].smsNum``; ``$`` for the whole
+        input.
     message : str
         What is wrong. Never quotes the value.
     """
@@ -73,8 +73,7 @@ class ApiAnswer(NamedTuple):
     title : str
         What kind of problem it is.
     detail : str
-        What about it. ``{error}`` stands for the error's own text, which may be told where it names nothing of the
-        deployment.
+        What about it. ``{error}`` stands for the error's own text, for errors that name nothing of the deployment.
     is_later : bool
         Whether ``Retry-After`` says when to try again.
     """
@@ -86,7 +85,7 @@ class ApiAnswer(NamedTuple):
 
 
 class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or full
-    """What stands between a message and being sent.
+    """What keeps a message from being sent.
 
     Each class says all of the following, itself or by the class it inherits from. One that leaves something out raises
     `TypeError` when it is defined, unless it is abstract.
@@ -96,31 +95,33 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
     outcome : {"no", "unknown", "yes"}
         Whether the provider may have processed the message.
     state : str or None
-        The state that the message is in then; None where it is refused. One that may be sent once at most and whose
-        ``outcome`` is unknown is not tried again, whatever this says.
+        The state of the message after that; None if it is refused. With at-most-once and an unknown ``outcome`` the
+        message is not tried again, whatever this says.
     gate : {"nothing", "opens", "counts", "closes"}
-        What a query that ends so does to the gate: nothing; it opens it, since the provider has answered; it counts
-        against it, as one of several in a row that close it; it closes it for all. A probe opens it or closes it again.
+        What a query that ends so does to the gate. "opens": the provider has answered. "counts": it is one of several
+        in a row that close the gate. "closes": the gate closes for all. A probe opens it or closes it again.
     account : {"nothing", "opens", "counts"}
-        What a query that ends so does to the gate of its account: nothing; it opens it; it counts against it, as one of
-        several in a row with one code that close it.
+        What a query that ends so does to the gate of its account. "counts": it is one of several in a row with one
+        code that close the gate.
     answer : ApiAnswer
         How the API answers.
+    remedy : str
+        What to do about it, for the reference.
     metric : Metric or None
         What counts it.
     letter : str or None
-        The reason that a dead letter gives, where no further try would change anything.
+        The reason that a dead letter gives, if no further try would change anything.
     renews_credentials : bool
-        Whether the account's credentials are fetched afresh, and the query is repeated once.
+        Whether the account's credentials are fetched again, and the query is repeated once.
     is_of_recipients : bool
         Whether it may be about some recipients of a query alone, so that the others are to be sent without them. If it
         is not, it holds for each message of the query.
     log : tuple of str, or None
-        The level and the text of a log line of its own. Where there is none, an attempt's own line tells of it; and
-        where no attempt was made, it is unexpected.
+        The level and the text of a log line of its own. If there is none, the line of the attempt reports it. If no
+        attempt was made, it is unexpected.
     until : float or None
-        Seconds since the epoch from when on another try is worth while, where nothing is wrong with the message and no
-        attempt is used up.
+        Seconds since the epoch after which another try is useful, if nothing is wrong with the message and no attempt
+        is used up.
     retry_after : float or None
         Seconds the provider asks to wait.
     status : int or None
@@ -131,7 +132,7 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
     >>> class HalfAnError(NotPostedError):
     ...     state = "RETRYING"
     Traceback (most recent call last):
-    TypeError: HalfAnError does not say: answer, metric, letter, log
+    TypeError: HalfAnError does not say: answer, remedy, metric, letter, log
     """
 
     outcome: ClassVar[Literal["no", "unknown", "yes"]]
@@ -140,6 +141,7 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
     gate: Literal["nothing", "opens", "counts", "closes"]
     account: ClassVar[Literal["nothing", "opens", "counts"]]
     answer: ApiAnswer
+    remedy: ClassVar[str]
     metric: ClassVar[Metric | None]
     letter: ClassVar[str | None]
     renews_credentials: ClassVar[bool]
@@ -156,12 +158,12 @@ class Obstacle(Exception):  # noqa: N818 - some are no errors: it is closed, or 
 
     @property
     def members(self) -> dict[str, Any]:
-        """What a problem tells beside its detail."""
+        """The members of a problem, in addition to its detail."""
         return {}
 
     @property
     def log_fields(self) -> dict[str, Any]:
-        """What its log line tells beside its text."""
+        """The fields of its log line, in addition to its text."""
         return {}
 
 
@@ -171,6 +173,7 @@ POLICY = (
     "gate",
     "account",
     "answer",
+    "remedy",
     "metric",
     "letter",
     "renews_credentials",
@@ -191,11 +194,15 @@ class NotPostedError(Obstacle, is_abstract=True):
 
 
 class AwsUnavailableError(NotPostedError):
-    """AWS is in the way. The error's text may name resources of the deployment: that is for its log."""
+    """AWS is unavailable. The error's text may name resources of the deployment: only its log has it."""
 
     state = "RETRYING"
-    answer = ApiAnswer(503, "The gateway is unavailable", "AWS is in the way; try again", is_later=True)
+    answer = ApiAnswer(503, "The gateway is unavailable", "AWS is unavailable; try again", is_later=True)
     metric: ClassVar[Metric | None] = None
+    remedy = (
+        "The gateway tries again by itself. If this lasts, look for the error of AWS in the log: a service is "
+        "unavailable, or a role or the key lacks a permission."
+    )
     letter = None
     log = None
 
@@ -205,10 +212,11 @@ class RecordsUnavailableError(AwsUnavailableError):
 
 
 class UnexpectedError(NotPostedError):
-    """Something that nobody thought of. Its text may quote anything, and is told nowhere."""
+    """An unexpected error. Its text may quote anything, and is shown nowhere."""
 
     state = "RETRYING"
     answer = ApiAnswer(500, "Internal error", "the log says more, under the request's id")
+    remedy = "Look in the log under the id of the request, and report the fault."
     metric = None
     letter = None
     log = None
@@ -225,7 +233,7 @@ def obstacle(error: Exception) -> Obstacle:
     Returns
     -------
     Obstacle
-        The error itself if it is one, or what stands for it and tells nothing of it.
+        The error itself if it is one, or one that replaces it and shows nothing of it.
 
     Examples
     --------

@@ -67,7 +67,7 @@ def get_item(client: DynamoDBClient, table: str, key: str, **options: Any) -> di
     Raises
     ------
     RecordsUnavailableError
-        Where DynamoDB is away.
+        If DynamoDB is unavailable.
     """
     try:
         answer: Any = client.get_item(TableName=table, Key=key_to(key), **{"ConsistentRead": True, **options})
@@ -108,7 +108,7 @@ def get_items(
     Raises
     ------
     RecordsUnavailableError
-        Where DynamoDB is away, or leaves out items again and again.
+        If DynamoDB is unavailable, or leaves out items again and again.
     """
     for some in batched(keys, _READ_SIZE, strict=False):
         left: Any = [key_to(key) for key in some]
@@ -153,7 +153,7 @@ def update_item(client: DynamoDBClient, table: str, key: str, **expressions: Any
     Raises
     ------
     RecordsUnavailableError
-        Where DynamoDB is away.
+        If DynamoDB is unavailable.
     """
     try:
         answer: Any = client.update_item(

@@ -38,7 +38,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     cube_base_url, cube_v4_base_url : str
-        Base URLs of the provider's API, for accounts that speak csss and for those that speak v4.
+        Base URLs of the provider's API, for accounts that use csss and for those that use v4.
     cube_secret_id : str
         Name or ARN of the secret with the accounts' credentials.
     messages_table : str
@@ -60,7 +60,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     cube_timestamp_unit : {"s", "ms"}
         Unit of the request's timestamp.
     cube_v4_signed_spaces : {"keep", "remove"}
-        What becomes of spaces in the text that is signed for v4.
+        Whether spaces in the text that is signed for v4 are kept.
     cube_answer_codes : AnswerCodes
         What the provider's codes mean, as far as the deployment knows.
     keep_provider_messages : bool

@@ -22,7 +22,7 @@ class SideBySide:
         self._pool = ThreadPoolExecutor(threads)
 
     def each[Item, Result](self, call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-        """Make a call for each item, and return what each came to when all are over.
+        """Make a call for each item, and return all results when all are over.
 
         Parameters
         ----------

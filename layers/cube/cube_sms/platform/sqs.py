@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 
+# SQS takes this many attributes of a message.
 MAX_ATTRIBUTES = 10
 
 FAILED_CLAIM = "failedClaim"
 """The attribute of a message that starts over one which has ended: it names the claim that ended that."""
 
-# 1 MiB, which is what a queue takes unless it is told otherwise:
+# 1 MiB, which a queue takes by default:
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 MAX_MESSAGE_BYTES = 1_048_576
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,23 +20,23 @@ if TYPE_CHECKING:
     from .metrics import Metric
     from .telemetry import Level, Telemetry
 
-# What Step Functions says of a token, and not of the call: the task is over, the token is none or another account's,
-# the state machine's key is not for us. Nobody's events must wait for somebody else's token.
+# Step Functions' errors about one token: its task is over, or it is no token, or it belongs to another account. Events
+# of other messages must not wait for it.
 _NOBODY_WAITS = frozenset({"TaskDoesNotExist", "TaskTimedOut", "InvalidToken", "InvalidOutput", "ValidationException"})
 
-# What it says where we may not answer. A workflow's key may be why, and must not hold up everybody's events either.
-# But our own role may be, and then every workflow waits in vain: these are counted for themselves, and alarm.
+# Its errors if we may not answer. The reason may be a workflow's key, which must not delay other events either. It may
+# also be our own role, and then no workflow gets an answer. So a metric of their own counts these, with an alarm.
 _REFUSED = frozenset({"AccessDeniedException", "KmsAccessDeniedException", "KmsInvalidStateException"})
 
 
 @dataclass(frozen=True, slots=True)
 class TaskAnswers:
-    """What came of answering tasks.
+    """The results of answers to tasks.
 
     Parameters
     ----------
     answered : int
-        Tasks that were told.
+        Tasks that took their answer.
     unanswered : tuple of str
         Why Step Functions took no answer for others.
     """
@@ -44,7 +45,7 @@ class TaskAnswers:
     unanswered: tuple[str, ...] = ()
 
     def __add__(self, other: TaskAnswers) -> TaskAnswers:
-        """Return what came of both."""
+        """Return the results of both."""
         return TaskAnswers(self.answered + other.answered, self.unanswered + other.unanswered)
 
     @property
@@ -74,11 +75,11 @@ class Tasks:
     Parameters
     ----------
     client : Callable[[], SFNClient]
-        Makes boto3's client, when the first task waits.
+        Makes boto3's client. It is called once, for the first task.
     """
 
     def __init__(self, client: Callable[[], SFNClient]) -> None:
-        self._client = client
+        self._client = cache(client)
 
     def succeed(self, tokens: Iterable[str], output: Mapping[str, Any]) -> TaskAnswers:
         """End tasks with an output.
@@ -93,12 +94,12 @@ class Tasks:
         Returns
         -------
         TaskAnswers
-            What came of it. A task that is over, or that takes no answer of ours, is none that waits.
+            The results. A task that is over, or that takes no answer of ours, counts as unanswered.
 
         Raises
         ------
         BotoCoreError, ClientError
-            If Step Functions is away: the tasks are to be told again.
+            If Step Functions is unavailable: the answers are to be repeated.
         """
         text = msgspec.json.encode(output).decode()
         return _told(lambda token: self._client().send_task_success(taskToken=token, output=text), tokens)
@@ -113,7 +114,7 @@ class Tasks:
         error : str
             What a state machine catches, without its prefix ``CubeSms.``
         cause : Mapping[str, Any]
-            What there is to tell of it.
+            Its details.
 
         Returns
         -------
@@ -130,14 +131,14 @@ class Tasks:
 
 
 def report_task_answers(telemetry: Telemetry, answers: TaskAnswers, correlation_id: str) -> None:
-    """Report what came of answering tasks.
+    """Report the results of answers to tasks.
 
     Parameters
     ----------
     telemetry : Telemetry
-        Where to.
+        Takes lines and metrics.
     answers : TaskAnswers
-        What came of it.
+        The results.
     correlation_id : str
         What they were answered for.
     """

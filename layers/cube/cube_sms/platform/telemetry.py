@@ -1,7 +1,7 @@
 """Logs and metrics: one JSON log line for each message, metrics once for each invocation.
 
-Neither holds content or credentials; of a device id they show the last four characters. What a line tells is up to who
-writes it. Powertools' metrics are not thread-safe: everything here is called from the handler's own thread.
+Neither holds content or credentials; of a device id they show the last four characters. The rest of a line is up to its
+writer. Powertools' metrics are not thread-safe: everything here is called from the handler's own thread.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Telemetry:
         correlation_id : str
             The id of what it happened to.
         **fields
-            What else there is to tell; those that are None are left out.
+            Further fields; those that are None are left out.
         """
         known = {name: value for name, value in fields.items() if value is not None}
         getattr(self.logger, level)(text, extra={"correlation_id": correlation_id, **known})
@@ -98,7 +98,7 @@ class Telemetry:
     def failed(self, error: Exception, correlation_id: str, *, account: str | None = None, **details: Any) -> None:
         """Report what could not be dealt with.
 
-        Of an error without a line of its own this tells where it came from, and not its text, which may quote anything.
+        For an error without a line of its own this reports its source, without its text, which may quote anything.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Telemetry:
         account : str or None
             Its account, where that is known.
         **details
-            What else there is to tell of it.
+            Further fields.
         """
         met = obstacle(error)
         if met.log:
@@ -124,7 +124,7 @@ class Telemetry:
     def flush(self) -> None:
         """Emit the metrics gathered, one EMF object for each account.
 
-        What belongs to an account is emitted for all accounts as well, under ``service`` alone: CloudWatch adds up no
+        What belongs to an account is emitted for all accounts as well, under ``service`` alone. CloudWatch adds up no
         dimensions, and an alarm watches one set of them.
         """
         gathered, self._metrics = self._metrics, defaultdict(lambda: defaultdict(list))

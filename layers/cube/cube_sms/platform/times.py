@@ -9,7 +9,7 @@ DAY = 86_400
 
 
 def rfc3339(seconds: float) -> str:
-    """Return a time as it is told: RFC 3339 in UTC, with milliseconds.
+    """Return a time as text: RFC 3339 in UTC, with milliseconds.
 
     Parameters
     ----------

@@ -25,8 +25,8 @@ def default_ssl_context(authorities: Path = AUTHORITIES) -> ssl.SSLContext:
     Returns
     -------
     ssl.SSLContext
-        It trusts what the machine trusts instead where there is no such folder, and where OpenSSL's own variables
-        (``SSL_CERT_FILE``, ``SSL_CERT_DIR``) name other places than OpenSSL does, be there anything or not.
+        It trusts what the machine trusts if there is no such folder. It also does so if OpenSSL's own variables
+        (``SSL_CERT_FILE``, ``SSL_CERT_DIR``) name other places than OpenSSL does, even if these are missing.
     """
     places = ssl.get_default_verify_paths()
     untold = (

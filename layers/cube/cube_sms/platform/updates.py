@@ -117,7 +117,7 @@ class ConditionalUpdate:
         Raises
         ------
         RecordsUnavailableError
-            Where DynamoDB is away.
+            If DynamoDB is unavailable.
         """
         item, is_written = update_item(client, table, key, **self.expressions())
         # A write whose answer was lost is repeated by boto3, and then meets its own trace.
@@ -142,7 +142,7 @@ class ConditionalUpdate:
 
 
 def _word(name: str) -> str:
-    # DynamoDB takes letters, digits and underscores alone where a name or a value is put in.
+    # DynamoDB's placeholders for names and values have only A-Z, a-z, 0-9 and underscores.
     return name.replace("-", "_")
 
 

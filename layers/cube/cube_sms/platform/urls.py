@@ -24,7 +24,7 @@ def parse_base_url(text: str) -> SplitResult:
     Raises
     ------
     ValueError
-        Where it is none.
+        If it is none.
 
     Examples
     --------

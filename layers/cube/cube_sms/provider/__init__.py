@@ -1,4 +1,4 @@
-"""The provider: what one query can come to, and what it takes to make one."""
+"""The provider: how to make one query, and its possible results."""
 
 from __future__ import annotations
 

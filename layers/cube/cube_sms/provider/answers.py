@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     type Asked = Query[Any] | Listing[Any]
 
+# What is kept of the provider's code and words, for a record, a log line and an attribute of a dead letter.
 MAX_CODE_LENGTH = 32
 MAX_MESSAGE_LENGTH = 256
 REDACTED = "[redacted]"
@@ -50,7 +51,7 @@ class Envelope(NamedTuple):
     code : str
         The provider's code.
     says_yes, says_no : bool
-        Whether it tells of a success, and whether of a failure. One that contradicts itself says neither.
+        Whether it reports a success, and whether a failure. One that contradicts itself reports neither.
     message : str or None
         The provider's words, as far as they can be decoded.
     job_id : str or None
@@ -95,7 +96,7 @@ class Interpreter:
     codes : Mapping[str, Meaning]
         What the deployment knows of codes and statuses, beside what the provider publishes.
     keeps_messages : bool
-        Whether the provider's words are kept, without what they quote letter for letter.
+        Whether the provider's words are kept, without literal quotes of the request.
 
     Raises
     ------
@@ -217,8 +218,8 @@ def read_members(body: bytes) -> tuple[tuple[str, Any], ...] | None:
     Parameters
     ----------
     body : bytes
-        JSON in UTF-8, UTF-16 or UTF-32, with or without a byte order mark, or in GBK. The bytes tell which: what
-        ``Content-Type`` says of them is as often wrong as right.
+        JSON in UTF-8, UTF-16 or UTF-32, with or without a byte order mark, or in GBK. The bytes decide which,
+        because ``Content-Type`` is often wrong.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""What delivery needs of a provider, and what one query can come to.
+"""What delivery needs of a provider, and the possible results of one query.
 
-Delivery, pacing and the ways in and out know this and no dialect: neither its field names nor its codes.
+Delivery, pacing, inputs and outputs know only this. Field names and codes belong to a dialect.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Credentials(ABC):
     Parameters
     ----------
     stale : bool
-        Whether this is the last good value, served while Secrets Manager is away.
+        Whether this is the last good value, served while Secrets Manager is unavailable.
     version : int
         Which fetch it comes from.
     """
@@ -62,7 +62,7 @@ class Credentials(ABC):
     @property
     @abstractmethod
     def hidden(self) -> tuple[str, ...]:
-        """What of it is told to nobody, should the provider quote it."""
+        """The parts that are hidden if the provider quotes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class Line(Protocol):
 
 
 class Lists[C: Credentials, L: Line](Protocol):
-    """What a dialect tells of the messages of a device. To ask is a query like any other, which sends nothing."""
+    """A dialect's lists of the messages of a device. To ask is a query like any other, which sends nothing."""
 
     def receipts(self, listing: Listing[C], *, over: L, left: Callable[[], None]) -> ListPage[Receipt]:
         """Ask what became of messages to a device, once.
@@ -243,12 +243,12 @@ class Provider[C: Credentials, Q: Query[Any], L: Line](Protocol):
         Returns
         -------
         float
-            Seconds after it first left in which the same query, sent again, is one request to the provider; 0 if a
-            query that is sent again is always another request.
+            Seconds after it first left. Within them the provider takes the repeated query for the same request. 0 if
+            it always takes it for another one.
         """
 
     def lists(self, credentials: C) -> Lists[C, L] | None:
-        """Return what can be asked of a device's messages; None if the account's dialect tells nothing of them."""
+        """Return what can be asked of a device's messages; None if the account's dialect has no such lists."""
 
     def prepare(self, credentials: C, messages: Sequence[SendRequest]) -> Q:
         """Make a query, which is dated and signed each time it is sent.
@@ -348,11 +348,14 @@ class CubeAnswer(NamedTuple):
 class CredentialsError(AwsUnavailableError):
     """The account's credentials cannot be had; the message names what is missing and never shows a value."""
 
+    remedy = "Run `cube-sms account check`, and correct the entry of the account in the secret."
     metric = metrics.CREDENTIALS_UNUSABLE
 
 
 class UnknownAccountError(CredentialsError):
-    """The secret holds no credentials for the account."""
+    """The secret holds no credentials for the account. In a send request, the field `account` is then invalid."""
+
+    remedy = "Name another account in the request, or store this one with `cube-sms account add`."
 
 
 class CubeError(Obstacle, is_abstract=True):
@@ -404,10 +407,14 @@ class CubeRejected(CubeError):  # noqa: N818 - the taxonomy's own name
     gate = "opens"
     account: ClassVar[Literal["counts", "opens"]] = "counts"
     answer = ApiAnswer(422, "Rejected by Cube", "Cube said no")
+    remedy = (
+        "Look up the code at the provider. If it was temporary, list it in CubeAnswerCodes and run "
+        "`cube-sms rejected redrive`."
+    )
     # The state has one.
     metric = None
     renews_credentials = False
-    # Nobody knows what the code says: it may be about one of several recipients.
+    # The code's meaning is unknown: it may be about one of several recipients.
     is_of_recipients = True
 
 
@@ -415,12 +422,14 @@ class CubeRecipientRejected(CubeRejected):
     """Cube said no to a recipient, with a code that is known to say so. The account itself is well."""
 
     account = "opens"
+    remedy = "Correct the id of the device, or ask the provider about the SIM."
 
 
 class CubeMessageRejected(CubeRejected):
-    """Cube said no to the message, whoever was to have it, with a code that is known to say so."""
+    """Cube said no to the message, for any recipient, with a code that is known to say so."""
 
     account = "opens"
+    remedy = "Correct the text, and send it under another id."
     is_of_recipients = False
 
 
@@ -432,6 +441,7 @@ class CubeAuthenticationError(CubeError):
     gate = "opens"
     account = "nothing"
     answer = ApiAnswer(502, "Cube refused the account's credentials")
+    remedy = "Correct the credentials with `cube-sms account rotate`. See docs/runbook.md#authentication-failures."
     metric = metrics.CUBE_AUTHENTICATION_FAILED
     # The account's secret may just have been rotated.
     renews_credentials = True
@@ -445,6 +455,9 @@ class CubeThrottled(CubeError):  # noqa: N818 - the taxonomy's own name
     gate = "closes"
     account = "nothing"
     answer = ApiAnswer(429, "Too many requests", is_later=True)
+    remedy = (
+        "Wait: the gate opens by itself. If this repeats, lower CubeMaxQps, or find who else calls from this address."
+    )
     metric = metrics.CUBE_THROTTLED
     renews_credentials = False
 
@@ -457,14 +470,15 @@ class CubeUnavailable(CubeError):  # noqa: N818 - the taxonomy's own name
     gate = "counts"
     account = "nothing"
     answer = ApiAnswer(503, "Cube is unavailable", is_later=True)
+    remedy = "Wait: the message is tried again. If this lasts, ask the provider. See docs/runbook.md#gate-closed."
     metric = None
     renews_credentials = False
 
 
 class CubeOutcomeUnknown(CubeError):  # noqa: N818 - the taxonomy's own name
-    """The request left and no answer tells what became of it.
+    """The request left, and no answer shows its outcome.
 
-    HTTP 5xx is such an answer: a gateway gives it too when the server behind it dies after it has committed.
+    HTTP 5xx is such an answer: a gateway gives it too when the server behind it crashes after it has committed.
     """
 
     outcome = "unknown"
@@ -472,12 +486,16 @@ class CubeOutcomeUnknown(CubeError):  # noqa: N818 - the taxonomy's own name
     gate: Literal["nothing", "counts"] = "nothing"
     account = "nothing"
     answer = ApiAnswer(504, "Outcome unknown", "{error}; the message may have been sent")
+    remedy = (
+        "Find out if the device has the message before you send it under another id. "
+        "See docs/runbook.md#unknown-outcomes."
+    )
     metric = None
     renews_credentials = False
 
     def __init__(self, reason: str, **told: Any) -> None:
         super().__init__(reason, **told)
-        # An answer that was lost is no sign that Cube is away.
+        # An answer that was lost is no sign that Cube is unavailable.
         if (self.status or 0) >= _SERVER_ERROR:
             self.gate = "counts"
 

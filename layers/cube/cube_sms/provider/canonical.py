@@ -27,9 +27,9 @@ _OPTIONS: dict[str, Any] = {
 _ENCODER = JSONEncoder(**_OPTIONS)
 _SORTING_ENCODER = JSONEncoder(**_OPTIONS, sort_keys=True)
 
-# Unicode's control characters (category Cc) but \n, \r and \t, as the encoder leaves them in its output: those below
-# U+0020 as \b, \f or \u00XX behind an even number of backslashes, the others (U+007F to U+009F) as themselves. JSON
-# libraries differ in how they print both kinds, so no text with one is certain to be signed alike on both sides.
+# Unicode's control characters (category Cc) except \n, \r and \t, in the encoder's output. It has those below U+0020 as
+# \b, \f or \u00XX behind an even number of backslashes, and the others (U+007F to U+009F) as themselves. JSON libraries
+# print both kinds differently, so the two sides may sign different texts.
 _CONTROL = re.compile(r"[\x7f-\x9f]|(?<!\\)(?:\\\\)*\\(?:[bf]|u00)")
 
 
@@ -54,8 +54,9 @@ def canonical_json(parameters: Mapping[str, Any], *, sorts_every_level: bool = F
     Raises
     ------
     CanonicalFormError
-        For what has no canonical form: a control character other than ``\n``, ``\r`` and ``\t``, NaN or an infinity,
-        a lone surrogate, a key that is no string, or a value that is not JSON. The message never quotes a value.
+        If a value has no canonical form: NaN, an infinity, a lone surrogate, or a value that is not JSON. Also for a
+        key that is no string, and for control characters other than ``\n``, ``\r`` and ``\t``. The message quotes no
+        value.
 
     Examples
     --------

@@ -143,7 +143,7 @@ class Client[C: Credentials, Q: Query[Any]](ABC):
 
 @contextmanager
 def timed() -> Iterator[Callable[[], float]]:
-    """Give a query's errors the seconds that it took, and return what tells them as far as it has come."""
+    """Give a query's errors the seconds that it took, and return a function for the seconds so far."""
     started = time.perf_counter()
     try:
         yield lambda: time.perf_counter() - started

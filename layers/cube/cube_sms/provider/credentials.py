@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 MAX_AGE = 300.0
 """Seconds that the functions use credentials before they fetch them again."""
 
-# After a failure, and for an account that is not in the secret, Secrets Manager is asked again this many seconds after
-# it answered last, not for every message.
+# After a failure, or for an account that is not in the secret, Secrets Manager is asked again so many seconds after its
+# last answer. So a message seldom asks.
 RETRY_SECONDS = 5.0
 
 # Secrets Manager answers in milliseconds; what takes longer than this is a Secrets Manager in trouble.
@@ -110,7 +110,7 @@ class CredentialStore:
         boto3's client.
     secret_id : str
         Name or ARN of the secret, whose value is ``{"<account>": {"access_code": "…", …}, …}``. An entry's fields
-        tell the dialect of its account.
+        decide the dialect of its account.
     max_age : float
         Seconds a fetched value is used before it is fetched again.
     patience : float
@@ -155,16 +155,16 @@ class CredentialStore:
         Returns
         -------
         Credentials
-            At most `max_age` seconds old, or ``stale`` if Secrets Manager is away or takes its time.
+            At most `max_age` seconds old, or ``stale`` if Secrets Manager is unavailable or slow.
 
         Raises
         ------
         UnknownAccountError
-            If the secret, fetched afresh if need be, does not hold the account.
+            If the secret, fetched again if need be, does not hold the account.
         CredentialsError
             If the secret is missing, cannot be read, or lacks a field. The message names it and shows no value.
         """
-        self._look(self._due_at)
+        self._look()
         with self._lock:
             try:
                 return self._select(account)
@@ -186,7 +186,7 @@ class CredentialStore:
             If the secret is missing, cannot be read, or holds no accounts.
         """
         with suppress(UnknownAccountError):
-            # No account is without a name: this fetches the secret if need be.
+            # Each account has a name, so this only fetches the secret if need be.
             self.get("")
         with self._lock:
             return sorted(self._accounts or ())
@@ -204,7 +204,7 @@ class CredentialStore:
         Returns
         -------
         Credentials
-            Fetched afresh, or ``stale`` if Secrets Manager is away.
+            Fetched again, or ``stale`` if Secrets Manager is unavailable.
 
         Raises
         ------
@@ -242,7 +242,7 @@ class CredentialStore:
         CredentialsError
             If the secret is missing or cannot be read.
         """
-        self._look(self._answered_at + RETRY_SECONDS if afresh else self._due_at)
+        self._look(afresh=afresh)
         with self._lock:
             found = {
                 account: {name: entry[name] for name in names if name in entry}
@@ -258,10 +258,11 @@ class CredentialStore:
         sound = {account: members for account, members in found.items() if members and account not in faults}
         return Members(sound, tuple(faults.values()))
 
-    def _look(self, due_at: float) -> None:
+    def _look(self, *, afresh: bool = False) -> None:
         """Fetch the secret if that is due, and wait for a fetch that is under way."""
         with self._lock:
-            if self._clock() >= due_at:
+            # Read under the lock: another thread may have fetched since this one began.
+            if self._clock() >= (self._answered_at + RETRY_SECONDS if afresh else self._due_at):
                 self._begin()
             fetch, is_usable = self._fetch, self._accounts is not None and not self._error
         if fetch:
@@ -288,7 +289,7 @@ class CredentialStore:
         with self._lock:
             now = self._answered_at = self._clock()
             self._due_at = now + RETRY_SECONDS
-            # A value of yesterday serves while Secrets Manager is away, and hides no fault of the deployment.
+            # An old value serves while Secrets Manager is unavailable, and hides no fault of the deployment.
             self._is_away = is_away and self._accounts is not None
             self._error = None if self._is_away else error
             if accounts is not None:

@@ -1,4 +1,4 @@
-"""The provider's dialects. The secret decides: an account speaks the one that its credentials belong to."""
+"""The provider's dialects. The secret decides: an account uses the one of its credentials."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Dialect(NamedTuple):
     credentials : type
         What its accounts have in the secret.
     provider : Callable[[ProviderSettings, Connections], Provider]
-        Makes what speaks it, for a deployment.
+        Makes its provider, for a deployment.
     """
 
     credentials: type[AnyCredentials]
@@ -167,7 +167,7 @@ def make_provider(settings: ProviderSettings, connections: int) -> AnyProvider:
     Raises
     ------
     SettingsError
-        Where the settings contradict what a dialect knows.
+        If the settings contradict what a dialect knows.
     """
     shared = Connections(
         connect_timeout=settings.cube_connect_timeout, read_timeout=settings.cube_read_timeout, size=connections

@@ -1,4 +1,4 @@
-"""Connections to Cube: what can go wrong on the wire, told apart by whether the request had left.
+"""Connections to Cube: what can go wrong on the wire, before the request has left and after.
 
 The provider counts connections (3 per calling IP), so the pool has a fixed size and its connections are kept alive.
 Nothing is retried or redirected here.
@@ -28,10 +28,11 @@ from .base import CubeOutcomeUnknown, CubeUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+# This much of an answer is read. An envelope has some hundred bytes.
 MAX_ANSWER_BYTES = 64 * 1024
 
-# A connection that has been idle for longer is not used again: what stands between us and Cube (a NAT gateway drops
-# idle flows after 350 s) may have forgotten it, and a request sent into it would have an unknown outcome.
+# A connection that has been idle for longer is not used again. A device between us and Cube may have forgotten it: a
+# NAT gateway drops idle flows after 350 s. A request sent into it would have an unknown outcome.
 MAX_IDLE_SECONDS = 30.0
 
 
@@ -72,7 +73,7 @@ class Connections:
     Raises
     ------
     ValueError
-        Where the SSL context does not verify.
+        If the SSL context does not verify.
     """
 
     def __init__(
@@ -96,8 +97,8 @@ class Connections:
         self._ssl_context = ssl_context
         self._options: dict[str, Any] = {"timeout": connect_timeout, "read_timeout": read_timeout, "clock": clock}
         self.longest_post = connect_timeout + read_timeout
-        """The most seconds one POST takes, connecting included but for the look-up of the host's name."""
-        # Whoever drops this may be in a cycle, in which the collector would finalise the sockets before a `__del__`.
+        """The most seconds one POST takes, connecting included, except for the look-up of the host's name."""
+        # The last reference may be in a cycle, in which the collector would finalise the sockets before a `__del__`.
         weakref.finalize(self, _close_all, self._idle)
 
     def server(self, base_url: str) -> Server:
@@ -116,7 +117,7 @@ class Connections:
         Raises
         ------
         ValueError
-            Where the URL is none, or not HTTPS.
+            If the URL is none, or not HTTPS.
         """
         url = parse_base_url(base_url)
         options = {**self._options, "host": str(url.hostname), "port": url.port}
@@ -153,7 +154,7 @@ class Connections:
         return Connection(server.make(), server.origin)
 
     def close(self) -> None:
-        """Close every connection, those in use when they are given back. Whoever takes one can open it again."""
+        """Close every connection, those in use when they are returned. The next user of one can open it again."""
         with self._lock:
             self._closings += 1
             _close_all(self._idle)
@@ -185,15 +186,15 @@ class Server(NamedTuple):
 class Connection:
     """One keep-alive connection, open or not.
 
-    To open it and to post are two steps: opening takes a while, and only what is looked at after it (the time, the
-    lease, the limits) is still true when the request leaves.
+    To open it and to post are two steps, because opening takes a while. The time, the lease and the limits have to be
+    checked after it, right before the request leaves.
 
     Parameters
     ----------
     http : urllib3.connection.HTTPConnection
-        What speaks HTTP.
+        The HTTP connection.
     origin : tuple
-        Where it goes to.
+        Its destination.
     """
 
     def __init__(self, http: _HTTPConnection, origin: tuple[str, str, int | None]) -> None:
@@ -201,10 +202,10 @@ class Connection:
         self.origin = origin
 
     def open(self) -> None:
-        """Open the connection, or open it anew if it cannot be used any more.
+        """Open the connection, or open it again if it cannot be used any more.
 
-        It cannot if the server has closed it, if it was idle for too long, or if there is anything to read: an answer
-        that nobody asked for would be taken for the answer to the next request.
+        It cannot if the server has closed it, if it was idle for too long, or if there is anything to read. An
+        unexpected answer would be taken for the answer to the next request.
 
         Raises
         ------

@@ -27,6 +27,7 @@ LAST_CODE = "lastCode"
 # The attributes that are no longer true if the same message comes here again. That its body is cut stays true.
 OWN = frozenset({REQUEST_ID, FAILED_CLAIM, REASON, DETAIL, ACCOUNT, ATTEMPTS, LAST_CODE})
 
+# The longest value of an attribute. SQS counts attributes as a part of the message's size.
 MAX_VALUE_LENGTH = 1024
 
 

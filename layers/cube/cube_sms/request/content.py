@@ -12,9 +12,13 @@ if TYPE_CHECKING:
 
 CONTENT_FIELD = "smsTemplateContent"
 ITEM_FIELDS = (CONTENT_FIELD, "smsType", "smsNum")
+# The most items of `smsContentList`.
 MAX_ITEMS = 10
+
 # Of the fields of an item that are no content: far more than the provider's own, and within what a queue takes.
 MAX_FIELD_LENGTH = 256
+
+# The most hexadecimal digits of a binary message: 140 bytes.
 MAX_BINARY_DIGITS = 280
 
 # Unicode's control characters but \n, \r and \t: what the signature has no canonical form for.
@@ -23,6 +27,8 @@ _HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 HALF_A_PAIR = "holds half of a surrogate pair (an emoji cut in two)"
+
+# The longest name of an unknown field that an answer quotes.
 MAX_NAME_LENGTH = 64
 
 
@@ -48,7 +54,7 @@ def text_faults(path: str, text: str, message_type: str | None, max_length: int)
     Parameters
     ----------
     path : str
-        Where it stands.
+        Its place in the request.
     text : str
         The text.
     message_type : {"Text", "Binary"} or None
@@ -82,7 +88,7 @@ def item_faults(path: str, items: Sequence[object], message_type: str | None, ma
     Parameters
     ----------
     path : str
-        Where the array stands.
+        The array's place in the request.
     items : sequence of object
         The items, of whatever type.
     message_type, max_length

@@ -81,7 +81,7 @@ def _event(body: bytes) -> _Event | None:
         return _EVENTS.decode(body)
     except _UNREADABLE:
         pass
-    # A detail with half a surrogate pair in it is a detail all the same: what is wrong with it is told of the request.
+    # A detail with half a surrogate pair in it is a detail all the same: the request's faults name what is wrong.
     try:
         fields = decode_leniently(body).value
         detail = msgspec.Raw(json.dumps(fields["detail"]).encode())

@@ -24,6 +24,7 @@ class InvalidRequestError(NotPostedError, FaultsError):
 
     state = None
     answer = ApiAnswer(400, "Invalid send request")
+    remedy = "Correct the fields that the answer or the dead letter names, and send the request again."
     metric = metrics.MESSAGES_INVALID
     letter = "InvalidRequest"
     log = ("warning", "invalid request")

@@ -1,4 +1,4 @@
-"""JSON that msgspec refuses, for whoever has to say what is wrong with it."""
+"""JSON that msgspec refuses, read so that its faults can be named."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def decode_leniently(body: bytes) -> Decoded:
     Raises
     ------
     UnicodeDecodeError
-        Where it is not UTF-8.
+        If it is not UTF-8.
     ValueError, RecursionError
-        Where it is not JSON, or nested too deeply.
+        If it is not JSON, or nested too deeply.
     """
     has_doubles = False
 

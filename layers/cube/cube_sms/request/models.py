@@ -1,4 +1,4 @@
-"""The send request: one strict model for every way in."""
+"""The send request: one strict model for every input."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from .content import (
 )
 
 DEFAULT_ACCOUNT = "default"
+
+# The provider takes this many characters of a text, if the contract has no other number.
 DEFAULT_MAX_CONTENT_LENGTH = 140
 
 # Python's `$` also matches before a final newline, JSON Schema's does not: the look-ahead makes them equal.
@@ -122,13 +124,13 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     delivery : {"at-least-once", "at-most-once"}
         What to do when the outcome of an attempt is unknown.
     priority : {"normal", "bulk"}
-        Whether others go first. Like the token it is no part of the request itself: whoever is in a hurry may send a
-        bulk message again as a normal one.
+        Whether others go first. Like the token it is no part of the request itself. So a caller can send a bulk
+        message again as a normal one.
     task_token : str, optional
         Of a Step Functions task that waits for the outcome. It is no part of the request itself: a task that is tried
         again has another one.
     await_reply : int, optional
-        Seconds for which that task waits for the device's reply, instead of being told that the message was sent.
+        Seconds for which that task waits for the device's reply. Otherwise it ends when the message was sent.
     """
 
     device_id: DeviceId
@@ -166,7 +168,7 @@ class SendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def to_json(self) -> bytes:
         """Return the request as the JSON that `parse_send_request` reads."""
-        # SQS refuses these two characters, JSON does not; they can only stand in a string, where an escape does.
+        # SQS refuses these two characters, JSON does not; they occur only in a string, in which an escape is possible.
         text = msgspec.json.encode(self).decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
         return text.encode()
 

@@ -73,7 +73,7 @@ required
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         faults, valid = _read_field_by_field(body, max_content_length)
         own_id, task_token, priority = map(valid.get, ("requestId", "taskToken", "priority"))
-        # Without a fault, only nulls stood in the way.
+        # Without a fault, only nulls were the reason.
         request = None if faults else msgspec.convert(valid, SendRequest)
     else:
         faults = _content_faults(request, max_content_length)
@@ -137,8 +137,8 @@ def _faults_between(given: Container[str]) -> list[Fault]:
 
 
 def _converted(value: Any, annotation: Any) -> tuple[Any, str | None]:
-    # Of the provider's array only the size is looked at: its items have faults of their own. Of a time, msgspec also
-    # reads the two common variants with a space for the T and an offset without a colon, which do no harm.
+    # Of the provider's array only the size is looked at: its items have faults of their own. For a time, msgspec also
+    # reads two common variants: a space for the T, and an offset without a colon. They do no harm.
     is_list = annotation == ContentList | UnsetType
     is_text = not is_list and annotation != AwaitReply | UnsetType
     if is_text and not isinstance(value, str):

@@ -19,7 +19,7 @@ from .meeting import MOST_ASKS, Meeting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
+    from typing import Any, Self
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -90,6 +90,26 @@ class Asks:
         self._table = table
         self.is_polled = is_polled
         self._clock = clock
+
+    @classmethod
+    def if_any(cls, client: Callable[[], DynamoDBClient], table: str, replies: str) -> Self | None:
+        """Return those of a deployment.
+
+        Parameters
+        ----------
+        client : Callable[[], DynamoDBClient]
+            Makes boto3's client, if it is needed.
+        table : str
+            Name of the table of records.
+        replies : {"off", "callback", "poll"}
+            How the gateway gets replies of devices.
+
+        Returns
+        -------
+        Asks or None
+            None if it gets none: then nothing waits for them.
+        """
+        return None if replies == "off" else cls(client(), table, is_polled=replies == "poll")
 
     def meeting(self, device: Device) -> Meeting:
         """Return the meeting of a device, by a consistent read.

@@ -20,13 +20,13 @@ NO_REPLY = "NoReply"
 """The error of a task whose device did not reply in time."""
 
 
-def tell_tasks(asks: Asks, tasks: Tasks, device: Device, meeting: Meeting) -> TaskAnswers:
+def tell_tasks(asks: Asks | None, tasks: Tasks, device: Device, meeting: Meeting) -> TaskAnswers:
     """Answer the tasks that wait for a device.
 
     Parameters
     ----------
-    asks : Asks
-        Notes which tasks have their answer.
+    asks : Asks or None
+        Notes which tasks have their answer; None if the meeting is in no table.
     tasks : Tasks
         The tasks.
     device : Device
@@ -49,7 +49,8 @@ def tell_tasks(asks: Asks, tasks: Tasks, device: Device, meeting: Meeting) -> Ta
     told = TaskAnswers()
     for verdict in meeting.verdicts:
         told += _tell(tasks, device, verdict)
-        asks.change(device, lambda known, verdict=verdict: known.told(verdict))  # type: ignore[misc]
+        if asks:
+            asks.change(device, lambda known, verdict=verdict: known.told(verdict))  # type: ignore[misc]
     return told
 
 

@@ -10,12 +10,14 @@ from .record import KeptReply, Record, Refusal, hash_of
 from .replies import ReplyRecords
 from .store import Claim, RecordStore
 from .table import RecordTable
+from .transitions import TRANSITIONS
 from .waiting import Cancellation, WaitingRecords
 
 __all__ = [
     "MOST_PER_PAGE",
     "RECEIPT_KEY",
     "REFUSED_KEY",
+    "TRANSITIONS",
     "Cancellation",
     "Change",
     "Claim",

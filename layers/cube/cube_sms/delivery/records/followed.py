@@ -15,6 +15,7 @@ from cube_sms.delivery.states import State
 from cube_sms.platform import KEY, RecordsUnavailableError, get_items, key_of, key_to, rfc3339, update_item
 
 from .items import TEXT_LENGTH, attribute, or_fault, read_record
+from .transitions import RECEIPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,6 +101,8 @@ class FollowedRecords:
         RecordsUnavailableError
             If DynamoDB is away.
         """
+        if state not in RECEIPTS:
+            raise ValueError("a receipt leads to another state")
         now = self._clock()
         values: dict[str, object] = {":state": state, ":now": rfc3339(now), ":sent": State.SENT, ":owner": record.owner}
         update = "SET #state = :state, updatedAt = :now"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from cube_sms.platform import KEY, Fault, key_of
 from .record import KeptReply, Record, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 REFUSED_KEY = "#refused#"
 """What keys of items begin with that leave word of requests which were not accepted: no account is without a name."""
@@ -61,37 +62,33 @@ def read_record(item: Mapping[str, Any]) -> Record:
     SpoiledRecordError
         If the item is not as the gateway writes it. The error names attributes and shows no value.
     """
-    faults: list[Fault] = []
-    read: Any = partial(_read, item, faults)
-    state = read("state", "S", State)
-    # Who cancels a message need not know the request.
-    of_request = None if state is State.CANCELLED else _REQUIRED
-    record = Record(
-        message_id=read(KEY, "S", _key),
-        state=state,
-        attempts=read("attempts", "N", _count),
-        request_hash=read("requestHash", "S", _text, of_request),
-        device_id=read("deviceId", "S", _text, of_request),
-        created_at=read("createdAt", "S", _time),
-        updated_at=read("updatedAt", "S", _time),
-        owner=read("owner", "S", _text),
-        begun_at=read("begunAt", "S", _time, None),
-        expected_at=read("expectedAt", "S", _time, None),
-        lease_until=read("leaseUntil", "N", float, 0.0),
-        unsettled=read("unsettled", "BOOL", _flag),
-        possibly_duplicated=read("possiblyDuplicated", "BOOL", _flag),
-        code=read("code", "S", _text, None),
-        message=read("message", "S", _text, None),
-        reason=read("reason", "S", _text, None),
-        job_id=read("jobId", "S", _text, None),
-        content_hash=read("contentHash", "S", _text, None),
-        due_at=read("dueAt", "N", float, None),
-        task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
-        await_reply=read("awaitReply", "N", _count, None),
-    )
-    if faults:
-        raise SpoiledRecordError(key_of(item), faults)
-    return record
+    with _reading(item) as read:
+        state = read("state", "S", State)
+        # Who cancels a message need not know the request.
+        of_request = None if state is State.CANCELLED else _REQUIRED
+        return Record(
+            message_id=read(KEY, "S", _key),
+            state=state,
+            attempts=read("attempts", "N", _count),
+            request_hash=read("requestHash", "S", _text, of_request),
+            device_id=read("deviceId", "S", _text, of_request),
+            created_at=read("createdAt", "S", _time),
+            updated_at=read("updatedAt", "S", _time),
+            owner=read("owner", "S", _text),
+            begun_at=read("begunAt", "S", _time, None),
+            expected_at=read("expectedAt", "S", _time, None),
+            lease_until=read("leaseUntil", "N", float, 0.0),
+            unsettled=read("unsettled", "BOOL", _flag),
+            possibly_duplicated=read("possiblyDuplicated", "BOOL", _flag),
+            code=read("code", "S", _text, None),
+            message=read("message", "S", _text, None),
+            reason=read("reason", "S", _text, None),
+            job_id=read("jobId", "S", _text, None),
+            content_hash=read("contentHash", "S", _text, None),
+            due_at=read("dueAt", "N", float, None),
+            task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
+            await_reply=read("awaitReply", "N", _count, None),
+        )
 
 
 def read_refusal(item: Mapping[str, Any]) -> Refusal:
@@ -112,18 +109,14 @@ def read_refusal(item: Mapping[str, Any]) -> Refusal:
     SpoiledRecordError
         As for `read_record`.
     """
-    faults: list[Fault] = []
-    read: Any = partial(_read, item, faults)
-    refusal = Refusal(
-        request_id=key_of(item).removeprefix(REFUSED_KEY),
-        reason=read("reason", "S", _text),
-        detail=read("detail", "S", _text),
-        updated_at=read("updatedAt", "S", _time, ""),
-        task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
-    )
-    if faults:
-        raise SpoiledRecordError(key_of(item), faults)
-    return refusal
+    with _reading(item) as read:
+        return Refusal(
+            request_id=key_of(item).removeprefix(REFUSED_KEY),
+            reason=read("reason", "S", _text),
+            detail=read("detail", "S", _text),
+            updated_at=read("updatedAt", "S", _time, ""),
+            task_tokens=read("taskTokens", "SS", frozenset, frozenset()),
+        )
 
 
 def read_reply(item: Mapping[str, Any], content: str | None) -> KeptReply:
@@ -146,20 +139,16 @@ def read_reply(item: Mapping[str, Any], content: str | None) -> KeptReply:
     SpoiledRecordError
         As for `read_record`.
     """
-    faults: list[Fault] = []
-    read: Any = partial(_read, item, faults)
-    reply = KeptReply(
-        event_id=key_of(item).removeprefix(REPLY_KEY),
-        account=read("account", "S", _text),
-        device_id=read("deviceId", "S", _text),
-        message_type=read("messageType", "S", _text),
-        received_at=read("createdAt", "S", _time),
-        in_reply_to=read("inReplyTo", "S", _text, None),
-        content=content,
-    )
-    if faults:
-        raise SpoiledRecordError(key_of(item), faults)
-    return reply
+    with _reading(item) as read:
+        return KeptReply(
+            event_id=key_of(item).removeprefix(REPLY_KEY),
+            account=read("account", "S", _text),
+            device_id=read("deviceId", "S", _text),
+            message_type=read("messageType", "S", _text),
+            received_at=read("createdAt", "S", _time),
+            in_reply_to=read("inReplyTo", "S", _text, None),
+            content=content,
+        )
 
 
 def read_item(item: Mapping[str, Any]) -> Record | Refusal | None:
@@ -200,6 +189,15 @@ def or_fault[Found](read: Callable[[Mapping[str, Any]], Found], item: Mapping[st
 
 
 _REQUIRED = object()
+
+
+@contextmanager
+def _reading(item: Mapping[str, Any]) -> Iterator[Any]:
+    """Give what reads attributes of an item, and raise `SpoiledRecordError` at the end if some were faulty."""
+    faults: list[Fault] = []
+    yield partial(_read, item, faults)
+    if faults:
+        raise SpoiledRecordError(key_of(item), faults)
 
 
 def _read(

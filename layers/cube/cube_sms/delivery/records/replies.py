@@ -7,9 +7,9 @@ DynamoDB deletes items and no attributes, and the entry is to stay.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from cube_sms.platform import get_items, key_of
+from cube_sms.platform import DAY, get_items, key_of
 
 from .items import REPLY_KEY, TEXT_LENGTH
 from .table import RecordTable
@@ -55,6 +55,32 @@ class ReplyRecords:
         self._retention = retention
         self._content_retention = min(content_retention, retention)
         self._clock = clock
+
+    @classmethod
+    def if_any(
+        cls, client: DynamoDBClient, table: str, *, has_history: bool, retention_days: int, content_days: int
+    ) -> Self | None:
+        """Create those of a deployment.
+
+        Parameters
+        ----------
+        client : DynamoDBClient
+            boto3's client.
+        table : str
+            Name of the table.
+        has_history : bool
+            Whether devices have a history.
+        retention_days, content_days : int
+            Days that an entry and its content are kept.
+
+        Returns
+        -------
+        ReplyRecords or None
+            None if devices have no history.
+        """
+        if not has_history:
+            return None
+        return cls(client, table, retention=retention_days * DAY, content_retention=content_days * DAY)
 
     def keep(self, reply: KeptReply) -> None:
         """Keep a reply: one write, or two if what it says is kept. A repeat changes nothing, nor how long it is kept.

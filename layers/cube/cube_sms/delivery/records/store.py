@@ -20,7 +20,8 @@ from cube_sms.platform import DAY, KEY, rfc3339, shard_of
 
 from .items import REFUSED_KEY, TEXT_LENGTH
 from .record import Record, hash_of
-from .waiting import TRIES, WAITING, WaitingRecords
+from .transitions import ENDS_OF_CLAIMS, WAITING
+from .waiting import TRIES, WaitingRecords
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,16 +75,6 @@ _INTO_SENDING: dict[State | None, _Transition] = {
     # The lease is over: its worker died, and may have posted it.
     State.SENDING: _Transition(_SEEN, _COUNTED, ":true", {":zero": 0, ":true": True}),
     **{state: _OVER for state in State if state.can_restart},
-}
-
-# What a claim can end in. The others are written while nobody has the message: by `waiting` and by `followed`.
-_ENDS_OF_CLAIMS = {
-    State.RETRYING,
-    State.SENT,
-    State.REJECTED,
-    State.EXPIRED,
-    State.FAILED,
-    State.UNKNOWN,
 }
 
 # Longer than the stream of the table tells of it.
@@ -257,7 +248,7 @@ class RecordStore(WaitingRecords):
         RecordsUnavailableError
             Where DynamoDB is away.
         """
-        if state not in _ENDS_OF_CLAIMS:
+        if state not in ENDS_OF_CLAIMS:
             raise ValueError("a claim ends in another state")
         by = by or record.owner
         unsettled = unsettled or record.unsettled

@@ -16,6 +16,7 @@ from cube_sms.platform import KEY, rfc3339
 from .items import TEXT_LENGTH
 from .record import Record, hash_of
 from .table import RecordTable
+from .transitions import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from cube_sms.request import SendRequest
-
-WAITING = frozenset({State.QUEUED, State.RETRYING})
-"""The states of a message that has not ended and that nobody has."""
 
 # A write that another one forestalls is tried again on what that left.
 TRIES = 3

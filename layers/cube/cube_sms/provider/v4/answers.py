@@ -24,7 +24,7 @@ SUCCESS_CODE = "CB-00-0000"
 MEANINGS: Mapping[str, type[CubeError]] = {
     "CB-99-9401": CubeAuthenticationError,
     "CB-99-9403": CubeAuthenticationError,
-    # Of the parameters, nobody knows of which: it may be one recipient's.
+    # About the parameters, without saying which: it may be one recipient's.
     "CB-99-9400": CubeRejected,
     "CB-99-9402": CubeRejected,
     "CB-01-0001": CubeRecipientRejected,

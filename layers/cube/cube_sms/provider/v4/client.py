@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
     from .signing import Members, Spaces
 
+# The provider takes this many SIMs in one query.
 MOST_RECIPIENTS = 100
+
+# The provider takes an equal query within this time for the same request.
 REPEATS_WITHIN = 10.0
 
 _TYPES = {"Text": 1, "Binary": 2}
@@ -60,7 +63,7 @@ class CubeV4Client(Client[V4Credentials, V4Query]):
     base_url, connections, **options
         See `cube_sms.provider.client.Client`.
     signed_spaces : {"keep", "remove"}
-        What becomes of spaces in the text that is signed: see `cube_sms.provider.v4.signing.text_to_sign`.
+        Whether spaces in the text that is signed are kept: see `cube_sms.provider.v4.signing.text_to_sign`.
     """
 
     path = "/sms"
@@ -94,7 +97,7 @@ class CubeV4Client(Client[V4Credentials, V4Query]):
         """
         first = messages[0]
         if len(first.sms_content_list or ()) > 1:
-            fault = Fault("smsContentList", f"must have one item: account {first.account} speaks Cube v4")
+            fault = Fault("smsContentList", f"must have one item: account {first.account} uses Cube v4")
             raise InvalidRequestError([fault], first.request_id or None)
         parameters = {
             "sim_ids": [message.device_id for message in messages],

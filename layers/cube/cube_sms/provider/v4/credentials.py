@@ -1,4 +1,4 @@
-"""What an account that speaks v4 signs with."""
+"""The credentials with which an account that uses v4 signs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class V4Credentials(Credentials):
     key_id : str
         The provider's name for the key.
     pem : str
-        The key as it stands in the secret. Not shown by ``repr``.
+        The key, as it is in the secret. Not shown by ``repr``.
     private_key : RSAPrivateKey
         The key.
     """
@@ -49,12 +49,12 @@ class V4Credentials(Credentials):
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """What of it is told to nobody, should the provider quote it."""
+        """The parts that are hidden if the provider quotes them."""
         return (self.key_id,)
 
 
 def _read(pem: str) -> RSAPrivateKey:
-    # Imported late: only accounts that speak v4 need it.
+    # Imported late: only accounts that use v4 need it.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

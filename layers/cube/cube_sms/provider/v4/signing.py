@@ -23,7 +23,7 @@ type Members = Mapping[str, bytes]
 """The members of a JSON object by their names, each as its text."""
 
 type Spaces = Literal["keep", "remove"]
-"""What becomes of the spaces of a text before it is signed."""
+"""Whether the spaces of a text are kept before it is signed."""
 
 
 def members_of(parameters: Mapping[str, Any]) -> Members:
@@ -76,8 +76,8 @@ def text_to_sign(members: Members, *, nonce: str, timestamp: str, uri: str, spac
     uri : str
         The whole path, with its prefix.
     spaces : {"keep", "remove"}
-        What becomes of spaces, those within values among them. The provider's sample for an older signature removes
-        them, and its page for this one says nothing.
+        Whether spaces are kept, those within values among them. The provider's sample for an older signature removes
+        them, and its page for this one does not mention them.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def sign(text: bytes, private_key: RSAPrivateKey) -> str:
     str
         Base64 of the signature, RSA with SHA-1 and PKCS #1 v1.5.
     """
-    # Imported late: it takes as long as all else of a cold start, and only accounts that speak v4 need it.
+    # Imported late: it takes as long as all else of a cold start, and only accounts that use v4 need it.
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Forked from a server that has no threads, and has imported what takes longest: a fork of the test's own process may
 # inherit a lock that nobody releases.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["boto3", "cube_sms_cli.main"])
+CONTEXT.set_forkserver_preload(["boto3", "cube_sms_cli.main", "typer.rich_utils"])
 
 
 class Ended(NamedTuple):

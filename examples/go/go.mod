@@ -1,0 +1,3 @@
+module example.org/cube-sms
+
+go 1.24
