@@ -57,8 +57,9 @@ def work() -> Work:
             content_days=settings.keep_replies,
         )
         bus = EventBus(aws_client("events"), settings.event_bus)
+        taker = ReplyTaker(asks, bus, Tasks(lambda: aws_client("stepfunctions")), history)
         # Replies first: a task waits for them.
-        followers[WAITING_KEY] = ReplyFollower(asks, ReplyTaker(asks, bus, Tasks(lambda: aws_client("stepfunctions")), history), asker)
+        followers[WAITING_KEY] = ReplyFollower(asks, taker, asker)
     followers[""] = receipts
     return Work(FollowUp(dynamodb, table, shift, followers), asker)
 

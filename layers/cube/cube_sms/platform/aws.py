@@ -42,7 +42,7 @@ _CONFIGS = {"s3": OBJECTS_CONFIG}
 def session() -> Session:
     """Return what makes all clients: botocore's session.
 
-    boto3's would add its resources, which nobody uses here: a tenth of what `import boto3` takes.
+    boto3's would add its resources, which are not used here: a tenth of what `import boto3` takes.
     """
     made = Session()
     made.register("creating-client-class.s3", _add_transfers)
@@ -73,7 +73,7 @@ def aws_client(service: Literal["sqs"]) -> SQSClient: ...
 @overload
 def aws_client(service: Literal["stepfunctions"]) -> SFNClient: ...
 def aws_client(service: Any) -> Any:
-    """Make the client of a service, with our time limits. It is as boto3's.
+    """Make the client of a service, with our time limits. It has all that boto3's has.
 
     Parameters
     ----------

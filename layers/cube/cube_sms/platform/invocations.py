@@ -1,7 +1,7 @@
 """What surrounds the invocations of a function: its init before them, and the beginning and the end of each.
 
 What a function imports and makes in its init stays. Python's garbage collector would look through all of it for
-nothing, so it rests until the first invocation, and then leaves alone what was there before.
+nothing, so it rests until the first invocation. Then it leaves alone what was there before.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ ALL_ACCOUNTS = "all"
 # What CloudWatch takes of one metric in one object.
 MAX_VALUES = 100
 
-# What no line tells is not looked up for it either (Python's logging HOWTO, "Optimization").
+# What no line shows is not looked up for it either (Python's logging HOWTO, "Optimization").
 logging._srcfile = None
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
@@ -45,7 +45,7 @@ class Telemetry:
     Parameters
     ----------
     service : str
-        What logs and metrics call the deployment.
+        What metrics call the deployment.
     """
 
     def __init__(self, service: str = SERVICE) -> None:
