@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up everything they need, by uv.lock: an environment of each group that is used.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build local demo test unit check bench bench-pacing dashboard recordings schemas lock clean
+.PHONY: help setup build local demo test unit check bench bench-pacing soak dashboard recordings schemas lock clean
 
 DEV := .venv
 SAM := .venv-sam
@@ -125,6 +125,9 @@ bench: build $(BENCH)/.done $(RUNTIME)/.done ## Measure speed, memory, size and 
 
 bench-pacing: build $(BENCH)/.done ## Drain bursts under the provider's limits, ours and a naive peer (about half an hour)
 	@$(DEV)/bin/python -m benchmarks.pacing
+
+soak: build ## Send by all inputs with faults for an hour (SECONDS=60), and compare all results
+	@$(DEV)/bin/python -m benchmarks.soak $(if $(SECONDS),--seconds "$(SECONDS)")
 
 dashboard: build ## Draw docs/dashboard.png from a run on this machine (five minutes)
 	@$(DEV)/bin/python -m local.dashboard

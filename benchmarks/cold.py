@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # Of each row, what is compared, with what, and the target.
 _PAIRS = (
-    ("queue handler's init / import boto3", "queue", "boto3", 1.4),
+    ("queue handler's init / import boto3", "queue", "boto3", 1.35),
     ("API handler's init / import boto3", "API", "boto3", 1.7),
     ("queue handler's init and first message / naive", "first", "naive", 0.5),
 )
@@ -64,7 +64,7 @@ def measure(quick: bool) -> Section:
     """Return what a cold start costs, and where."""
     with _server() as (server, trusted):
         commands = _commands(server, trusted)
-        cpu = in_turns({key: command.cpu_milliseconds for key, command in commands.items()}, 3 if quick else 8)
+        cpu = in_turns({key: command.cpu_milliseconds for key, command in commands.items()}, 3 if quick else 15)
         with _deployed(server, trusted) as starts:
             cached = in_turns({key: start.milliseconds for key, start in starts.items()}, 2 if quick else 4, skipped=0)
             cold = {key: partial(start.milliseconds, is_cached=False) for key, start in starts.items()}

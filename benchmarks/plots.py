@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DPI = 110
 COLORS = {
     "cube-sms": "#1f5fa8",
+    "cube-sms publisher": "#3f9a6b",
     "naive": "#d9662b",
     "async": "#8f63b8",
     "bare": "#6b7a86",

@@ -115,6 +115,13 @@ def settings(aws_url: str = "http://127.0.0.1:9", cube_url: str = "https://cube.
     }
 
 
+def outcomes_event(size: int) -> dict[str, Any]:
+    """Return the publisher's event of so many messages that were sent, for nobody who waits."""
+    change = json.loads((ROOT / "events" / "stream-outcomes.json").read_text("utf-8"))["Records"][0]
+    del change["dynamodb"]["NewImage"]["taskTokens"]
+    return {"Records": [change] * size}
+
+
 class Command(NamedTuple):
     """A process that ends by itself."""
 

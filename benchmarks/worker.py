@@ -64,6 +64,11 @@ class Function:
         # No message has the id of another one, of this process or an earlier one: it would be a message tried again.
         self._process = f"{time.time_ns() % 16**8:08x}"
         self._numbers = count()
+        self._init = time.process_time()
+
+    def init(self) -> float:
+        """Return the seconds of CPU that the process has taken before its first event."""
+        return self._init
 
     def handle(self, size: int, batches: int = 1, accounts: int = 1) -> dict[str, float]:
         """Handle batches of so many messages, of accounts in turns, and return what they cost the process."""

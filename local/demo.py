@@ -251,11 +251,7 @@ def _call(stack: LocalStack, event: str, content: dict[str, Any]) -> list[Row]:
 def _is_complete(stack: LocalStack, rows: list[Row], consumer: EventConsumer) -> bool:
     """Bring the rows up to date, and return whether all is as expected."""
     # Two workers can meet over one message; the second then comes back to it.
-    entries = [
-        entry
-        for entry in stack.outcomes()
-        if "SendFromQueue" in entry["function_name"] and entry.get("state") != "SENDING"
-    ]
+    entries = [entry for entry in stack.outcomes("SendFromQueue") if entry.get("state") != "SENDING"]
     posts = Counter(
         (Message(post["deviceId"], tuple(post["contents"])), post["accepted"]) for post in stack.cube.requests()
     )

@@ -143,7 +143,11 @@ class LocalStack(Stoppable):
             self.outputs = deploy(self.aws, STACK_NAME, parameters, build=build)
             self.sqs = self.aws.client("sqs")
             logs = self.aws.client("logs")
-            self._logs = [Log(logs, value) for name, value in self.outputs.items() if name.endswith("LogGroup")]
+            self._logs = {
+                name.removesuffix("LogGroup"): Log(logs, group)
+                for name, group in self.outputs.items()
+                if name.endswith("LogGroup")
+            }
             if not (kept and kept.ports):
                 self.put_credentials(
                     {
@@ -287,18 +291,19 @@ class LocalStack(Stoppable):
 
     def log_lines(self) -> list[str]:
         """Return what the functions have printed, line by line."""
-        return [line for log in self._logs for line in log.lines()]
+        return [line for log in self._logs.values() for line in log.lines()]
 
-    def outcomes(self) -> list[dict[str, Any]]:
-        """Return the log's entries about messages."""
-        return [entry for entry in self._entries() if "_aws" not in entry and "correlation_id" in entry]
+    def outcomes(self, function: str = "") -> list[dict[str, Any]]:
+        """Return the log's entries about messages, of one function such as "SendFromQueue" or of all."""
+        return [entry for entry in self._entries(function) if "_aws" not in entry and "correlation_id" in entry]
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the log's metrics, as EMF objects."""
         return [entry for entry in self._entries() if "_aws" in entry]
 
-    def _entries(self) -> list[dict[str, Any]]:
-        return [entry for log in self._logs for entry in log.entries()]
+    def _entries(self, function: str = "") -> list[dict[str, Any]]:
+        logs = [self._logs[function]] if function else self._logs.values()
+        return [entry for log in logs for entry in log.entries()]
 
 
 def _where_it_was(kept: Kept, port: int) -> dict[str, int]:

@@ -14,7 +14,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.cost import CUBE_SECONDS, PRICES
+from benchmarks.bills import CUBE_SECONDS, PRICES
 from benchmarks.report import ROOT, columns
 from benchmarks.server import AWS_SECONDS
 

@@ -190,7 +190,7 @@ def drain(stack: LocalStack, case: Case, limit: float, *, opened: Callable[[], N
         stopped = threading.Event()
         ending.callback(stopped.set)
         calling = pool.submit(_call, stack, case, calls, singles, stopped)
-        while (left := _depth(stack)) and time.time() < start + limit:
+        while (left := depth(stack)) and time.time() < start + limit:
             time.sleep(0.5)
         end = time.time()
     calling.result()
@@ -210,7 +210,7 @@ def _warm_up(stack: LocalStack, case: Case) -> None:
     with stack.queue_paused():
         _enqueue(stack, case, [f"8930{number:016d}" for number in range(case.invocations * case.batch)])
     stack.call_api("POST", "/messages", _body("89309999999999999999"))
-    wait_until("the workers to be warm", lambda: not _depth(stack))
+    wait_until("the workers to be warm", lambda: not depth(stack))
     # What was sent in the last second would still count.
     time.sleep(1.1)
     stack.cube.configure(**restored)
@@ -244,7 +244,8 @@ def _body(device: str, **fields: str) -> str:
     return json.dumps({"deviceId": device, "content": "Report your position", **fields})
 
 
-def _depth(stack: LocalStack) -> int:
+def depth(stack: LocalStack) -> int:
+    """Return how many messages are on the send queue, in whatever way."""
     sqs: Any = stack.sqs
     depths = sqs.get_queue_attributes(QueueUrl=stack.outputs["SendQueueUrl"], AttributeNames=list(_DEPTHS))
     return sum(int(depths["Attributes"][name]) for name in _DEPTHS)

@@ -6,11 +6,11 @@ import os
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.pacing import campaign
 from benchmarks.pacing.drain import CASES, Case, Run, drain
+from benchmarks.parts import AWS, parts, stat
 from benchmarks.report import Section, columns, machine, table, verdict
 from local.stack import V4_ACCOUNT, LocalStack
 
@@ -33,7 +33,6 @@ TARGET = 20
 _CSSS = replace(CASES[0], name="csss", messages=300, api_every=0)
 _V4 = replace(_CSSS, name="v4", messages=5000, account=V4_ACCOUNT, batch=1000)
 
-_AWS = "the local AWS"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -68,13 +67,13 @@ def measure(quick: bool) -> Section:
     csss, v4 = (_drained(case.messages // (10 if quick else 1), case) for case in (_CSSS, _V4))
     ratio = v4.run.backlog[0] / csss.run.backlog[0]
     of_message = {name: seconds / v4.run.case.messages for name, seconds in v4.cpu.items()}
-    parts = sorted(of_message, key=of_message.__getitem__, reverse=True)
-    largest = ", ".join(f"{name} {of_message[name] * 1000:.2f}" for name in parts[:_LISTED])
+    by_size = sorted(of_message, key=of_message.__getitem__, reverse=True)
+    largest = ", ".join(f"{name} {of_message[name] * 1000:.2f}" for name in by_size[:_LISTED])
     block = (
         f"{columns(HEADER, [v4.row(), csss.row()], PAGE_HEADER)}\n\n"
         f"v4 sends {ratio:.1f} times as many messages a second (target: {TARGET}, {verdict(TARGET, ratio)}). A message "
         f"takes {sum(of_message.values()) * 1000:.2f} ms of a processor: {largest}. The local AWS bounds the rate: its "
-        f"one process handles {1 / of_message[_AWS]:.0f} messages a second at most. {machine()}"
+        f"one process handles {1 / of_message[AWS]:.0f} messages a second at most. {machine()}"
     )
     print(block, flush=True)
     modelled, rows = campaign.measure(of_message["SendFromQueueFunction"], quick=quick)
@@ -82,7 +81,7 @@ def measure(quick: bool) -> Section:
     tables = {
         "Messages that share queries": table(HEADER, [v4.row(), csss.row()]),
         "Milliseconds of a processor for a message": table(
-            ("part", "ms"), [(name, f"{of_message[name] * 1000:.2f}") for name in parts]
+            ("part", "ms"), [(name, f"{of_message[name] * 1000:.2f}") for name in by_size]
         ),
         "A campaign in simulated time": table(campaign.HEADER, rows),
     }
@@ -100,37 +99,10 @@ def _drained(messages: int, case: Case) -> _Drained:
 
 def _processor_seconds() -> dict[str, float]:
     """Return how long processors have been busy with each part of the local stack: all processes below this one."""
-    parents: dict[int, int] = {}
-    seconds: dict[int, float] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
+    found: dict[str, float] = defaultdict(float)
+    for process, part in parts().items():
         # It may have ended meanwhile.
         with suppress(OSError):
-            # Behind the name, which may hold spaces and brackets: state, parent, …, user time, system time.
-            fields = (folder / "stat").read_text("utf-8").rpartition(")")[2].split()
-            parents[int(folder.name)] = int(fields[1])
-            seconds[int(folder.name)] = (int(fields[11]) + int(fields[12])) / _TICKS
-    found: dict[str, float] = defaultdict(float)
-    for process in parents:
-        if _is_below(process, parents):
-            with suppress(OSError):
-                found[_part(process)] += seconds[process]
+            user, system = stat(process)[11:13]
+            found[part] += (int(user) + int(system)) / _TICKS
     return found
-
-
-def _is_below(process: int, parents: Mapping[int, int]) -> bool:
-    while process := parents.get(process, 0):
-        if process == os.getpid():
-            return True
-    return False
-
-
-def _part(process: int) -> str:
-    """Return which part of the local stack a process is."""
-    folder = Path("/proc", str(process))
-    if b"cube_simulator" in (folder / "cmdline").read_bytes():
-        return "the simulator"
-    for variable in (folder / "environ").read_bytes().split(b"\0"):
-        if variable.startswith(b"AWS_LAMBDA_FUNCTION_NAME="):
-            # The stack, its own name in the template, and what makes it unique.
-            return variable.decode().rsplit("-", 2)[-2]
-    return _AWS

@@ -23,10 +23,7 @@ MOST_SECONDS = 30.0
 _MOST_IDS = 5
 
 # What each line has, whatever it is about.
-_FRAME = frozenset(
-    {"level", "location", "message", "timestamp", "service", "cold_start", "function_name", "function_memory_size"}
-    | {"function_arn", "function_request_id", "xray_trace_id", "sampling_rate"}
-)
+_FRAME = frozenset({"level", "message", "timestamp", "function_request_id"})
 _IDENTITY = frozenset({"correlation_id", "request_id", "message_id", "account", "device_id"})
 
 

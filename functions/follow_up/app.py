@@ -7,20 +7,18 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import boto3
-
 from cube_sms.delivery import WAITING_KEY, Asks, FollowedRecords, ReplyRecords, ReplyTaker, report_paced
 from cube_sms.followup import Asker, Follower, FollowUp, ReceiptFollower, ReplyFollower, Shift, report_told
 from cube_sms.platform import (
-    AWS_CONFIG,
     DAY,
     SERVICE,
     EventBus,
     FollowUpSettings,
     Tasks,
     Telemetry,
+    aws_client,
     direct_client,
-    step_functions,
+    invocation,
 )
 
 if TYPE_CHECKING:
@@ -58,23 +56,21 @@ def work() -> Work:
             retention_days=settings.record_retention_days,
             content_days=settings.keep_replies,
         )
-        bus = EventBus(boto3.client("events", config=AWS_CONFIG), settings.event_bus)
+        bus = EventBus(aws_client("events"), settings.event_bus)
+        taker = ReplyTaker(asks, bus, Tasks(lambda: aws_client("stepfunctions")), history)
         # Replies first: a task waits for them.
-        followers[WAITING_KEY] = ReplyFollower(asks, ReplyTaker(asks, bus, Tasks(step_functions), history), asker)
+        followers[WAITING_KEY] = ReplyFollower(asks, taker, asker)
     followers[""] = receipts
     return Work(FollowUp(dynamodb, table, shift, followers), asker)
 
 
-@telemetry.logger.inject_lambda_context
+@invocation(telemetry)
 def handler(_event: dict[str, Any], context: LambdaContext) -> None:
     """Handle an event of the schedule."""
-    try:
-        until = time.time() + context.get_remaining_time_in_millis() / 1000 - MARGIN
-        for told in work().follow_up.run(until=until):
-            report_told(telemetry, told, context.aws_request_id)
-        report_paced(telemetry, work().asker.gate_status)
-    finally:
-        telemetry.flush()
+    until = time.time() + context.get_remaining_time_in_millis() / 1000 - MARGIN
+    for told in work().follow_up.run(until=until):
+        report_told(telemetry, told, context.aws_request_id)
+    report_paced(telemetry, work().asker.gate_status)
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

@@ -6,10 +6,8 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cube_sms.campaigns import BatchSender, CampaignItems, CampaignManager, Executions, InvalidCampaignError
-from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry, step_functions
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -21,18 +19,18 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 def manager() -> CampaignManager:
     """Make the manager, once for each execution environment."""
     settings = Settings.from_environment(os.environ)
-    s3, dynamodb = boto3.client("s3", config=OBJECTS_CONFIG), boto3.client("dynamodb", config=AWS_CONFIG)
+    s3, dynamodb = aws_client("s3"), aws_client("dynamodb")
     return CampaignManager(
         s3,
         dynamodb,
         CampaignItems(dynamodb, settings.messages_table),
-        Executions(step_functions()),
-        BatchSender(s3, dynamodb, boto3.client("sqs", config=AWS_CONFIG), settings),
+        Executions(aws_client("stepfunctions")),
+        BatchSender(s3, dynamodb, aws_client("sqs"), settings),
         settings,
     )
 
 
-@telemetry.logger.inject_lambda_context
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Show, stop or resume the named campaign (by default show), and answer how far it is, or with an error."""
     actions = {"show": manager().show, "stop": manager().stop, "resume": manager().resume}

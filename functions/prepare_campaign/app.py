@@ -6,8 +6,6 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cube_sms.campaigns import (
     Campaign,
     CampaignItems,
@@ -19,7 +17,7 @@ from cube_sms.campaigns import (
     Pace,
     sharing,
 )
-from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry, step_functions
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -37,9 +35,9 @@ def settings() -> Settings:
 def preparer() -> CampaignPreparer:
     """Make the preparer, once for each execution environment."""
     return CampaignPreparer(
-        boto3.client("s3", config=OBJECTS_CONFIG),
+        aws_client("s3"),
         max_content_length=settings().max_content_length,
-        most_together=sharing(settings(), boto3.client("secretsmanager", config=AWS_CONFIG)),
+        most_together=sharing(settings(), aws_client("secretsmanager")),
     )
 
 
@@ -47,18 +45,18 @@ def preparer() -> CampaignPreparer:
 def starter() -> CampaignStarter:
     """Make the starter, once for each execution environment."""
     return CampaignStarter(
-        CampaignItems(boto3.client("dynamodb", config=AWS_CONFIG), settings().messages_table),
-        Executions(step_functions()),
+        CampaignItems(aws_client("dynamodb"), settings().messages_table),
+        Executions(aws_client("stepfunctions")),
     )
 
 
 @cache
 def dry_runner() -> DryRunner:
     """Make the runner of dry runs, which few execution environments need."""
-    return DryRunner(preparer(), boto3.client("dynamodb", config=AWS_CONFIG), settings())
+    return DryRunner(preparer(), aws_client("dynamodb"), settings())
 
 
-@telemetry.logger.inject_lambda_context
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer the state machine with where the batches are, with why there are none, or with what a dry run found.
 

@@ -6,11 +6,9 @@ import os
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cube_sms.delivery import Asks
 from cube_sms.outcomes import OutcomePublisher, report_published
-from cube_sms.platform import AWS_CONFIG, SERVICE, EventBus, Tasks, Telemetry, direct_client, step_functions
+from cube_sms.platform import SERVICE, EventBus, Tasks, Telemetry, aws_client, direct_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -21,23 +19,20 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 @cache
 def publisher() -> OutcomePublisher:
     """Make the publisher, once for each execution environment."""
-    bus = EventBus(boto3.client("events", config=AWS_CONFIG), os.environ["EVENT_BUS"])
+    bus = EventBus(aws_client("events"), os.environ["EVENT_BUS"])
     dynamodb = partial(direct_client, "dynamodb", os.environ)
     asks = Asks.if_any(dynamodb, os.environ["MESSAGES_TABLE"], os.environ["REPLIES"])
-    return OutcomePublisher(bus, Tasks(step_functions), asks)
+    return OutcomePublisher(bus, Tasks(lambda: aws_client("stepfunctions")), asks)
 
 
-@telemetry.logger.inject_lambda_context
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer Lambda's DynamoDB event with the first record that has to come again."""
     failures = []
-    try:
-        for published in publisher().publish(event["Records"]):
-            report_published(telemetry, published)
-            if published.comes_again:
-                failures.append({"itemIdentifier": published.sequence_number})
-    finally:
-        telemetry.flush()
+    for published in publisher().publish(event["Records"]):
+        report_published(telemetry, published)
+        if published.comes_again:
+            failures.append({"itemIdentifier": published.sequence_number})
     return {"batchItemFailures": failures[:1]}
 
 

@@ -6,18 +6,16 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cube_sms.delivery import Asks, ReplyRecords, ReplyTaker
 from cube_sms.platform import (
-    AWS_CONFIG,
     SERVICE,
     EventBus,
     Tasks,
     Telemetry,
+    aws_client,
     direct_client,
+    invocation,
     reply_to_error,
-    step_functions,
 )
 from cube_sms.provider import CredentialStore
 from cube_sms.replies import Callback, CallbackReceiver, report_failed, report_receipt
@@ -39,16 +37,16 @@ def receiver() -> CallbackReceiver:
         retention_days=int(os.environ["RECORD_RETENTION_DAYS"]),
         content_days=int(os.environ["KEEP_REPLIES"]),
     )
-    bus = EventBus(boto3.client("events", config=AWS_CONFIG), os.environ["EVENT_BUS"])
+    bus = EventBus(aws_client("events"), os.environ["EVENT_BUS"])
     return CallbackReceiver(
         CredentialStore(direct_client("secretsmanager", os.environ), os.environ["CUBE_SECRET_ID"]),
-        ReplyTaker(Asks(dynamodb, table), bus, Tasks(step_functions), history),
-        boto3.client("sqs", config=AWS_CONFIG),
+        ReplyTaker(Asks(dynamodb, table), bus, Tasks(lambda: aws_client("stepfunctions")), history),
+        aws_client("sqs"),
         os.environ["UNKNOWN_CALLBACKS_QUEUE_URL"],
     )
 
 
-@telemetry.logger.inject_lambda_context
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer an event of API Gateway."""
     call_id = event["requestContext"]["requestId"]
@@ -59,8 +57,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever it is, the provider is to repeat the call
         report_failed(telemetry, error, call_id)
         reply = reply_to_error(error)
-    finally:
-        telemetry.flush()
     return reply.for_lambda
 
 

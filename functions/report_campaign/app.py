@@ -6,10 +6,8 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cube_sms.campaigns import Campaign, CampaignReporter
-from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -22,14 +20,14 @@ def reporter() -> CampaignReporter:
     """Make the reporter, once for each execution environment."""
     settings = Settings.from_environment(os.environ)
     return CampaignReporter(
-        boto3.client("s3", config=OBJECTS_CONFIG),
-        boto3.client("dynamodb", config=AWS_CONFIG),
+        aws_client("s3"),
+        aws_client("dynamodb"),
         settings.messages_table,
         has_receipts=settings.receipts,
     )
 
 
-@telemetry.logger.inject_lambda_context
+@invocation(telemetry)
 def handler(event: dict[str, str], _context: LambdaContext) -> dict[str, Any]:
     """Answer the state machine with the place of the result, and the number of rows in each state."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])

@@ -6,11 +6,10 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import msgspec
 
 from cube_sms.campaigns import Batch, BatchSender, Campaign
-from cube_sms.platform import AWS_CONFIG, OBJECTS_CONFIG, SERVICE, Settings, Telemetry
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, invocation
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -22,14 +21,14 @@ telemetry = Telemetry(os.environ.get("POWERTOOLS_SERVICE_NAME", SERVICE))
 def sender() -> BatchSender:
     """Make the sender, once for each execution environment."""
     return BatchSender(
-        boto3.client("s3", config=OBJECTS_CONFIG),
-        boto3.client("dynamodb", config=AWS_CONFIG),
-        boto3.client("sqs", config=AWS_CONFIG),
+        aws_client("s3"),
+        aws_client("dynamodb"),
+        aws_client("sqs"),
         Settings.from_environment(os.environ),
     )
 
 
-@telemetry.logger.inject_lambda_context
+@invocation(telemetry)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Answer the state machine whether the batch has ended and, if not, in how many seconds to look again."""
     campaign = Campaign(event["bucket"], event["key"], event["campaign"])

@@ -6,19 +6,18 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cube_sms.api import PATIENCE, HistoryApi, MessagesApi, report_deleted, report_posted, request_of
 from cube_sms.delivery import Sender, report_paced
 from cube_sms.pacing import ConnectionLeases
 from cube_sms.platform import (
-    AWS_CONFIG,
     SERVICE,
     Reply,
     Settings,
     Telemetry,
+    aws_client,
     direct_client,
     header_of,
+    invocation,
     problem,
     reply_to_error,
 )
@@ -37,7 +36,7 @@ def api() -> MessagesApi:
     dynamodb = direct_client("dynamodb", os.environ)
     sender = Sender.from_settings(settings, secrets_manager, dynamodb, patience=PATIENCE)
     leases = ConnectionLeases(dynamodb, settings.messages_table, settings.api_connections)
-    return MessagesApi(sender, boto3.client("sqs", config=AWS_CONFIG), leases, settings)
+    return MessagesApi(sender, aws_client("sqs"), leases, settings)
 
 
 @cache
@@ -46,7 +45,7 @@ def history() -> HistoryApi:
     return HistoryApi(direct_client("dynamodb", os.environ), Settings.from_environment(os.environ))
 
 
-@telemetry.logger.inject_lambda_context
+@invocation(telemetry)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer an event of API Gateway."""
     try:
@@ -54,8 +53,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever it is, the caller is answered
         telemetry.failed(error, event["requestContext"]["requestId"])
         reply = reply_to_error(error)
-    finally:
-        telemetry.flush()
     return reply.for_lambda
 
 

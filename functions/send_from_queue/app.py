@@ -6,10 +6,8 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cube_sms.delivery import Sender, report_paced
-from cube_sms.platform import AWS_CONFIG, SERVICE, Settings, Telemetry, direct_client
+from cube_sms.platform import SERVICE, Settings, Telemetry, aws_client, direct_client, invocation
 from cube_sms.queue import QueueConsumer, report_consumed, report_put_back
 
 if TYPE_CHECKING:
@@ -28,21 +26,18 @@ def consumer() -> QueueConsumer:
         direct_client("dynamodb", os.environ),
         connections=settings.queue_send_concurrency,
     )
-    return QueueConsumer(sender, boto3.client("sqs", config=AWS_CONFIG), settings)
+    return QueueConsumer(sender, aws_client("sqs"), settings)
 
 
-@telemetry.logger.inject_lambda_context
+@invocation(telemetry)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer Lambda's SQS event with the records that have to stay in the queue."""
     batch = []
-    try:
-        for consumed in consumer().consume(event["Records"], lambda: context.get_remaining_time_in_millis() / 1000):
-            report_consumed(telemetry, consumed)
-            batch.append(consumed)
-        report_put_back(telemetry, batch)
-        report_paced(telemetry, consumer().gate_status)
-    finally:
-        telemetry.flush()
+    for consumed in consumer().consume(event["Records"], lambda: context.get_remaining_time_in_millis() / 1000):
+        report_consumed(telemetry, consumed)
+        batch.append(consumed)
+    report_put_back(telemetry, batch)
+    report_paced(telemetry, consumer().gate_status)
     return {"batchItemFailures": [{"itemIdentifier": each.record_id} for each in batch if not each.acknowledged]}
 
 

@@ -58,9 +58,7 @@ class Asking(NamedTuple):
 
     def lines(self, function: str, text: str) -> list[dict[str, Any]]:
         """Return the entries of a function's log with a text."""
-        return [
-            entry for entry in self.stack.outcomes() if function in entry["function_name"] and entry["message"] == text
-        ]
+        return [entry for entry in self.stack.outcomes(function) if entry["message"] == text]
 
     def wait_for_line(self, function: str, text: str, action: Callable[[], None] = lambda: None) -> None:
         """Do something until there is such an entry."""

@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from cube_sms.platform import aws
 from cube_sms.provider.csss.client import CubeClient
 from cube_sms.provider.http import Connections
 from functions.send_from_queue import app as queue_app
@@ -92,6 +93,8 @@ def connect() -> Iterator[Callable[..., Client[Any, Any]]]:
 def _aws(boto3_session: boto3.Session) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         environment.setattr(boto3, "DEFAULT_SESSION", boto3_session)
+        # What listens to the tests' own session hears the functions' calls.
+        environment.setattr(aws, "session", lambda: boto3_session._session)
         environment.setenv("AWS_DEFAULT_REGION", REGION)
         # With one of these, calls would go the way of `direct_calls` on some machines and not on others.
         for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CONFIG_FILE"):

@@ -7,6 +7,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.session import Session
 
+from cube_sms.platform import aws
 from cube_sms.platform.aws import AWS_CONFIG, direct_client
 from cube_sms.platform.direct_calls import DirectCall, call_directly
 from tests.integration.wire import Wire, answer, self_signed
@@ -58,6 +61,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(aws, "session", cache(Session))
     return variables
 
 
@@ -206,7 +210,7 @@ class TestRequest:
             names = ("content-type", "x-amz-target", "x-amz-security-token", "content-length", "accept-encoding")
             seen.append((head.splitlines()[0], [headers.get(name) for name in names[:3]], json.loads(body)))
             assert headers["host"] == f"127.0.0.1:{wire.port}"
-            assert "Boto3/" in headers["user-agent"]
+            assert "botocore" in headers["user-agent"].lower()
         assert seen[0] == seen[1]
 
     @pytest.mark.parametrize("token", [None, "the-token"])

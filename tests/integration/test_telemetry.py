@@ -165,9 +165,10 @@ def test_deployments_are_told_apart_by_their_service(capsys: pytest.CaptureFixtu
         telemetry.failed(InvalidRequestError([Fault("deviceId", "is missing")]), "id")
         report_sent(telemetry, send_request(), Outcome(state=State.SENT), "id")
         telemetry.flush()
-        # Then both dimension sets and the logs carry its name
+        # Then both dimension sets carry its name. A line has no need of it: its log group has it.
         output = Printed.parse(capsys.readouterr().out)
-        assert [each["service"] for each in output.metrics + output.logs] == ["cube-sms-staging"] * 4
+        assert [each["service"] for each in output.metrics] == ["cube-sms-staging"] * 2
+        assert ["service" in each for each in output.logs] == [False] * 2
         (sent,) = (each for each in output.metrics if "MessagesSent" in each)
         (directive,) = sent["_aws"]["CloudWatchMetrics"]
         assert directive["Dimensions"] == [["Account", "service"], ["service"]]

@@ -138,7 +138,7 @@ def declared(section: str) -> list[tuple[str, str]]:
 def test_function_has_what_it_is_run_and_watched_by(name: str, deployed: dict[str, dict[str, Any]]) -> None:
     function = deployed[name]["Properties"]
 
-    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert function["TracingConfig"] == {"Mode": "PassThrough"}
     assert 0 < function["Timeout"] <= (900 if is_of_a_workflow(name) else 60)
     assert function["MemorySize"] == {"Ref": "MemorySize"}
     assert function["VpcConfig"]["Fn::If"][0] == "IsInVpc"

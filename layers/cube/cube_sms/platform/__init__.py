@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+# First: what is imported before it is looked through for garbage.
+from .invocations import invocation  # isort: skip
+
 from . import metrics
-from .aws import AWS_CONFIG, OBJECTS_CONFIG, direct_client, step_functions
+from .aws import aws_client, direct_client
 from .bus import PUT_EVENTS_SIZE, SOURCE, Event, EventBus
 from .calls import Reply, body_of, header_of, problem, problem_of, reply_to_error
 from .due import due_keys, shard_of
@@ -33,12 +36,10 @@ from .updates import ConditionalUpdate
 from .urls import parse_base_url
 
 __all__ = [
-    "AWS_CONFIG",
     "DAY",
     "FAILED_CLAIM",
     "KEY",
     "MAX_MESSAGE_BYTES",
-    "OBJECTS_CONFIG",
     "PUT_EVENTS_SIZE",
     "SERVICE",
     "SOURCE",
@@ -65,6 +66,7 @@ __all__ = [
     "Tasks",
     "Telemetry",
     "UnexpectedError",
+    "aws_client",
     "body_of",
     "default_ssl_context",
     "direct_client",
@@ -73,6 +75,7 @@ __all__ = [
     "get_item",
     "get_items",
     "header_of",
+    "invocation",
     "is_fifo",
     "key_of",
     "key_to",
@@ -88,6 +91,5 @@ __all__ = [
     "rfc3339",
     "sendable",
     "shard_of",
-    "step_functions",
     "update_item",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session
 
 from .direct_calls import call_directly
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
 # AWS answers in milliseconds; botocore's defaults of a minute would outlive the invocation. Three tries that hang take
@@ -31,8 +35,57 @@ AWS_CONFIG = Config(
 # S3 can take longer to put the parts of a large object together, and is not to be asked twice.
 OBJECTS_CONFIG = AWS_CONFIG.merge(Config(read_timeout=60))
 
+_CONFIGS = {"s3": OBJECTS_CONFIG}
+
+
+@cache
+def session() -> Session:
+    """Return what makes all clients: botocore's session.
+
+    boto3's would add its resources, which are not used here: a tenth of what `import boto3` takes.
+    """
+    made = Session()
+    made.register("creating-client-class.s3", _add_transfers)
+    return made
+
+
+def _add_transfers(**options: Any) -> None:
+    # As boto3's session does. The functions of campaigns alone import it.
+    from boto3.s3.inject import inject_s3_transfer_methods
+
+    inject_s3_transfer_methods(**options)
+
+
 # What is called for each message, and so directly.
 _DIRECT = {"dynamodb": {"GetItem", "UpdateItem"}, "secretsmanager": {"GetSecretValue"}}
+
+
+@overload
+def aws_client(service: Literal["dynamodb"]) -> DynamoDBClient: ...
+@overload
+def aws_client(service: Literal["events"]) -> EventBridgeClient: ...
+@overload
+def aws_client(service: Literal["s3"]) -> S3Client: ...
+@overload
+def aws_client(service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
+@overload
+def aws_client(service: Literal["sqs"]) -> SQSClient: ...
+@overload
+def aws_client(service: Literal["stepfunctions"]) -> SFNClient: ...
+def aws_client(service: Any) -> Any:
+    """Make the client of a service, with our time limits. It has all that boto3's has.
+
+    Parameters
+    ----------
+    service : {"dynamodb", "events", "s3", "secretsmanager", "sqs", "stepfunctions"}
+        Its name in boto3.
+
+    Returns
+    -------
+    BaseClient
+        The client.
+    """
+    return session().create_client(service, config=_CONFIGS.get(service, AWS_CONFIG))
 
 
 @overload
@@ -40,7 +93,7 @@ def direct_client(service: Literal["dynamodb"], environment: Mapping[str, str]) 
 @overload
 def direct_client(service: Literal["secretsmanager"], environment: Mapping[str, str]) -> SecretsManagerClient: ...
 def direct_client(service: Any, environment: Mapping[str, str]) -> Any:
-    """Make boto3's client of a service that is called for each message: with less CPU (`direct_calls`).
+    """Make the client of a service that is called for each message: with less CPU (`direct_calls`).
 
     Parameters
     ----------
@@ -54,13 +107,6 @@ def direct_client(service: Any, environment: Mapping[str, str]) -> Any:
     DynamoDBClient or SecretsManagerClient
         The client.
     """
-    client = boto3.client(service, config=AWS_CONFIG)
-    # The first client has made it.
-    session = boto3.DEFAULT_SESSION
-    call_directly(client, session.get_credentials() if session else None, _DIRECT[service], environment)
+    client = aws_client(service)
+    call_directly(client, session().get_credentials(), _DIRECT[service], environment)
     return client
-
-
-def step_functions() -> SFNClient:
-    """Make boto3's client of Step Functions."""
-    return boto3.client("stepfunctions", config=AWS_CONFIG)

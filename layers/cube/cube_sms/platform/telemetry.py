@@ -31,6 +31,10 @@ ALL_ACCOUNTS = "all"
 # What CloudWatch takes of one metric in one object.
 MAX_VALUES = 100
 
+# What no line shows is not looked up for it either (Python's logging HOWTO, "Optimization").
+logging._srcfile = None
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
 # What urllib3 has to say of a malformed answer is not JSON, and quotes it.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
@@ -41,12 +45,17 @@ class Telemetry:
     Parameters
     ----------
     service : str
-        What logs and metrics call the deployment.
+        What metrics call the deployment.
     """
 
     def __init__(self, service: str = SERVICE) -> None:
         # msgspec's encoder takes a third of the time of Python's; and no text of ours is JSON, which Powertools tries.
-        self.logger = Logger(service=service, location=None, json_serializer=_json, json_deserializer=str)
+        self.logger = Logger(
+            service=service, location=None, xray_trace_id=None, json_serializer=_json, json_deserializer=str
+        )
+        # Each byte of a line is paid for. The log group names stack and function, and Lambda's own line of an
+        # invocation has its trace.
+        self.logger.append_keys(service=None)
         self._service = service
         self._emitters: dict[str, EphemeralMetrics] = {}
         # By the Account dimension, and whether it is an account's name, which may be one of the others'.

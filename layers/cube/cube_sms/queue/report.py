@@ -35,7 +35,7 @@ def report_consumed(telemetry: Telemetry, consumed: Consumed) -> None:
     if outcome and request:
         report_sent(telemetry, request, outcome, record_id, **details)
         if outcome.state.is_final and not outcome.is_from_record:
-            telemetry.count(metrics.QUEUE_AGE, consumed.queue_age * 1000, account=request.account)
+            telemetry.count(metrics.QUEUE_AGE, round(consumed.queue_age * 1000, 1), account=request.account)
     if consumed.fault:
         telemetry.failed(consumed.fault, record_id, **details)
 

@@ -251,6 +251,7 @@ def _flag(value: object) -> bool:
 
 def _time(text: str) -> str:
     # EventBridge takes these times only.
-    if not is_time(text) or datetime.fromisoformat(text).timestamp() < 0:
+    if not is_time(text) or text < "1970":
         raise ValueError
+    datetime.fromisoformat(text)
     return text

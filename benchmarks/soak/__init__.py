@@ -1,0 +1,1 @@
+"""A soak: all inputs together at the limit, with faults, on the local stack."""
