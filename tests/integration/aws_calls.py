@@ -23,7 +23,7 @@ class AwsCalls:
 
     def __init__(self) -> None:
         self.operations: list[str] = []
-        # For how many seconds each message was hidden when it was last put back, by its receipt handle.
+        # For how many seconds each message was hidden when it last returned to the queue, by its receipt handle.
         self.hidden: dict[str, int] = {}
         self._failures: dict[str, list[bool]] = {}
         self._actions: dict[tuple[str, int], Callable[[], object]] = {}

@@ -36,7 +36,7 @@ def _simulator() -> Iterator[CubeSimulator]:
 
 @pytest.fixture
 def cube(_simulator: CubeSimulator) -> CubeSimulator:
-    """The provider, without limits, with empty books and in a good mood."""
+    """The provider, without limits and faults, and with an empty request log."""
     _simulator.configure(
         qps=0,
         connections=0,

@@ -82,7 +82,7 @@ class Table:
 
 @cache
 def _holds(condition: str) -> Callable[[items.Item, Any], bool]:
-    """Return what tells whether an item meets a condition: the words of DynamoDB's as Python's."""
+    """Return a function that checks if an item meets a condition of DynamoDB, which is translated to Python."""
     text = re.sub(r"attribute_not_exists\(([#\w]+)\)", r'(name("\1") not in item)', condition)
     text = re.sub(r"attribute_exists\(([#\w]+)\)", r'(name("\1") in item)', text)
     text = re.sub(r"([#\w]+) IN \(([^)]*)\)", r'(got("\1") in values("\2"))', text)

@@ -184,12 +184,12 @@ class TestQueue:
         # When
         event = load_event("api-post-async")
         reply = gateway.call(event)
-        # Then the answer tells where the message is
+        # Then the answer says where the message is
         assert (reply.status, reply.headers["Content-Type"]) == (202, "application/json")
         assert reply.headers["Location"] == "messages/order-7802-wakeup"
         assert reply.headers["Preference-Applied"] == "respond-async"
         assert reply.json == {"requestId": "order-7802-wakeup", "account": "default"}
-        # And the queue has the same request, which nobody has sent yet
+        # And the queue has the same request, which is still to be sent
         (body,) = gateway.queued()
         given = parse_send_request(event["body"].encode(), request_id="order-7802-wakeup")
         assert parse_send_request(body.encode()) == given

@@ -37,7 +37,7 @@ def messages(*numbers: int, account: str = "fleet") -> dict[str, Any]:
 
 @pytest.fixture
 def limited(cube: CubeSimulator, gateway: Deployment) -> Deployment:
-    """A deployment with a gate and two accounts, of which the provider refuses one with a code that nobody knows."""
+    """A deployment with a gate and two accounts, one of which the provider refuses with an unknown code."""
     # As a provider does whose codes are not known: HTTP 200, without success
     cube.configure(envelope_only=True, accounts={ACCESS_CODE: SECRET, "P1": "the right secret"})
     gateway.set_accounts(default=(ACCESS_CODE, SECRET), fleet=("P1", "a wrong secret"))
@@ -122,7 +122,7 @@ def test_it_opens_with_one_message_and_what_was_rejected_is_put_back(cube: CubeS
     # Then it is sent, and the account is open
     assert limited.record("fleet-100", "fleet").state is State.SENT
     assert "account-fleet" not in limited.dynamodb.get_item(TableName=TABLE, Key=GATE)["Item"]
-    # And what was rejected can be put back, all of it
+    # And all that was rejected can be redriven
     assert len(rejected) == REJECTIONS
     for letter in rejected:
         assert limited.consume(limited.deliver(redriven(letter))) == []

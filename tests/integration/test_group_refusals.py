@@ -107,7 +107,7 @@ def test_refusal_of_the_text_holds_for_all(world: World) -> None:
 
 class TestAccountGate:
     def test_sims_that_are_refused_with_one_unknown_code_close_the_account(self, cube: CubeSimulator) -> None:
-        # Given a provider that refuses everything with a code that nobody knows
+        # Given a provider that refuses everything with an unknown code
         world = World(cube, qps=1000)
         cube.configure(faults={"rejected:CB-07-0001": 1.0})
         # When

@@ -1,4 +1,4 @@
-"""A secret that is not as the README has it: messages wait, the log says what is wanted, and nobody sees a value."""
+"""A secret that is not as the README has it: messages wait, the log says what is wanted, and values stay hidden."""
 
 from __future__ import annotations
 

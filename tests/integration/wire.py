@@ -36,7 +36,7 @@ def answer(body: Any = SUCCESS, status: int = 200, **headers: str) -> bytes:
 
 
 class Wire:
-    """A server that says what it is told, byte for byte.
+    """A server that answers with the bytes that it is given, and only them.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Wire:
     hang_up : bool
         Whether the connection is closed after an answer that did not say so.
     tls : ssl.SSLContext, optional
-        To speak TLS.
+        To use TLS.
     before_handshake : Callable[[], None], optional
         Called for each connection before that.
     """
