@@ -38,7 +38,7 @@ class AwsCalls:
         self._events.register("provide-client-params.sqs.ChangeMessageVisibilityBatch", self._note_hidden)
 
     def stop(self) -> None:
-        """See no more clients."""
+        """Leave clients alone that are made later."""
         self._events.unregister("before-call", self._before)
         self._events.unregister("after-call", self._after)
         self._events.unregister("after-call-error", self._after)

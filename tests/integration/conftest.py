@@ -93,7 +93,7 @@ def _aws(boto3_session: boto3.Session) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment, mock_aws():
         environment.setattr(boto3, "DEFAULT_SESSION", boto3_session)
         environment.setenv("AWS_DEFAULT_REGION", REGION)
-        # With one of these, calls would go the way of `direct_calls` on some machines and not on others.
+        # With one of these, calls would use `direct_calls` on some machines only.
         for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CONFIG_FILE"):
             environment.delenv(name, raising=False)
         yield
@@ -138,7 +138,7 @@ def worker(gateway: Deployment, clock: Clock) -> Iterator[Worker]:
 
 
 class _StandardOutput:
-    """The standard output of the moment: pytest replaces it from phase to phase of a test."""
+    """The current standard output: pytest replaces it from phase to phase of a test."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)

@@ -44,7 +44,7 @@ MAX_ATTEMPTS = 3
 
 @cache
 def _client(service: Any) -> Any:
-    # Of the tests and not of the functions: one for all deployments, since it takes long to make.
+    # The tests use it, and the functions have their own. It is one for all deployments, since it takes long to make.
     return boto3.client(service)
 
 
@@ -106,7 +106,7 @@ class Deployment:
         api_app.history.cache_clear()
 
     def delete(self) -> None:
-        """Delete whatever is left of the deployment."""
+        """Delete what is left of the deployment."""
         self.cool_down()
         self.aws_calls.stop()
         # Not by calls, each of which would take milliseconds of every test.
@@ -191,7 +191,7 @@ class Deployment:
         self.dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": f"default#{request_id}"}})
 
     def change(self, request_id: str, **attributes: Any) -> None:
-        """Write attributes of a message's record by hand, in DynamoDB's types; None takes one away."""
+        """Write attributes of a message's record by hand, in DynamoDB's types; None removes one."""
         key = {"messageId": {"S": f"default#{request_id}"}}
         item: Any = self.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
         changed = {name: value for name, value in (item | attributes).items() if value}

@@ -52,7 +52,7 @@ def test_call_is_turned_away_while_every_connection_is_taken(
 
 
 def test_connection_is_given_back_after_a_failure_too(cube: CubeSimulator, gateway: Deployment) -> None:
-    # Given calls that end in every way but the good one
+    # Given calls that fail in every way
     cube.configure(next_faults=["status:500", "reset", "status:429"])
     statuses = [gateway.post(MESSAGE | {"requestId": f"order-{n}"}).status for n in range(3)]
     assert 200 not in statuses

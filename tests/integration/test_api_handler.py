@@ -259,7 +259,7 @@ class TestInvalid:
 
     @pytest.mark.parametrize("body", [b"\xff", b'{"deviceId":"8931","content":"\xff"}', b"\x1f\x8b gzip"])
     def test_body_that_is_not_utf_8(self, gateway: Deployment, body: bytes) -> None:
-        # API Gateway hands over in Base64 what is no text
+        # API Gateway passes on in Base64 what is no text
         event = load_event("api-post-text") | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
         assert_problem(gateway.call(event), 400)
 

@@ -89,7 +89,7 @@ class TestGet:
         assert gateway.call(event).json["requestId"] == "a:1"
 
     def test_what_else_is_in_the_table_is_not_found(self, gateway: Deployment) -> None:
-        # Given word of a request that was refused
+        # Given the item that records a refused request
         refused = {"requestId": "order-9", "deviceId": DEVICE, "taskToken": "token"}
         assert gateway.consume(queue_event(refused)) == []
         # When it is asked for as if it were a message, or the gate, or what can be no id

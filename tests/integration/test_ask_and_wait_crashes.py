@@ -126,7 +126,7 @@ class World:
             else:
                 return
 
-    # ── What is done: each time by a new process, which knows nothing ──
+    # ── What is done: each time by a new process without memory ──
 
     def send(self) -> None:
         """Take the message from the queue."""
@@ -259,7 +259,7 @@ def look(world: World, *, is_answered: bool) -> None:
     assert (token, outcome) == ("token", "Sent" if is_answered else f"CubeSms.{NO_REPLY}")
     assert (detail["requestId"], detail["deviceId"]) == (REQUEST.request_id, REQUEST.device_id)
     assert detail.get("content") == (TEXT if is_answered else None)
-    # And the events say so too
+    # And the events say the same
     assert "SENT" in [event.get("state") for event in world.services.details]
     replies = [event for event in world.services.details if "content" in event]
     assert {event["eventId"] for event in replies} == ({detail["eventId"]} if is_answered else set())

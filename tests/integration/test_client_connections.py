@@ -92,7 +92,7 @@ class TestTls:
             # When it is trusted
             places = {"SSL_CERT_FILE": authorities.chain, "SSL_CERT_DIR": authorities.knowing}
             context = authorities.tell(teller, places[teller]) if teller else default_ssl_context(authorities.knowing)
-            # Then it is sent to
+            # Then a message can be sent to it
             assert post(connect(url, ssl_context=context), send_request()).code == "0000"
 
     def test_nobody_is_trusted_where_openssl_is_told_a_place_that_is_not_there(

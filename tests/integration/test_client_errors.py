@@ -211,7 +211,7 @@ def resolve_localhost(to: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> Non
 def test_connection_that_takes_too_long_is_unavailable(
     connect: Callable[..., CubeClient], monkeypatch: pytest.MonkeyPatch, addresses: int
 ) -> None:
-    # Given a host none of whose addresses accepts anybody
+    # Given a host whose addresses accept no connection
     resolve_localhost(["127.0.0.1"] * addresses, monkeypatch)
     # When all of them together have the time of one
     with deaf() as port, at_most(0.5):

@@ -77,7 +77,7 @@ def test_nothing_that_is_quoted_in_a_message_makes_a_difference(
     status: int,
     envelope: dict[str, Any],
 ) -> None:
-    # Given a provider that quotes the request, its secret or its access code in some form, wherever words can stand
+    # Given a provider that quotes the request, its secret or its access code in some form, in each field for words
     quoted = quote({"content": content, "secret": SECRET, "access code": ACCESS_CODE}[what])
     words = {"message": quoted, "data": {"detail": quoted}, "detail": [quoted]}
     with Wire(answer(envelope | words, status), answer(envelope, status)) as wire:

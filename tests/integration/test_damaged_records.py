@@ -1,4 +1,4 @@
-"""Records that somebody has changed or deleted by hand: each call has a clear outcome, and nothing is sent untold."""
+"""Records that were changed or deleted by hand: each call has a clear outcome, and all that is sent is reported."""
 
 from __future__ import annotations
 

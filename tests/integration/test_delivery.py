@@ -117,7 +117,7 @@ class TestDuplicate:
         # When
         assert gateway.consume(event) == ids(event)
         reply = gateway.post(MESSAGE)
-        # Then it comes back when that one's lease is over at the latest
+        # Then it is visible again when the lease of that worker is over, at the latest
         assert cube.stats()["received"] == 0
         assert gateway.hidden()[0] <= LEASE
         assert (reply.status, reply.json["state"]) == (409, "SENDING")

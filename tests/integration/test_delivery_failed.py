@@ -41,7 +41,7 @@ def used_up(gateway: Deployment, event: dict[str, Any]) -> DeadLetter:
 
 @pytest.fixture
 def failed(cube: CubeSimulator, gateway: Deployment) -> DeadLetter:
-    """The dead letter of a message whose attempts are used up, while the provider is still away."""
+    """The dead letter of a message whose attempts are used up, while the provider is still unavailable."""
     cube.configure(device_faults={DEVICE: "status:503"})
     return used_up(gateway, gateway.deliver(message()))
 
@@ -127,7 +127,7 @@ def test_duplicate_of_a_failed_message_is_not_posted(
     record = gateway.record("order-1")
     # When the message comes again as its sender sent it
     assert gateway.consume(message()) == []
-    # Then it goes where the first one went, and can be redriven from there as well
+    # Then it is the same dead letter again, and can be redriven as well
     (letter,) = gateway.dead_letters()
     assert (letter.body, letter.attributes) == (failed.body, failed.attributes)
     assert cube.stats()["received"] == 0

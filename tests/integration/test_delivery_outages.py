@@ -102,7 +102,7 @@ class TestFinish:
         clock.now += LEASE - 0.001
         assert not worker.consume(event).acknowledged
         assert cube.stats()["received"] == 1
-        # And after that as it is to be delivered
+        # And after the lease, its field `delivery` decides
         clock.now += 0.001
         assert worker.consume(event).acknowledged
         record = gateway.record("order-1")

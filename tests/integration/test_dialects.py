@@ -43,7 +43,7 @@ def test_account_moves_when_its_entry_does(
     gateway.set_entries(default=before)
     gateway.consume(queue_event(MESSAGE | {"requestId": "before"}))
     cube.configure(**({"accounts": {}} if before is CSSS else {"keys": {}}))
-    # When its entry is the other dialect's
+    # When its entry is of the other dialect
     gateway.set_entries(default=after)
     assert gateway.consume(queue_event(MESSAGE | {"requestId": "after"})) == []
     # Then its message is sent by that, in the same attempt

@@ -150,7 +150,7 @@ class TestInTheMiddle:
         # Given a provider that has had enough when half of the messages are sent
         world.cube.configure(unknown_devices=[device(70)], next_faults=["delay:0", "delay:0", f"{fault}+30"])
         records = send(world)
-        # Then the others go back, of which some were not posted at all
+        # Then the others return to the queue, and some of them were not posted at all
         assert [record.state for record in records] == [State.SENT] * 50 + [State.RETRYING] * 50
         assert [record.attempts for record in records[50:]] == [1] * 50
         assert min(world.queue.visible_at.values()) >= world.clock() + 30

@@ -131,7 +131,7 @@ def test_whatever_can_be_received_is_settled(
     taken = sum(len(f"{name}String{value}".encode()) for name, value in attributes.items())
     event = message(filled(body, MAX_BYTES - spare - taken), group=group, **attributes)
     event["Records"][0]["messageId"] = str(uuid.uuid4())
-    # When it comes, it does not come again
+    # When it is consumed, then it is done with
     assert fifo.consume(event) == []
 
 

@@ -600,7 +600,7 @@ class TestConnections:
         for invoke in invocations * 2:
             provider.configure(next_faults=[fault])
             invoke()
-            # Then none is in another one's way
+            # Then each finds the connection free
             stats = settle(provider)
             assert stats["received"]
             assert stats["highestConcurrency"] == 1

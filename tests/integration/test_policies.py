@@ -1,6 +1,6 @@
 """Every class of error, through everything that decides by it: what it says of itself holds there.
 
-The provider is none that exists: what delivery needs of one is enough.
+The provider is a fake one with all that delivery needs.
 """
 
 from __future__ import annotations

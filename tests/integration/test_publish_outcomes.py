@@ -92,20 +92,20 @@ def ids(sent: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def send(gateway: Deployment, many: Sequence[dict[str, Any]]) -> None:
-    """Send messages one by one: a slow machine would put some of a large batch back."""
+    """Send messages one by one: a slow machine would return some of a large batch to the queue."""
     for each in many:
         assert gateway.consume(queue_event(each)) == []
 
 
 def told_by(changes: Sequence[Change]) -> list[str]:
-    """Return whose the changes are, in their order: that of a batch's messages is the threads' affair."""
+    """Return whose the changes are, in their order; threads decide the order within a batch."""
     return [change["dynamodb"]["NewImage"]["messageId"]["S"].removeprefix("default#") for change in changes]
 
 
 def test_every_message_that_ends_is_published_once(
     cube: CubeSimulator, gateway: Deployment, publisher: Publisher
 ) -> None:
-    # Given messages to every outcome, from the queue and through the API, one of them in vain at first
+    # Given messages for every outcome, from the queue and through the API, one of which fails at first
     gateway.configure(MAX_ATTEMPTS="2")
     devices = [f"8931440400093995{number}" for number in range(2200, 2206)]
     sent, rejected, failed, expired, unknown, retried = (message(deviceId=device) for device in devices)
@@ -464,7 +464,7 @@ class TestRecordThatIsSpoiledByHand:
         (entry,) = [log for log in output.logs if log["level"] == "ERROR"]
         assert entry["message_id"] == f"default#{spoiled['requestId']}"
         assert entry["faults"].startswith("updatedAt: ")
-        # And once it is mended, that is what publishes it
+        # And the repair publishes it
         gateway.change(spoiled["requestId"], updatedAt={"S": mended})
         assert publisher.invoke(publisher.changes()) == []
         assert publisher.published[-1] == (spoiled["requestId"], "SENT")

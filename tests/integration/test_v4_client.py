@@ -213,7 +213,7 @@ class TestFailure:
         assert (type(caught), caught.status) == (error, status)
         assert 0 < caught.latency < 20
         assert cube.stats()["received"] == 1
-        # And the client is as good as before
+        # And the client works as before
         assert post(client, send_request()).code == "CB-00-0000"
         assert cube.stats()["connections"] == connections
 

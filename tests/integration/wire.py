@@ -1,4 +1,4 @@
-"""A server for what no well-behaved HTTP library would say, and certificates for it."""
+"""A server for answers that no correct HTTP library would send, and certificates for it."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Wire:
             thread.join(30)
 
     def say(self, words: bytes) -> None:
-        """Say something on every connection, without having been asked."""
+        """Send something on every connection, without a request."""
         for each in self._open:
             with contextlib.suppress(OSError):
                 each.sendall(words)
