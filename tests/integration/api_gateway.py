@@ -26,7 +26,7 @@ def api_gateway(invoke: Callable[[dict[str, Any]], dict[str, Any]], sample: str)
     invoke : Callable
         Invokes the function with an event, and returns its answer.
     sample : str
-        A sample event, for whatever is the same in every event.
+        A sample event, for what is the same in every event.
     """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -43,7 +43,7 @@ def api_gateway(invoke: Callable[[dict[str, Any]], dict[str, Any]], sample: str)
 def event_of(request: Request, sample: str) -> dict[str, Any] | None:
     """Return the event of a request, or None if the document has no such route.
 
-    Its path is as it came, with whatever is percent-encoded in it.
+    Its path is as it came, and stays percent-encoded.
     """
     path = request.environ["RAW_URI"].partition("?")[0].removeprefix(STAGE)
     found = [

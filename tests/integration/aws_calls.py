@@ -23,7 +23,7 @@ class AwsCalls:
 
     def __init__(self) -> None:
         self.operations: list[str] = []
-        # For how many seconds each message was hidden when it was last put back, by its receipt handle.
+        # For how many seconds each message was hidden when it last returned to the queue, by its receipt handle.
         self.hidden: dict[str, int] = {}
         self._failures: dict[str, list[bool]] = {}
         self._actions: dict[tuple[str, int], Callable[[], object]] = {}
@@ -38,7 +38,7 @@ class AwsCalls:
         self._events.register("provide-client-params.sqs.ChangeMessageVisibilityBatch", self._note_hidden)
 
     def stop(self) -> None:
-        """See no more clients."""
+        """Leave clients alone that are made later."""
         self._events.unregister("before-call", self._before)
         self._events.unregister("after-call", self._after)
         self._events.unregister("after-call-error", self._after)

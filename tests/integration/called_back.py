@@ -119,7 +119,7 @@ class Callbacks:
         return taken
 
     def history(self) -> list[dict[str, Any]]:
-        """Return what the history of the device tells, newest first."""
+        """Return the history of the device, newest first."""
         page = device_history(self.dynamodb, TABLE, "by-device", DEVICE)
         return [entry_members(entry) for entry in page.entries]
 

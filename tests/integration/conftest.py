@@ -37,7 +37,7 @@ def _simulator() -> Iterator[CubeSimulator]:
 
 @pytest.fixture
 def cube(_simulator: CubeSimulator) -> CubeSimulator:
-    """The provider, without limits, with empty books and in a good mood."""
+    """The provider, without limits and faults, and with an empty request log."""
     _simulator.configure(
         qps=0,
         connections=0,
@@ -96,7 +96,7 @@ def _aws(boto3_session: boto3.Session) -> Iterator[None]:
         # What listens to the tests' own session hears the functions' calls.
         environment.setattr(aws, "session", lambda: boto3_session._session)
         environment.setenv("AWS_DEFAULT_REGION", REGION)
-        # With one of these, calls would go the way of `direct_calls` on some machines and not on others.
+        # With one of these, calls would use `direct_calls` on some machines only.
         for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "AWS_CONFIG_FILE"):
             environment.delenv(name, raising=False)
         yield
@@ -141,7 +141,7 @@ def worker(gateway: Deployment, clock: Clock) -> Iterator[Worker]:
 
 
 class _StandardOutput:
-    """The standard output of the moment: pytest replaces it from phase to phase of a test."""
+    """The current standard output: pytest replaces it from phase to phase of a test."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)

@@ -16,6 +16,6 @@ def until_tomorrow() -> float:
 
 
 def avoid_midnight() -> None:
-    """Wait where the day ends soon, so that the rest of a test is on one day."""
+    """Wait if the day ends soon, so that the rest of a test is on one day."""
     if until_tomorrow() < LONGEST_TEST:
         time.sleep(until_tomorrow() + 1.0)

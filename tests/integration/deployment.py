@@ -33,7 +33,7 @@ SECRET_ID = "cube-sms/credentials"
 REGION = "eu-central-1"
 AWS_ACCOUNT = "123456789012"
 
-# Far above every delay that the tests expect, so that a message whose visibility nobody changed shows.
+# Far above every delay that the tests expect: a message whose visibility was left alone shows.
 VISIBILITY_TIMEOUT = 30_000
 
 TABLE = "cube-sms-messages"
@@ -44,7 +44,7 @@ MAX_ATTEMPTS = 3
 
 @cache
 def _client(service: Any) -> Any:
-    # Of the tests and not of the functions: one for all deployments, since it takes long to make.
+    # The tests use it, and the functions have their own. It is one for all deployments, since it takes long to make.
     return boto3.client(service)
 
 
@@ -106,7 +106,7 @@ class Deployment:
         api_app.history.cache_clear()
 
     def delete(self) -> None:
-        """Delete whatever is left of the deployment."""
+        """Delete what is left of the deployment."""
         self.cool_down()
         self.aws_calls.stop()
         # Not by calls, each of which would take milliseconds of every test.
@@ -128,7 +128,7 @@ class Deployment:
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def post(self, body: Any, **headers: str) -> ApiAnswer:
-        """Post a body, as JSON where it is no string, with the API's handler; `_` in a header's name stands for `-`."""
+        """Post a body, as JSON if it is no string, with the API's handler; `_` in a header's name stands for `-`."""
         given = load_event("api-post-text")
         given["body"] = body if isinstance(body, str) else json.dumps(body)
         given["headers"] |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -136,7 +136,7 @@ class Deployment:
         return self.call(given)
 
     def post_in_turn(self, body: Any) -> ApiAnswer:
-        """Post a body until it is not told that all slots are busy: a slow machine misses the slots that it plans."""
+        """Post a body until a slot is free for it: a slow machine misses the slots that it plans."""
         while (answer := self.post(body)).status == BUSY:
             assert "all slots are busy" in answer.json["detail"]
         return answer
@@ -191,7 +191,7 @@ class Deployment:
         self.dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": f"default#{request_id}"}})
 
     def change(self, request_id: str, **attributes: Any) -> None:
-        """Write attributes of a message's record by hand, in DynamoDB's types; None takes one away."""
+        """Write attributes of a message's record by hand, in DynamoDB's types; None removes one."""
         key = {"messageId": {"S": f"default#{request_id}"}}
         item: Any = self.dynamodb.get_item(TableName=TABLE, Key=key)["Item"]
         changed = {name: value for name, value in (item | attributes).items() if value}
@@ -218,7 +218,7 @@ class Deployment:
             answer = self.sqs.receive_message(
                 QueueUrl=self.send_queue, MaxNumberOfMessages=10, AttributeNames=["All"], WaitTimeSeconds=1
             )
-            # What was put back before may have become visible again.
+            # Messages that returned to the queue before may have become visible again.
             for message in answer.get("Messages", []):
                 if message["MessageId"] not in waiting:
                     continue
@@ -252,7 +252,7 @@ class Deployment:
 
     def hidden(self) -> list[float]:
         """Return for how many seconds from now each message on the send queue cannot be received."""
-        # SQS tells how many messages are hidden, and not for how long: only the simulated one can be asked that.
+        # SQS reports how many messages are hidden. Only the simulated one also shows for how long.
         queue = sqs_backends[AWS_ACCOUNT][REGION].queues[self._send_queue_name]
         return [message.visible_at / 1000 - time.time() for message in queue._messages]
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a query whatever the dialect, and what it comes to: fault, error, HTTP status, connections."""
+"""What can go wrong with a query in any dialect, and the result: fault, error, HTTP status, connections."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A FIFO queue in the time of a test's clock, and Lambda's part of it.
 
-Messages of a group are received in order, and none behind one that was received and is neither deleted nor visible
-again. Those before it are received.
+Messages of a group are received in order. A received message blocks those behind it until it is deleted or visible
+again. Those before it can be received.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An account that speaks v4 beside the default one, and messages of it that may share a query."""
+"""An account that uses v4 in addition to the default one, and messages of it that may share a query."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def messages(numbers: int | Iterable[int], **fields: Any) -> dict[str, Any]:
 
 
 class Fleet:
-    """The gateway with that account, and the provider's books."""
+    """The gateway with that account, and the request log of the simulator."""
 
     def __init__(self, gateway: Deployment, cube: CubeSimulator) -> None:
         self.gateway = gateway

@@ -1,7 +1,7 @@
 """The gateway's worker with a table, a queue and a clock in memory, in front of the provider's simulator.
 
-A simulated AWS takes a hundred times as long for the two writes of each message. What the table and the queue do not do
-is what the other tests of this folder are for.
+A simulated AWS takes a hundred times as long for the two writes of each message. The other tests of this folder
+are for what this table and this queue lack.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Table:
         self._lock = threading.Lock()
 
     def update_item(self, **call: Any) -> dict[str, Any]:
-        """Apply an update where its condition holds."""
+        """Apply an update if its condition holds."""
         key = call["Key"]["messageId"]["S"]
         if not key.startswith("#"):
             self.before(key)
@@ -82,7 +82,7 @@ class Table:
 
 @cache
 def _holds(condition: str) -> Callable[[items.Item, Any], bool]:
-    """Return what tells whether an item meets a condition: the words of DynamoDB's as Python's."""
+    """Return a function that checks if an item meets a condition of DynamoDB, which is translated to Python."""
     text = re.sub(r"attribute_not_exists\(([#\w]+)\)", r'(name("\1") not in item)', condition)
     text = re.sub(r"attribute_exists\(([#\w]+)\)", r'(name("\1") in item)', text)
     text = re.sub(r"([#\w]+) IN \(([^)]*)\)", r'(got("\1") in values("\2"))', text)

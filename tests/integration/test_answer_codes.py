@@ -1,4 +1,4 @@
-"""A provider whose answers all come with HTTP 200: what its codes mean is the deployment's to say."""
+"""A provider whose answers all come with HTTP 200: the deployment defines what its codes mean."""
 
 from __future__ import annotations
 

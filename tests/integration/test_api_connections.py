@@ -36,13 +36,13 @@ def test_call_is_turned_away_while_every_connection_is_taken(
         # When a message is posted
         reply = gateway.post(MESSAGE)
 
-        # Then the caller is told to come again, nothing was sent or recorded, and what the alarm watches counts it
+        # Then the caller gets a time to wait, nothing was sent or recorded, and what the alarm watches counts it
         assert (reply.status, reply.headers["Retry-After"]) == (429, "1")
         assert reply.json["detail"].startswith("not sent: every connection to Cube is taken; ")
         assert cube.requests() == []
         assert gateway.get("order-1").status == 404
         assert printed().values("ApiCallsTurnedAway", ALL_ACCOUNTS) == [1]
-        # And one that is to be queued needs none
+        # And a message that is to be queued needs no connection
         assert gateway.post(MESSAGE | {"requestId": "order-2"}, prefer="respond-async").status == 202
 
     # And the same call is sent afterwards, with nothing left behind
@@ -52,7 +52,7 @@ def test_call_is_turned_away_while_every_connection_is_taken(
 
 
 def test_connection_is_given_back_after_a_failure_too(cube: CubeSimulator, gateway: Deployment) -> None:
-    # Given calls that end in every way but the good one
+    # Given calls that fail in every way
     cube.configure(next_faults=["status:500", "reset", "status:429"])
     statuses = [gateway.post(MESSAGE | {"requestId": f"order-{n}"}).status for n in range(3)]
     assert 200 not in statuses

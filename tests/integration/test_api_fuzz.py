@@ -1,4 +1,4 @@
-"""The handler of the REST API on any event of API Gateway's shape: each is answered, and told the truth."""
+"""The handler of the REST API with any event of API Gateway's shape: each gets an answer, and a true one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_any_event_is_answered_with_json_and_bad_input_is_told_as_that(
 ) -> None:
     # When
     reply = gateway_with_history.call(event)
-    # Then nobody is told to try again what can never be sent
+    # Then a request that can never be sent is refused as such, rather than to be tried again
     assert reply.status in (200, 202, 400, 404, 409)
     assert reply.json
     is_problem = reply.status >= 400

@@ -184,12 +184,12 @@ class TestQueue:
         # When
         event = load_event("api-post-async")
         reply = gateway.call(event)
-        # Then the answer tells where the message is
+        # Then the answer says where the message is
         assert (reply.status, reply.headers["Content-Type"]) == (202, "application/json")
         assert reply.headers["Location"] == "messages/order-7802-wakeup"
         assert reply.headers["Preference-Applied"] == "respond-async"
         assert reply.json == {"requestId": "order-7802-wakeup", "account": "default"}
-        # And the queue has the same request, which nobody has sent yet
+        # And the queue has the same request, which is still to be sent
         (body,) = gateway.queued()
         given = parse_send_request(event["body"].encode(), request_id="order-7802-wakeup")
         assert parse_send_request(body.encode()) == given
@@ -259,7 +259,7 @@ class TestInvalid:
 
     @pytest.mark.parametrize("body", [b"\xff", b'{"deviceId":"8931","content":"\xff"}', b"\x1f\x8b gzip"])
     def test_body_that_is_not_utf_8(self, gateway: Deployment, body: bytes) -> None:
-        # API Gateway hands over in Base64 what is no text
+        # API Gateway passes on in Base64 what is no text
         event = load_event("api-post-text") | {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
         assert_problem(gateway.call(event), 400)
 

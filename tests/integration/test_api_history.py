@@ -1,4 +1,4 @@
-"""The API's handler where somebody asks for the history of a device."""
+"""The API's handler, when a caller asks for the history of a device."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MESSAGE = {"deviceId": DEVICE, "content": "Wake up"}
 
-# How a message comes to each final state, and what its sender is told each time.
+# How a message reaches each final state, and the HTTP status that its sender gets each time.
 ENDS: list[tuple[str, dict[str, Any], State, int]] = [
     ("delay:0", {}, State.SENT, 200),
     ("rejected:7001", {}, State.REJECTED, 422),
@@ -89,7 +89,7 @@ class TestGet:
         assert gateway.call(event).json["requestId"] == "a:1"
 
     def test_what_else_is_in_the_table_is_not_found(self, gateway: Deployment) -> None:
-        # Given word of a request that was refused
+        # Given the item that records a refused request
         refused = {"requestId": "order-9", "deviceId": DEVICE, "taskToken": "token"}
         assert gateway.consume(queue_event(refused)) == []
         # When it is asked for as if it were a message, or the gate, or what can be no id
@@ -138,7 +138,7 @@ class TestPostAgain:
         # When
         gateway.cool_down()
         again = gateway.post(MESSAGE | fields, Idempotency_Key="order-1")
-        # Then it tells the same
+        # Then it answers the same
         same = ("requestId", "account", "state", "code", "message", "attempts", "possiblyDuplicated")
         assert again.status == status
         assert {name: again.json.get(name) for name in same} == {name: first.json.get(name) for name in same}

@@ -36,7 +36,7 @@ def test_is_refused_where_nobody_learns_of_replies(gateway: Deployment) -> None:
     request = question()
     # When such a request comes from the queue
     assert gateway.consume(gateway.deliver(queue_event(request))) == []
-    # Then its letter names the field and the fault, and word is left for the task
+    # Then its dead letter names the field and the fault, and the refusal is recorded for the task
     (letter,) = gateway.dead_letters()
     assert letter.attributes[REASON] == "InvalidRequest"
     assert letter.attributes[DETAIL].startswith("awaitReply: cannot be met: the parameter Replies")
@@ -44,7 +44,7 @@ def test_is_refused_where_nobody_learns_of_replies(gateway: Deployment) -> None:
         TableName=TABLE, Key={"messageId": {"S": f"#refused#{request['requestId']}"}}
     )["Item"]
     assert word["taskTokens"] == {"SS": ["the-token-of-a-task"]}
-    # And a caller of the API is told the same
+    # And a caller of the API gets the same answer
     answer = gateway.post(question())
     assert (answer.status, answer.json["errors"][0]["path"]) == (400, "awaitReply")
 
@@ -58,7 +58,7 @@ def test_is_noted_before_its_outcome_and_answered_by_the_api_as_ever(gateway: De
     answer = gateway.post(request)
     # Then it was noted before its outcome was written
     assert noted == [[request["requestId"]]]
-    # And the caller is told that it was sent
+    # And the answer to the caller is that it was sent
     assert (answer.status, answer.json["state"]) == (200, "SENT")
     assert gateway.record(request["requestId"]).await_reply == 600
 
@@ -74,7 +74,7 @@ def test_message_that_could_not_be_noted_is_handed_back(
     # When the message is taken
     event = gateway.deliver(queue_event(request))
     assert len(gateway.consume(event)) == 1
-    # Then it is not posted, and nobody has to think that it may have been
+    # Then it is not posted, and its record is sure of that
     record = gateway.record(request["requestId"])
     assert (record.state, record.attempts, record.unsettled) == (State.RETRYING, 0, False)
     assert cube.requests() == []

@@ -1,6 +1,6 @@
 """Crashes while a task waits for a device's reply: before and after everything that changes something in AWS.
 
-Whatever dies is begun again, as it is by SQS, by the stream, by the provider and by the schedule.
+What crashes is started again, as SQS, the stream, the provider and the schedule would do it.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ DEVICE = Device("default", REQUEST.device_id)
 ANSWER = CubeAnswer("0000", None, 0.1)
 
 
-# What the processes of this story change, and tell others.
+# The calls by which the processes of this story change something, or report it to others.
 CHANGES = {"UpdateItem", "PutEvents", "SendTaskSuccess", "SendTaskFailure"}
 
 
 class CrashError(BaseException):
-    """The process dies: nobody catches it."""
+    """The process crashes: only the test catches this."""
 
 
 class Crash(NamedTuple):
-    """Where a process dies: at which call that changes something, and whether AWS has made it."""
+    """When a process crashes: at which call that changes something, and whether AWS has made it."""
 
     call: int
     is_made: bool
@@ -73,7 +73,7 @@ class PolledProvider(FakeProvider):
 
 
 class World:
-    """Everything that has to do with one request, and dies once."""
+    """Everything that has to do with one request, and crashes once."""
 
     def __init__(self, crash: Crash | None, *, is_polled: bool = False) -> None:
         self.clock, self.is_polled = Clock(), is_polled
@@ -126,7 +126,7 @@ class World:
             else:
                 return
 
-    # ── What is done: each time by a new process, which knows nothing ──
+    # ── What is done: each time by a new process without memory ──
 
     def send(self) -> None:
         """Take the message from the queue."""
@@ -142,7 +142,7 @@ class World:
         """Read the stream."""
         changes, after = self._stream.follow(self._iterator)
         publisher = OutcomePublisher(self._bus(), self._tasks(), self._asks(), clock=self.clock)
-        # moto tells of an item that UpdateItem makes twice, first without anything in it.
+        # moto reports an item that UpdateItem makes twice, first without anything in it.
         whole = [each for each in changes if "ttl" in each["dynamodb"].get("NewImage", {})]
         published = list(publisher.publish([each for each in whole if passes(FILTERS, each)]))
         assert [each for each in published if each.comes_again] == []
@@ -172,7 +172,7 @@ class World:
         return told
 
     def settle(self) -> None:
-        """Let time pass until nothing can be due any more: for what is left to tell, and beyond the request's time."""
+        """Let time pass until nothing can be due any more: all is reported, and the request's time is over."""
         for seconds in (90, 90, WAIT, 2 * LAST_LOOK_PATIENCE, 90):
             self.clock.now += seconds
             self.do(self.follow)
@@ -237,7 +237,7 @@ each_story = pytest.mark.parametrize("story", STORIES, ids=lambda story: story._
 
 
 def run(story: Story, crash: Crash | None) -> int:
-    """Let a story come to its end, look at what has come of it, and return how many calls of AWS there were."""
+    """Let a story run to its end, check the result, and return how many calls of AWS there were."""
     world = World(crash, is_polled=STORIES[story])
     try:
         story(world)
@@ -251,7 +251,7 @@ def run(story: Story, crash: Crash | None) -> int:
 
 
 def look(world: World, *, is_answered: bool) -> None:
-    # Then the task was told one thing, and once more at most
+    # Then the task got one outcome, and got it twice at most
     told = {(token, outcome, json.dumps(detail, sort_keys=True)) for token, outcome, detail in world.services.told}
     ((token, outcome, text),) = told
     assert len(world.services.told) <= 2
@@ -259,7 +259,7 @@ def look(world: World, *, is_answered: bool) -> None:
     assert (token, outcome) == ("token", "Sent" if is_answered else f"CubeSms.{NO_REPLY}")
     assert (detail["requestId"], detail["deviceId"]) == (REQUEST.request_id, REQUEST.device_id)
     assert detail.get("content") == (TEXT if is_answered else None)
-    # And the events say so too
+    # And the events say the same
     assert "SENT" in [event.get("state") for event in world.services.details]
     replies = [event for event in world.services.details if "content" in event]
     assert {event["eventId"] for event in replies} == ({detail["eventId"]} if is_answered else set())
@@ -273,10 +273,10 @@ def test_a_task_is_told_one_thing_whoever_dies(story: Story) -> None:
     # Given all calls that change something without a crash
     count = run(story, None)
     assert count > 8
-    # When a process dies before or after each of them
+    # When a process crashes before or after each of them
     for call in range(1, count + 1):
         for is_made in (False, True):
-            # Then all is as if it had not
+            # Then all is as without a crash
             run(story, Crash(call, is_made))
 
 
@@ -292,15 +292,15 @@ def asked(_aws: None) -> Iterator[World]:
 
 
 def test_task_is_told_after_the_event_is_out(asked: World) -> None:
-    # Given a bus that is away when the reply is found
+    # Given a bus that is unavailable when the reply is found
     asked.clock.now += 5
     asked.answer()
     asked.clock.now += 60
     asked.services.fail("PutEvents", *["InternalFailure"] * 50)
     asked.follow()
-    # Then nobody has been told
+    # Then neither the task nor the bus has got anything
     assert (asked.services.told, asked.services.taken) == ([], [])
-    # And when it is back, both are
+    # And when the bus is back, both get it
     asked.services.reset()
     asked.clock.now += 60
     asked.follow()
@@ -319,9 +319,9 @@ def test_end_of_the_time_waits_for_the_last_look(asked: World) -> None:
     order_pause(asked.dynamodb, TABLE, pause)
     asked.clock.now += WAIT + 60
     asked.follow()
-    # Then the task is not told that there was none
+    # Then the task still waits
     assert asked.services.told == []
-    # When the gate stays closed, then it is told so in the end
+    # When the gate stays closed, then the answer in the end is that there was no reply
     asked.clock.now += LAST_LOOK_PATIENCE
     asked.follow()
     assert [outcome for _, outcome, _ in asked.services.told] == [f"CubeSms.{NO_REPLY}"]

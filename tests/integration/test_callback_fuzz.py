@@ -1,4 +1,4 @@
-"""The handler of callbacks on whatever a stranger may send: it never fails, and takes what is the provider's alone."""
+"""The handler of callbacks on all that a stranger may send: it never fails, and takes only what the provider sent."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ tokens = st.sampled_from([TOKEN, TOKEN, SIGNED_TOKEN, SIGNED_TOKEN, TOKEN[:-1], 
 
 
 class Call(NamedTuple):
-    """A call, and whether the provider's key or token stands behind it."""
+    """A call, and whether it has the provider's key or token."""
 
     token: str
     body: bytes

@@ -1,4 +1,4 @@
-"""The handler of callbacks, with events of API Gateway: what is published, kept and refused, and what of it is told."""
+"""The handler of callbacks, with events of API Gateway: what is published, kept and refused, and what is logged."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_sample_is_published(callbacks: Callbacks, printed: Callable[[], Printed
     ]
     assert list(Draft202012Validator(schema["$defs"]["Detail"]).iter_errors(event["detail"])) == []
     assert event["detail"]["content"] == "Door closed"
-    # And it is told without what it says
+    # And it is reported without its content
     output = printed()
     (log,) = output.logs
     assert (log["message"], log["account"], log["device_id"]) == ("reply published", "default", "****************2253")
@@ -100,7 +100,7 @@ def test_both_kinds_are_published_and_a_repeat_has_the_id_of_the_first(callbacks
 def test_callback_that_is_not_understood_is_kept_whole(
     callbacks: Callbacks, printed: Callable[[], Printed], form: str
 ) -> None:
-    # Given forms that nobody has told of: among them what the provider's page prints, which is no JSON
+    # Given forms that are unknown: among them what the provider's page prints, which is no JSON
     printed_by_the_page = json.dumps(OLDER, ensure_ascii=False).replace(', "text', ' "text')
     body = json.dumps(UNKNOWN, ensure_ascii=False) if form == "text" else TEXT.encode("utf-16")
     # When they come under a token, or signed
@@ -138,7 +138,7 @@ def test_history_has_each_reply_once_and_without_what_it_says(
     for _ in range(2):
         assert callbacks.call(OLDER)[0] == 200
         assert callbacks.notify(V4)[0] == 200
-    # Then the history has what was published, but for the content
+    # Then the history has what was published, except the content
     published = {event["detail"]["eventId"]: event["detail"] for event in callbacks.published()}
     history = callbacks.history()
     assert {entry["eventId"]: entry for entry in history} == {
@@ -161,7 +161,7 @@ def test_history_has_what_a_reply_says_if_it_is_kept(callbacks: Callbacks) -> No
 def test_reply_that_the_history_does_not_take_is_published_and_to_be_repeated(
     callbacks: Callbacks, printed: Callable[[], Printed], after: int
 ) -> None:
-    # Given a table that is away before or after what the reply says is kept
+    # Given a table that is unavailable before or after the text of the reply is kept
     callbacks.configure(DEVICE_HISTORY="true", KEEP_REPLIES="7")
     callbacks.aws_calls.fail("UpdateItem", after=after)
     # When a callback comes, then the provider is to repeat it, and the bus has it all the same
@@ -248,7 +248,7 @@ def test_no_other_token_is_known(callbacks: Callbacks, token: str) -> None:
     assert (status, problem["detail"]) == (404, "there is no such resource")
 
 
-# ── When AWS is away ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── When AWS is unavailable ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -257,16 +257,16 @@ def test_no_other_token_is_known(callbacks: Callbacks, token: str) -> None:
 def test_what_cannot_be_published_is_to_be_repeated(
     callbacks: Callbacks, printed: Callable[[], Printed], operation: str, body: dict[str, Any]
 ) -> None:
-    # Given a service that is away
+    # Given a service that is unavailable
     callbacks.aws_calls.fail(operation)
-    # When a callback comes, then the provider is not told that we have it
+    # When a callback comes, then the provider has to repeat it
     status, problem = callbacks.call(body)
     assert (status, problem["title"]) == (503, "The gateway is unavailable")
     output = printed()
     assert output.values("CallbacksFailed", "all") == [1]
     assert output.values("RepliesPublished") == []
     assert_hidden(output.logs, output.metrics, problem)
-    # And when it is back, the repeat is taken
+    # And when the service is back, the repeat is taken
     callbacks.aws_calls.recover()
     app.receiver.cache_clear()
     assert callbacks.call(body)[0] == 200

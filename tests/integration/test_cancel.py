@@ -62,7 +62,7 @@ class TestCancel:
         assert (line["message"], line["message_id"], line["level"]) == ("message CANCELLED", "default#order-1", "INFO")
         assert DEVICE not in json.dumps(output.logs)
         assert output.values("MessagesCancelled") == [1]
-        # And whoever takes it acknowledges it
+        # And the worker that takes it acknowledges it
         assert gateway.consume(queue_event(*gateway.queued())) == []
         assert cube.stats()["received"] == 0
         output = printed()
@@ -177,7 +177,7 @@ class TestCancel:
     def test_cancelled_message_is_sent_where_it_is_put_back_by_whoever_cancelled_it(
         self, cube: CubeSimulator, gateway: Deployment
     ) -> None:
-        # Given a message that was cancelled, and one of which a copy was put back before it was cancelled once more
+        # Given a cancelled message, and one that was cancelled again after a copy of it was put onto the queue
         first = {each: gateway.store().cancel(f"default#{each}").record.owner for each in ("order-1", "order-2")}
         second = gateway.store().cancel("default#order-2").record.owner
         # When
@@ -203,7 +203,7 @@ class TestQueuedByTheApi:
         assert (sent["state"], sent["createdAt"], "expectedAt" in sent) == ("SENT", shown["createdAt"], False)
 
     def test_word_that_cannot_be_left_holds_nothing_up(self, cube: CubeSimulator, gateway: Deployment) -> None:
-        # Given a table that is away, as a worker that dies between two writes leaves it
+        # Given a table that is unavailable: a worker that crashes between two writes leaves the same state
         gateway.aws_calls.fail("UpdateItem")
         assert gateway.post(MESSAGE, Idempotency_Key="order-1", Prefer="respond-async").status == 202
         assert gateway.get("order-1").status == 404
@@ -307,11 +307,11 @@ class TestPutBack:
             gateway.configure(CUBE_BASE_URL=wire.url, CUBE_MAX_QPS="100")
             gateway.consume(queued("order-0"))
             event = gateway.deliver(queued("order-1", "order-2"))
-            # When DynamoDB is away
+            # When DynamoDB is unavailable
             gateway.aws_calls.clear()
             gateway.aws_calls.fail("UpdateItem")
             assert len(gateway.consume(event)) == 2
-        # Then they wait as long, and nobody waited for every single write
+        # Then they wait as long, and the worker has not waited for every single write
         assert [seconds > 500 for seconds in gateway.hidden() if seconds < 10_000] == [True, True]
         assert [gateway.get(f"order-{number}").status for number in (1, 2)] == [404, 404]
         gateway.aws_calls.recover()

@@ -1,4 +1,4 @@
-"""The client of Cube, over a socket: how answers are read, whatever they are encoded in and whatever they hold."""
+"""The client of Cube, over a socket: how answers of any encoding and content are read."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ envelopes = st.fixed_dictionaries(
     | st.tuples(envelopes, st.sampled_from(["utf-8-sig", "gbk", "utf-16", "utf-32", "latin-1"])).map(
         lambda both: text(both[0]).encode(both[1], "replace")
     )
-    # An answer that was right, with some bytes of it spoiled.
+    # A correct answer, some bytes of which are spoiled.
     | st.tuples(st.sampled_from([SUCCESS, REJECTED]), st.integers(0, 80), st.binary(max_size=4), st.integers(0, 4)).map(
         lambda one: (raw := text(one[0]).encode())[: one[1]] + one[2] + raw[one[1] + one[3] :]
     ),
@@ -207,7 +207,7 @@ class TestListedCodes:
             told = send(connect(wire.url, answer_codes=CODES))
         assert type(told) is kind
         assert (told.status, told.retry_after) == (status, 7.0)
-        # And a code that the deployment knows is told, whatever its form
+        # And a code that the deployment knows is passed on, whatever its form
         assert told.code == code
 
     @pytest.mark.parametrize("said", [{"success": True}, {"code": "0000", "success": False}], ids=repr)

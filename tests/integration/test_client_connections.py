@@ -92,13 +92,13 @@ class TestTls:
             # When it is trusted
             places = {"SSL_CERT_FILE": authorities.chain, "SSL_CERT_DIR": authorities.knowing}
             context = authorities.tell(teller, places[teller]) if teller else default_ssl_context(authorities.knowing)
-            # Then it is sent to
+            # Then a message can be sent to it
             assert post(connect(url, ssl_context=context), send_request()).code == "0000"
 
     def test_nobody_is_trusted_where_openssl_is_told_a_place_that_is_not_there(
         self, connect: Callable[..., CubeClient], authorities: Authorities
     ) -> None:
-        # Given a variable with a mistake, on a machine that has authorities where OpenSSL looks untold
+        # Given a variable with a mistake, on a machine that has authorities where OpenSSL looks by default
         places = ssl.get_default_verify_paths()
         has_file = Path(places.openssl_cafile).is_file()
         variable = places.openssl_cafile_env if has_file else places.openssl_capath_env
@@ -290,7 +290,7 @@ class TestNumber:
 
 
 def test_what_is_dropped_in_a_cycle_closes_its_connections_first(cube: CubeSimulator) -> None:
-    # Given connections that nobody closes, and that the garbage collector alone finds: their sockets before themselves
+    # Given connections that only the garbage collector closes, and that it finds after their sockets
     for _ in range(5):
         connections = Connections(connect_timeout=5.0, read_timeout=20.0, size=1)
         gc.collect(0)
@@ -299,5 +299,5 @@ def test_what_is_dropped_in_a_cycle_closes_its_connections_first(cube: CubeSimul
         owner = SimpleNamespace(connections=connections)
         vars(connections)["owner"] = owner
     del connections, connection, owner
-    # When it collects them, then no socket tells (and pytest makes an error of it) that it was not closed
+    # When it collects them, then no socket reports that it was not closed (pytest makes an error of such a report)
     gc.collect()

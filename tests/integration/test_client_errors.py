@@ -1,4 +1,4 @@
-"""The client of Cube, over a socket: what each way to fail comes to."""
+"""The client of Cube, over a socket: the result of each kind of failure."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_each_failure_is_told_and_the_next_message_is_sent(
     assert (type(caught), caught.status) == (error, status)
     assert 0 < caught.latency < 20
     assert cube.stats()["received"] == 1
-    # And the client is as good as before, on the same connection where the answer was whole
+    # And the client works as before, on the same connection if the answer was whole
     assert post(client, send_request()).code == "0000"
     assert cube.stats()["connections"] == connections
 
@@ -187,7 +187,7 @@ def test_host_without_an_address_is_unavailable(connect: Callable[..., CubeClien
 
 @contextlib.contextmanager
 def deaf(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """Run a server that accepts nobody, with a full queue of connections in front of it, and yield its port."""
+    """Run a server that accepts no connection, since its queue of connections is full, and yield its port."""
     with socket.create_server((host, port), backlog=0) as server, contextlib.ExitStack() as waiting:
         for _ in range(4):
             one = waiting.enter_context(socket.socket())
@@ -211,7 +211,7 @@ def resolve_localhost(to: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> Non
 def test_connection_that_takes_too_long_is_unavailable(
     connect: Callable[..., CubeClient], monkeypatch: pytest.MonkeyPatch, addresses: int
 ) -> None:
-    # Given a host none of whose addresses accepts anybody
+    # Given a host whose addresses accept no connection
     resolve_localhost(["127.0.0.1"] * addresses, monkeypatch)
     # When all of them together have the time of one
     with deaf() as port, at_most(0.5):
@@ -223,9 +223,9 @@ def test_connection_that_takes_too_long_is_unavailable(
 def test_address_that_does_not_answer_leaves_time_for_the_next(
     connect: Callable[..., CubeClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a host of two addresses, the first of which accepts nobody
+    # Given a host of two addresses, the first of which accepts no connection
     resolve_localhost(["127.0.0.2", "127.0.0.1"], monkeypatch)
     with Wire(answer()) as wire, deaf("127.0.0.2", wire.port):
         client = connect(f"http://localhost:{wire.port}", connect_timeout=1.0)
-        # Then the second is sent to
+        # Then the second gets the message
         assert post(client, send_request()).code == "0000"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 REDACTED = "[redacted]"
 
-# What becomes of a text on its way through a provider's libraries into its words.
+# What a provider's libraries may do to a text before it is part of an answer.
 QUOTES: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "cut": lambda text: text[: -(len(text) // 4) or None],
@@ -53,7 +53,7 @@ def refused(client: CubeClient, request: SendRequest) -> CubeRejected:
 
 
 def said(client: CubeClient, request: SendRequest) -> tuple[type, str, str | None, str | None, int | None]:
-    """Return all that the client passes on of an answer, but for times."""
+    """Return all that the client passes on of an answer, except times."""
     try:
         accepted: CubeAnswer = post(client, request)
     except CubeError as error:
@@ -77,12 +77,12 @@ def test_nothing_that_is_quoted_in_a_message_makes_a_difference(
     status: int,
     envelope: dict[str, Any],
 ) -> None:
-    # Given a provider that quotes the request, its secret or its access code in some form, wherever words can stand
+    # Given a provider that quotes the request, its secret or its access code in some form, in each field for words
     quoted = quote({"content": content, "secret": SECRET, "access code": ACCESS_CODE}[what])
     words = {"message": quoted, "data": {"detail": quoted}, "detail": [quoted]}
     with Wire(answer(envelope | words, status), answer(envelope, status)) as wire:
         client, request = connect(wire.url), send_request(content)
-        # When, then nothing tells its answer from one that quotes nothing
+        # When, then what is passed on is the same as of an answer that quotes nothing
         assert said(client, request) == said(client, request)
     # And the same goes for a page that is no envelope
     page = f"<html>{quoted}</html>".encode(errors="replace")
@@ -107,7 +107,7 @@ def test_nothing_that_is_quoted_as_the_code_is_passed_on(
     code = quote(hidden)[:length]
     with Wire(answer(FAILURE | {"code": code})) as wire:
         told = said(connect(wire.url), send_request(content))[2]
-    # Then it is not passed on, but for some digits which do not stand in the text
+    # Then it is not passed on, except some digits that are not in the text
     if told not in (None, REDACTED):
         assert told == code
         assert code.isdecimal()
@@ -148,7 +148,7 @@ def test_code_that_may_be_something_else_is_not_kept(
 
 
 class TestKeptMessages:
-    """A deployment that keeps the provider's words has them without what they quote letter for letter."""
+    """A deployment that keeps the provider's words has them without what they quote verbatim."""
 
     @pytest.mark.parametrize(
         ("contents", "quoted", "hidden"),

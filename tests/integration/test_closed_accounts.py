@@ -37,7 +37,7 @@ def messages(*numbers: int, account: str = "fleet") -> dict[str, Any]:
 
 @pytest.fixture
 def limited(cube: CubeSimulator, gateway: Deployment) -> Deployment:
-    """A deployment with a gate and two accounts, of which the provider refuses one with a code that nobody knows."""
+    """A deployment with a gate and two accounts, one of which the provider refuses with an unknown code."""
     # As a provider does whose codes are not known: HTTP 200, without success
     cube.configure(envelope_only=True, accounts={ACCESS_CODE: SECRET, "P1": "the right secret"})
     gateway.set_accounts(default=(ACCESS_CODE, SECRET), fleet=("P1", "a wrong secret"))
@@ -112,7 +112,7 @@ def test_api_says_when_to_come_back(cube: CubeSimulator, limited: Deployment) ->
 
 
 def test_it_opens_with_one_message_and_what_was_rejected_is_put_back(cube: CubeSimulator, limited: Deployment) -> None:
-    # Given an account that was closed, whose secret was mended, and whose time is over
+    # Given an account that was closed, whose secret is correct again, and whose time is over
     reject(limited, REJECTIONS)
     rejected = [letter for _ in range(2) for letter in limited.rejected()]
     limited.set_accounts(default=(ACCESS_CODE, SECRET), fleet=("P1", "the right secret"))
@@ -122,7 +122,7 @@ def test_it_opens_with_one_message_and_what_was_rejected_is_put_back(cube: CubeS
     # Then it is sent, and the account is open
     assert limited.record("fleet-100", "fleet").state is State.SENT
     assert "account-fleet" not in limited.dynamodb.get_item(TableName=TABLE, Key=GATE)["Item"]
-    # And what was rejected can be put back, all of it
+    # And all that was rejected can be redriven
     assert len(rejected) == REJECTIONS
     for letter in rejected:
         assert limited.consume(limited.deliver(redriven(letter))) == []
@@ -155,7 +155,7 @@ def test_codes_that_are_known_close_no_account(cube: CubeSimulator, limited: Dep
 
 
 def test_one_that_is_accepted_now_and_then_closes_none(cube: CubeSimulator, limited: Deployment) -> None:
-    # Given an account that is well, and a device that the provider does not know
+    # Given an account that works, and a device that the provider does not know
     limited.set_accounts(default=(ACCESS_CODE, SECRET), fleet=("P1", "the right secret"))
     limited.cool_down()
     cube.configure(device_faults={DEVICE: "rejected:9404"})

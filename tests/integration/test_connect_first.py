@@ -1,4 +1,4 @@
-"""A handshake that takes a while: what is true of a message is looked at when the connection stands."""
+"""A handshake that takes a while: the worker checks after it if a message may still be sent."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_second_holds_the_limit_however_slowly_connections_are_opened(
             CUBE_MAX_QPS="10",
             QUEUE_SEND_CONCURRENCY=str(connections),
             CUBE_CONNECT_TIMEOUT="10",
-            # With it grows the lease, for as long as a message may wait for its slot: a busy machine is slow.
+            # It makes the lease longer: on a slow machine a message may wait long for its slot.
             CUBE_READ_TIMEOUT="120",
         )
         # When a batch is sent

@@ -41,7 +41,7 @@ UNICODE_SIGN_WITH_NEXT_SECRET = "DpHQwX05mLOUX1ML9/bYZHEXOn4="
 
 
 class Simulator(Simulated):
-    """The simulator, as clients that speak csss meet it."""
+    """The simulator, as clients that use csss meet it."""
 
     def send(self, body: bytes | None = None, *, path: str = PATH, **headers: str) -> Answer:
         with self.connect() as connection:
@@ -295,7 +295,7 @@ class TestParameters:
 
 class TestLimits:
     def test_rate(self, simulator: Simulator) -> None:
-        # Given ten requests within a second, when more follow, then they are refused and told to wait
+        # Given ten requests within a second, when more follow, then they are refused, with a time to wait
         assert [simulator.send().status for _ in range(12)] == [200] * 10 + [429] * 2
         assert simulator.send().headers["Retry-After"] == "1"
 
@@ -451,7 +451,7 @@ class TestFaults:
         simulator.configure(envelopeOnly=True, qps=1)
         # When a request is refused, and one is over the limit
         answers = [simulator.send(signed(access_code="P9")), simulator.send()]
-        # Then its codes tell why
+        # Then its codes show why
         assert [(answer.status, answer.json["code"]) for answer in answers] == [(200, "9401"), (200, "9429")]
         assert answers[1].headers["Retry-After"] == "1"
 

@@ -1,4 +1,4 @@
-"""Records that somebody has changed or deleted by hand: each call has a clear outcome, and nothing is sent untold."""
+"""Records that were changed or deleted by hand: each call has a clear outcome, and all that is sent is reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ either = pytest.mark.parametrize("delivery", ["at-least-once", "at-most-once"])
 
 
 def assert_told(output: Printed, message: str) -> dict[str, Any]:
-    """Check that log and metric tell of the record, and return the line."""
+    """Check that log and metric report the record, and return the line."""
     (line,) = [log for log in output.logs if log["message"] == message]
     assert (line["level"], line["message_id"]) == ("ERROR", "default#order-1")
     assert sum(output.values("RecordsDamaged", ALL_ACCOUNTS)) == 1
@@ -51,7 +51,7 @@ def test_message_goes_to_the_dead_letter_queue_and_is_not_posted(
     printed()
     # When it comes again
     assert gateway.consume(queue_event(MESSAGE)) == []
-    # Then nobody can say whether it was sent, so that it waits for somebody who mends the record
+    # Then it is unknown whether it was sent, so that it waits for an operator who repairs the record
     assert cube.stats()["received"] == 1
     (letter,) = gateway.dead_letters()
     assert (letter.attributes["reason"], letter.attributes["requestId"]) == ("SpoiledRecord", "order-1")
@@ -112,12 +112,12 @@ def test_record_that_is_deleted_during_its_post_is_written_anew(
     _before_the_last_write(gateway, lambda: gateway.forget("order-1"))
     # When
     stays = gateway.consume(event)
-    # Then it is told, and the record says what happened
+    # Then it is reported, and the record says what happened
     assert_told(printed(), "record was deleted during its POST")
     found = gateway.record("order-1")
     assert found.state == (state or {"at-most-once": "UNKNOWN", "at-least-once": "RETRYING"}[delivery])
     assert bool(stays) is (found.state == "RETRYING")
-    # And a message that comes again is sent again only where it would have been
+    # And a message that comes again is sent again only if its state is not final
     gateway.consume(event)
     again = gateway.record("order-1")
     assert cube.stats()["received"] == 2 - found.state.is_final

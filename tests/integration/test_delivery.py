@@ -1,4 +1,4 @@
-"""Delivery: a message is posted by one worker, as often as it may be, and comes to one outcome."""
+"""Delivery: a message is posted by one worker, as often as it may be, and has one outcome."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_good_path_costs_two_writes_and_no_read_of_its_own(gateway: Deployment) 
     # When
     assert gateway.consume(message(requestId="order-2")) == []
     assert gateway.post(MESSAGE | {"requestId": "order-3"}).status == 200
-    # Then, but for a look of each worker for a pause, now and then
+    # Then these are all, except that each worker looks for a pause now and then
     others = {"GetSecretValue", "GetItem"}
     assert [call for call in gateway.aws_calls.operations if call not in others] == ["UpdateItem"] * 4
     assert gateway.aws_calls.operations.count("GetItem") <= 2
@@ -117,7 +117,7 @@ class TestDuplicate:
         # When
         assert gateway.consume(event) == ids(event)
         reply = gateway.post(MESSAGE)
-        # Then it comes back when that one's lease is over at the latest
+        # Then it is visible again when the lease of that worker is over, at the latest
         assert cube.stats()["received"] == 0
         assert gateway.hidden()[0] <= LEASE
         assert (reply.status, reply.json["state"]) == (409, "SENDING")
@@ -157,7 +157,7 @@ class TestConflict:
 
 class TestAttempts:
     def test_posts_are_counted_over_all_deliveries(self, cube: CubeSimulator, gateway: Deployment) -> None:
-        # Given a provider that is away for one POST less than there may be
+        # Given a provider that is unavailable for one POST less than there may be
         event = gateway.deliver(message())
         cube.configure(device_faults={DEVICE: f"status:503*{MAX_ATTEMPTS - 1}"})
         # When each delivery meets a new execution environment

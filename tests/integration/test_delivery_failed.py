@@ -1,4 +1,4 @@
-"""Delivery: messages whose attempts are used up, and what becomes of them when somebody puts them back."""
+"""Delivery: messages whose attempts are used up, and what happens to them when an operator redrives them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def message(**fields: Any) -> dict[str, Any]:
 
 
 def redriven(letter: DeadLetter) -> dict[str, Any]:
-    """Return the event of a dead letter that was put back onto the queue: whole, with its attributes."""
+    """Return the event of a dead letter that was redriven: whole, with its attributes."""
     return queue_event(letter.body, attributes=letter.attributes)
 
 
@@ -41,7 +41,7 @@ def used_up(gateway: Deployment, event: dict[str, Any]) -> DeadLetter:
 
 @pytest.fixture
 def failed(cube: CubeSimulator, gateway: Deployment) -> DeadLetter:
-    """The dead letter of a message whose attempts are used up, while the provider is still away."""
+    """The dead letter of a message whose attempts are used up, while the provider is still unavailable."""
     cube.configure(device_faults={DEVICE: "status:503"})
     return used_up(gateway, gateway.deliver(message()))
 
@@ -106,7 +106,7 @@ def test_redriven_message_may_fail_again_and_start_over_again(
     again = used_up(gateway, gateway.deliver(redriven(failed)))
     assert cube.stats()["received"] == MAX_ATTEMPTS
     assert again.attributes["failedClaim"] != failed.attributes["failedClaim"]
-    # When the first of its dead letters is put back, of which there is a copy
+    # When a copy of the first of its dead letters is redriven
     assert gateway.consume(redriven(failed)) == []
     # Then its attempts have been used
     assert cube.stats()["received"] == MAX_ATTEMPTS
@@ -127,7 +127,7 @@ def test_duplicate_of_a_failed_message_is_not_posted(
     record = gateway.record("order-1")
     # When the message comes again as its sender sent it
     assert gateway.consume(message()) == []
-    # Then it goes where the first one went, and can be redriven from there as well
+    # Then it is the same dead letter again, and can be redriven as well
     (letter,) = gateway.dead_letters()
     assert (letter.body, letter.attributes) == (failed.body, failed.attributes)
     assert cube.stats()["received"] == 0
@@ -145,7 +145,7 @@ def test_redriven_message_that_was_sent_meanwhile_stays_sent(
     assert gateway.consume(redriven(failed)) == []
     record = gateway.record("order-1")
     assert record.state is State.SENT
-    # When the same dead letter is put back once more, or one with a claim that is none
+    # When the same dead letter is redriven once more, or one whose claim is none
     assert gateway.consume(redriven(failed)) == []
     assert gateway.consume(queue_event(failed.body, attributes=failed.attributes | {"failedClaim": "x"})) == []
     # Then

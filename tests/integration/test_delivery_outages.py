@@ -1,4 +1,4 @@
-"""Delivery while DynamoDB is away: before the POST, and after it."""
+"""Delivery while DynamoDB is unavailable: before the POST, and after it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class TestFinish:
         clock.now += LEASE - 0.001
         assert not worker.consume(event).acknowledged
         assert cube.stats()["received"] == 1
-        # And after that as it is to be delivered
+        # And after the lease, its field `delivery` decides
         clock.now += 0.001
         assert worker.consume(event).acknowledged
         record = gateway.record("order-1")
@@ -115,7 +115,7 @@ class TestFinish:
     def test_refusal_that_cannot_be_recorded_is_taken_for_a_post(
         self, cube: CubeSimulator, gateway: Deployment, worker: Worker, clock: Clock
     ) -> None:
-        # Given a provider that refuses, of which nobody knows later
+        # Given a provider that refuses, and a refusal that cannot be recorded
         event = gateway.deliver(message())
         cube.configure(next_faults=["status:503"])
         gateway.aws_calls.fail("UpdateItem", after=1)
@@ -148,7 +148,7 @@ class TestFinish:
         assert "InternalServerError" not in reply.text
         output = printed()
         assert (output.values("MessagesSent"), output.values("MessagesRetried")) == ([], [1])
-        # And whoever asks again is told to wait for the lease
+        # And a caller who asks again has to wait for the lease
         gateway.aws_calls.recover()
         again = gateway.post(MESSAGE)
         assert again.status == 409

@@ -1,4 +1,4 @@
-"""Delivery: messages that the provider refused, and what becomes of them when somebody puts them back."""
+"""Delivery: messages that the provider refused, and what happens to them when an operator redrives them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MESSAGE = {"requestId": "order-1", "deviceId": DEVICE, "content": "Wake up"}
 
 
 def refused(cube: CubeSimulator, gateway: Deployment, fault: str = "rejected:9404", **fields: Any) -> DeadLetter:
-    """Have the provider refuse a message from the queue once, and return the letter that it leaves."""
+    """Have the provider refuse a message from the queue once, and return it from the queue of rejected messages."""
     cube.configure(next_faults=[fault])
     assert gateway.consume(gateway.deliver(queue_event(MESSAGE | fields))) == []
     (letter,) = gateway.rejected()
@@ -69,7 +69,7 @@ def test_put_back_it_starts_over(cube: CubeSimulator, gateway: Deployment, print
     printed()
     cube.configure(next_faults=["status:503"])
     event = gateway.deliver(redriven(letter))
-    # When it is put back
+    # When it is redriven
     assert len(gateway.consume(event)) == 1
     assert (gateway.record("order-1").state, gateway.record("order-1").attempts) == (State.RETRYING, 1)
     assert gateway.consume(event) == []
@@ -89,9 +89,9 @@ def test_put_back_it_may_be_refused_again_and_start_over_again(cube: CubeSimulat
     (second,) = gateway.rejected()
     assert second.attributes["lastCode"] == "9500"
     assert second.attributes["failedClaim"] != first.attributes["failedClaim"]
-    # When a copy of the first letter is put back
+    # When a copy of the first rejected message is redriven
     assert gateway.consume(redriven(first)) == []
-    # Then it is not posted, and leaves the letter of the second
+    # Then it is not posted, and the second rejected message is on the queue again
     assert cube.stats()["received"] == 2
     (copy,) = gateway.rejected()
     assert copy.attributes == second.attributes
@@ -121,7 +121,7 @@ def test_another_message_does_not_start_over_under_its_letter(cube: CubeSimulato
 def test_letter_that_is_missing_is_written_when_the_message_comes_again(
     cube: CubeSimulator, gateway: Deployment
 ) -> None:
-    # Given a worker that dies between its record and its letter
+    # Given a worker that crashes after its record, and before the message is on the queue of rejected messages
     event = gateway.deliver(queue_event(MESSAGE))
     cube.configure(next_faults=["rejected:9404"])
     gateway.configure(REJECTED_QUEUE_URL=gateway.rejected_queue + "-away")
@@ -130,7 +130,7 @@ def test_letter_that_is_missing_is_written_when_the_message_comes_again(
     # When the message comes again
     gateway.configure(REJECTED_QUEUE_URL=gateway.rejected_queue)
     assert gateway.consume(event) == []
-    # Then there is its letter, and no second POST
+    # Then that queue has it, and there is no second POST
     (letter,) = gateway.rejected()
     assert letter.attributes["failedClaim"] == gateway.record("order-1").owner
     assert cube.stats()["received"] == 1
@@ -146,7 +146,7 @@ def test_what_a_caller_of_the_api_was_told_is_the_callers(
     reply = gateway.post(MESSAGE, Prefer=prefer)
     for body in gateway.queued():
         gateway.consume(queue_event(body))
-    # Then who has the answer may send it again under another id, and no copy is in the way
+    # Then who has the answer may send it again under another id, and no copy blocks that
     assert reply.status == (202 if prefer == "respond-async" else 422)
     assert gateway.record("order-1").state is State.REJECTED
     assert len(gateway.rejected()) == (prefer == "respond-async")

@@ -1,4 +1,4 @@
-"""Delivery: messages whose outcome is unknown, messages that expire, and workers that die."""
+"""Delivery: messages whose outcome is unknown, messages that expire, and workers that crash."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def at(seconds: float) -> str:
 
 
 def die(gateway: Deployment, event: dict[str, Any], *, ago: float = 3600.0) -> None:
-    """Leave the claim of a worker that died a while ago."""
+    """Leave the claim of a worker that crashed a while ago."""
     assert gateway.store(ago=ago).claim(parse_send_request(event["Records"][0]["body"].encode())).is_held
 
 
@@ -232,7 +232,7 @@ class TestDeadWorker:
         assert 0 < gateway.hidden()[0] <= 10
 
     def test_message_that_every_worker_dies_of_is_given_up(self, cube: CubeSimulator, gateway: Deployment) -> None:
-        # Given workers that died of it as often as it may be posted
+        # Given workers that crashed with it as often as it may be posted
         event = message()
         for number in range(MAX_ATTEMPTS):
             die(gateway, event, ago=3600.0 * (MAX_ATTEMPTS - number))

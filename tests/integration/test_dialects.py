@@ -1,4 +1,4 @@
-"""A deployment whose accounts speak both dialects, and one that moves from one to the other, and back."""
+"""A deployment whose accounts use both dialects, and one that moves from one to the other, and back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_accounts_of_both_dialects_send_side_by_side(cube: CubeSimulator, gatewa
     # When messages of both come, from the queue and over the API
     assert gateway.consume(queue_event(MESSAGE, MESSAGE | {"account": "fleet", "content": "Sleep"})) == []
     assert [gateway.post(MESSAGE | {"account": account}).status for account in ("default", "fleet")] == [200, 200]
-    # Then each was sent as its account speaks
+    # Then each was sent in the dialect of its account
     senders = [(entry["accessCode"], bool(entry["jobId"]), entry["accepted"]) for entry in cube.requests(DEVICE)]
     assert sorted(senders) == sorted([(ACCESS_CODE, False, True), (KEY_ID, True, True)] * 2)
 
@@ -43,7 +43,7 @@ def test_account_moves_when_its_entry_does(
     gateway.set_entries(default=before)
     gateway.consume(queue_event(MESSAGE | {"requestId": "before"}))
     cube.configure(**({"accounts": {}} if before is CSSS else {"keys": {}}))
-    # When its entry is the other dialect's
+    # When its entry is of the other dialect
     gateway.set_entries(default=after)
     assert gateway.consume(queue_event(MESSAGE | {"requestId": "after"})) == []
     # Then its message is sent by that, in the same attempt

@@ -112,7 +112,7 @@ class TestAnswers:
             ([GOOD], ("answered", ITEM), 1),
             ([CONDITION], ("refused", ITEM), 1),
             ([error("ConditionalCheckFailedException", Item={})], ("refused", {}), 1),
-            # What is tried again, and comes to something
+            # What is tried again, and succeeds
             ([THROTTLED, GOOD], ("answered", ITEM), 2),
             ([error("ProvisionedThroughputExceededException"), CONDITION], ("refused", ITEM), 2),
             ([error("InternalServerError", 500), error("ServiceUnavailable", 503), GOOD], ("answered", ITEM), 3),
@@ -121,7 +121,7 @@ class TestAnswers:
             ([WRONG_CHECKSUM, GOOD], ("answered", ITEM), 2),
             ([CUT_OFF, GOOD], ("answered", ITEM), 2),
             ([b"", GOOD], ("answered", ITEM), 2),
-            # And to nothing
+            # And what fails each time
             ([THROTTLED], ("error", "ThrottlingException"), TRIES),
             ([error("InternalServerError", 500)], ("error", "InternalServerError"), TRIES),
             ([answer(b"<html>Bad Gateway</html>", 502)], ("error", "ClientError"), TRIES),
@@ -174,7 +174,7 @@ class TestAnswers:
     def test_retries_end_when_their_quota_is_used_up(
         self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # Given a table that is away, and more calls than boto3 has retries for
+        # Given a table that is unavailable, and more calls than boto3 has retries for
         monkeypatch.setattr(time, "sleep", lambda _seconds: None)
         seen = []
         for make in (ours, boto3s):
@@ -381,7 +381,7 @@ class TestConnections:
 
 
 class TestDetours:
-    """Where boto3 connects in a way of its own, its own method is left in place."""
+    """If boto3 connects in a special manner, its own method is left in place."""
 
     def test_certificates_of_ones_own(
         self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

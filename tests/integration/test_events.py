@@ -146,7 +146,7 @@ def test_callback_is_one_of_the_older_family() -> None:
     )
     assert (context["httpMethod"], context["resourcePath"]) == (event["httpMethod"], event["resource"])
     assert event["multiValueHeaders"] == {name: [value] for name, value in event["headers"].items()}
-    # Nobody has signed it for IAM
+    # It is not signed for IAM
     assert (context["identity"]["userArn"], "Authorization" in event["headers"]) == (None, False)
     assert read_received("default", event["body"].encode())
 

@@ -1,4 +1,4 @@
-"""The handlers with a FIFO queue: the messages of a device in order, and no device in the way of another one."""
+"""The handlers with a FIFO queue: the messages of a device in order, and no device blocks another one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def contents(cube: CubeSimulator, device: str) -> list[str]:
 
 
 def hidden(gateway: Deployment, event: dict[str, Any]) -> list[bool]:
-    """Whether each message of an event was put back for a time of its own, which may be over by now."""
+    """Return whether each message of an event was hidden for a time of its own, which may be over by now."""
     return [gateway.aws_calls.hidden[record["receiptHandle"]] > 0 for record in event["Records"]]
 
 
@@ -200,7 +200,7 @@ def test_message_that_has_ended_lets_the_next_one_go(cube: CubeSimulator, fifo: 
 
 
 def test_dead_letter_is_in_the_group_of_its_message_and_there_once(fifo: Deployment) -> None:
-    # Given an invalid message that is consumed again, because its worker died
+    # Given an invalid message that is consumed again, because its worker crashed
     event = messages(ONE, priority=1)
     assert [fifo.consume(event), fifo.consume(event)] == [[], []]
     # Then
@@ -240,7 +240,7 @@ def test_message_of_another_group_is_put_among_those_of_its_device(
 
 
 def test_forwarded_message_is_sent_once_under_its_identity(cube: CubeSimulator, fifo: Deployment) -> None:
-    # Given a message that was forwarded twice, because the first worker died
+    # Given a message that was forwarded twice, because the first worker crashed
     event = messages(ONE, group=RULE)
     assert [fifo.consume(event), fifo.consume(event)] == [[], []]
     (forwarded,) = fifo.sqs.receive_message(

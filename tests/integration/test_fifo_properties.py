@@ -1,4 +1,4 @@
-"""The order of a device's messages, whatever becomes of each attempt, and however many workers there are."""
+"""The order of a device's messages, whatever happens to each attempt, and however many workers there are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DEVICES = ["89314404000939952270", "89314404000939952271", "89314404000939952272"]
 
-# The shorter ones leave time for a part of a batch at a time, where there is a limit.
+# If there is a limit, the shorter ones leave time for a part of a batch at a time.
 FUNCTION_TIMEOUTS = [12.0, 15.0, 60.0]
 
 # What Cube does with the requests that come, one after the other; after these it accepts.
@@ -63,7 +63,7 @@ class Sent(NamedTuple):
     Parameters
     ----------
     device : str
-        Where it goes.
+        The device that it is for.
     fields : dict
         What else its request has.
     is_identified : bool
@@ -152,7 +152,7 @@ class Lambda:
     def _go_on(self, worker: int) -> None:
         running = self._running[worker]
         if self._clock() >= running.until or self._chance.random() < 0.05:
-            # Its time is over, or it dies: Lambda deletes nothing, and nothing more is done.
+            # Its time is over, or it crashes: Lambda deletes nothing, and nothing more is done.
             del self._running[worker]
             return
         consumed = next(running.results, None)
@@ -198,7 +198,7 @@ def test_messages_of_a_device_are_accepted_in_the_order_they_were_sent(
         )
     cube.configure(next_faults=faults)
 
-    # When workers consume them, some at the same time, some of which die
+    # When workers consume them, some at the same time, some of which crash
     Lambda(f"{cube.url}/cube/v4", clock, queues, random.Random(seed), qps).run()
 
     # Then of each device, those accepted were accepted in this order, each before the next
@@ -207,7 +207,7 @@ def test_messages_of_a_device_are_accepted_in_the_order_they_were_sent(
         if post["accepted"]:
             accepted[post["deviceId"]].append(int(post["contents"][0]))
     assert accepted == {device: sorted(numbers) for device, numbers in accepted.items()}
-    # And none is lost: it was accepted, or Cube said no, or it is a letter, or it may not be sent (again)
+    # And none is lost: it was accepted, or Cube refused it, or it is a dead letter, or it may not be sent (again)
     letters = {int(json.loads(letter)["content"]) for letter in queues.letters}
     posted = {int(post["contents"][0]) for post in cube.requests()}
     for number, message in enumerate(messages):

@@ -129,7 +129,7 @@ def test_what_is_no_answer_is_asked_for_again_later(fleet: Fleet, printed: Calla
     printed()
     # When receipts are asked for
     assert fleet.follow_up(request_id, well) == [State.SENT, State.DELIVERED]
-    # Then it is told why, the others are asked about, and this one is later
+    # Then the log says why, the others are asked about, and this one is later
     output = printed()
     assert output.values("ReceiptsFailed", FLEET) == [1]
     (line,) = [line for line in output.logs if line["message"] == "no receipts"]
@@ -179,7 +179,7 @@ def test_record_that_somebody_has_damaged_is_told_once(fleet: Fleet, printed: Ca
     # When they are looked at twice
     app.handler({}, Context(60.0))
     app.handler({}, Context(60.0))
-    # Then it is told once, and the other is known
+    # Then it is reported once, and the other is known
     assert printed().values("RecordsDamaged", "all") == [1]
     assert fleet.record(well).state is State.DELIVERED
 
@@ -232,7 +232,7 @@ class TestLimits:
         request_id = fleet.send(a_device())
         taken = {"messageId": {"S": LEASES_KEY}, "place0": {"S": f"{time.time() + 30:.3f} another"}}
         fleet.gateway.dynamodb.put_item(TableName=TABLE, Item=taken)
-        # When a receipt is due, then nobody is asked until the call is over
+        # When a receipt is due, then the provider is asked only after the call is over
         assert fleet.follow_up(request_id) == [State.SENT]
         assert fleet.asked == 0
         fleet.gateway.dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": LEASES_KEY}})

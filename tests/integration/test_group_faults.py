@@ -144,7 +144,7 @@ def test_among_all_faults_each_message_ends_as_the_provider_has_it(cube: CubeSim
     world.table.before = fail
     for number, fields in sent.items():
         world.queue.put(bodies([number], **fields))
-    # When workers take batches of all sizes, some of which die in the middle, and the faults end
+    # When workers take batches of all sizes, some of which crash in the middle, and the faults end
     for _ in range(30):
         if not world.queue.bodies:
             break
@@ -154,7 +154,7 @@ def test_among_all_faults_each_message_ends_as_the_provider_has_it(cube: CubeSim
     world.table.before = lambda _key: None
     world.run(chance)
 
-    # Then each has ended once, as the books say
+    # Then each has ended once, as the request log says
     posts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for post in cube.requests():
         posts[post["deviceId"]].append(post)
@@ -192,7 +192,7 @@ def test_a_worker_that_dies_leaves_each_message_to_its_lease(
         writes[key] += 1
         is_here = key.endswith(f"#order-{place}") and writes[key] == (1 if write == "claim" else 2)
         if is_here or dead.is_set():
-            # Its other threads die with it.
+            # Its other threads stop with it.
             dead.set()
             raise KilledError
 

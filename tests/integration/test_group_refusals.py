@@ -107,7 +107,7 @@ def test_refusal_of_the_text_holds_for_all(world: World) -> None:
 
 class TestAccountGate:
     def test_sims_that_are_refused_with_one_unknown_code_close_the_account(self, cube: CubeSimulator) -> None:
-        # Given a provider that refuses everything with a code that nobody knows
+        # Given a provider that refuses everything with an unknown code
         world = World(cube, qps=1000)
         cube.configure(faults={"rejected:CB-07-0001": 1.0})
         # When
@@ -150,7 +150,7 @@ class TestInTheMiddle:
         # Given a provider that has had enough when half of the messages are sent
         world.cube.configure(unknown_devices=[device(70)], next_faults=["delay:0", "delay:0", f"{fault}+30"])
         records = send(world)
-        # Then the others go back, of which some were not posted at all
+        # Then the others return to the queue, and some of them were not posted at all
         assert [record.state for record in records] == [State.SENT] * 50 + [State.RETRYING] * 50
         assert [record.attempts for record in records[50:]] == [1] * 50
         assert min(world.queue.visible_at.values()) >= world.clock() + 30

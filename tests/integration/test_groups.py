@@ -1,4 +1,4 @@
-"""Messages that share a query: who goes with whom, and who drops out."""
+"""Messages that share a query: which go together, and which are left out."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def test_invalid_message_is_settled_whatever_its_size(gateway: Deployment, spare
     body = filled(request(priority="high"), MAX_BYTES - spare)
     # When
     assert gateway.consume(message(body)) == []
-    # Then it is a letter, whole or cut
+    # Then it is a dead letter, whole or cut
     (letter,) = gateway.dead_letters()
     assert body.startswith(letter.body)
     assert letter.attributes["reason"] == "InvalidRequest"
@@ -131,7 +131,7 @@ def test_whatever_can_be_received_is_settled(
     taken = sum(len(f"{name}String{value}".encode()) for name, value in attributes.items())
     event = message(filled(body, MAX_BYTES - spare - taken), group=group, **attributes)
     event["Records"][0]["messageId"] = str(uuid.uuid4())
-    # When it comes, it does not come again
+    # When it is consumed, then it is done with
     assert fifo.consume(event) == []
 
 
@@ -140,6 +140,6 @@ def test_call_that_the_queue_cannot_hold_is_refused(gateway: Deployment) -> None
     items = [{"smsTemplateContent": "Wake up", "smsType": "", "smsNum": "1" * MAX_BYTES}]
     # When it is to be queued
     reply = gateway.post({"deviceId": DEVICE, "smsContentList": items}, Prefer="respond-async")
-    # Then the caller is told why, and nothing is on the queue
+    # Then the answer says why, and nothing is on the queue
     assert reply.status == 400
     assert "smsContentList[0].smsNum: must have at most 256 characters" in json.dumps(reply.json)

@@ -1,4 +1,4 @@
-"""Both handlers at the gate: the provider's limits are kept, and who has to wait is told for how long."""
+"""Both handlers at the gate: the provider's limits are kept, and who has to wait learns for how long."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ HASTE = 4.0
 
 
 def messages(number: int) -> dict[str, Any]:
-    """The event of as many messages that nobody has seen before."""
+    """The event of as many new messages."""
     return queue_event(*[MESSAGE] * number)
 
 
@@ -78,13 +78,13 @@ def let_the_closing_end(gateway: Deployment) -> None:
 
 
 def forget_the_gate(gateway: Deployment) -> None:
-    """Let nobody know of the queries until now."""
+    """Let the table and all workers forget the queries until now."""
     gateway.dynamodb.delete_item(TableName=TABLE, Key={"messageId": {"S": GATE_KEY}})
     gateway.cool_down()
 
 
 def assert_closed(reply: ApiAnswer, status: int, seconds: float) -> None:
-    """Assert that a caller is told to come back after so many seconds, less what has passed of them."""
+    """Assert that a caller has to wait for so many seconds, less what has passed of them."""
     assert (reply.status, reply.headers["Content-Type"]) == (status, "application/problem+json")
     assert (reply.json["state"], reply.json["attempts"]) == ("RETRYING", 0)
     assert math.ceil(seconds - HASTE) <= int(reply.headers["Retry-After"]) <= math.ceil(seconds)
@@ -103,7 +103,7 @@ class RunningContext(Context):
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[CubeSimulator]:
-    """Return a provider to which nobody else has connections, and which allows one."""
+    """Return a provider that allows one connection, and to which only these tests connect."""
     with CubeSimulator(account=f"{ACCESS_CODE}={SECRET}", qps=0, connections=1) as simulator:
         yield simulator
 
@@ -130,7 +130,7 @@ class TestRate:
             assert stats["highestRate"] <= 10
             return not unsent and 2.0 < took < 5.0
 
-        # And that is all of it, in the third second, unless the machine holds up a thread until its slot is lost
+        # And that is all of it, in the third second, unless the machine delays a thread until its slot is lost
         wait_until("a run that takes no longer than the provider asks for", is_done_in_time)
 
     def test_both_functions_share_the_rate(self, cube: CubeSimulator, gateway: Deployment) -> None:
@@ -161,8 +161,8 @@ class TestRate:
             assert gateway.consume(messages(number)) == []
             return gateway.aws_calls.operations == ["UpdateItem"] * (2 * number + 1)
 
-        # Then there is one write on top of the two for each message, and nothing is read, unless the machine holds the
-        # worker up: one that falls behind what it has planned loses its slots, and has to write again
+        # Then there is one write on top of the two for each message, and nothing is read. On a slow machine, a worker
+        # that falls behind its plan loses its slots, and has to write again
         wait_until("a batch at one write", costs_one_write)
 
     def test_a_call_of_the_api_costs_one_write(self, gateway: Deployment) -> None:
@@ -250,7 +250,7 @@ class TestThrottled:
                 gateway.cool_down()
             # When
             failures = gateway.consume(event)
-            # Then nothing is posted, nobody claims them, and the queue hides the messages just as long
+            # Then nothing is posted or claimed, and the queue hides the messages just as long
             assert len(wire.requests) == 1
         assert failures == ids(event)
         records = [gateway.store().get(f"default#{each}") for each in ids(event)]
@@ -346,7 +346,7 @@ class TestThrottled:
 
 
 class TestUnavailable:
-    """A provider that is away closes the gate for everybody, and one message finds out when it is back."""
+    """A provider that is unavailable closes the gate for everybody, and one message finds out when it is back."""
 
     @pytest.fixture(autouse=True)
     def _closed(self, cube: CubeSimulator, gateway: Deployment) -> None:
@@ -395,11 +395,11 @@ class TestUnavailable:
         # When others want to send meanwhile
         failures = gateway.consume(event)
         reply = gateway.post(MESSAGE, Idempotency_Key="order-1")
-        # Then they are told to come back soon
+        # Then they have to wait, and only shortly
         assert failures == ids(event)
         assert max(gateway.hidden()[-2:]) <= 2
         assert (reply.status, int(reply.headers["Retry-After"]) <= 2) == (503, True)
-        # And when it is back, they find it open
+        # And when the provider is back, they find the gate open
         write_gate(gateway, closedUntil=None, closedFor=None, strikes=None)
         time.sleep(int(reply.headers["Retry-After"]))
         assert gateway.consume(event) == []
@@ -425,7 +425,7 @@ class TestQuota:
         assert expected - 1 < gateway.hidden()[-1] <= expected + 2
         waiting = gateway.record(failures[0])
         assert (waiting.state, waiting.attempts, waiting.expected_at is None) == (State.QUEUED, 0, False)
-        # And callers are told when that is
+        # And callers learn when that is
         assert_closed(gateway.post(MESSAGE), 429, until_tomorrow() + 1)
         assert (cube.stats()["received"], gateway.dead_letters()) == (3, [])
 
@@ -465,7 +465,7 @@ class TestQuota:
         assert failures == ids(event)[2:4]
         expected = min(MAX_INVISIBLE_SECONDS, until_tomorrow())
         assert all(expected - 1 < seconds <= expected + 2 for seconds in gateway.hidden()[2:4])
-        # And nobody takes the gate for closed
+        # And the gate does not count as closed
         output = printed()
         assert (output.values("QuotaUsed", "all"), output.values("GateClosed", "all")) == ([50.0], [])
         # When others come, and bulk ones through the API as well
@@ -499,7 +499,7 @@ class TestMetrics:
             first, second, third = printed().values("GateWait")
             return max(first, second) < 500 < third < 1500
 
-        # And it is the time that was waited, unless the machine held up one of the threads
+        # And it is the time that was waited, unless the machine delayed one of the threads
         wait_until("a burst of which the third message alone waits", third_has_waited)
 
     def test_use_of_the_quota_is_measured(self, gateway: Deployment, printed: Callable[[], Printed]) -> None:
@@ -565,7 +565,7 @@ class TestMetrics:
             return printed()
 
         def is_closed() -> bool:
-            # On a machine that is held up a slot may be lost, and a message come again.
+            # On a slow machine a slot may be lost, and a message come again.
             outputs[1:] = [consume(FAILURES)]
             return bool(outputs[1].values("GateClosed", "all"))
 
@@ -600,7 +600,7 @@ class TestConnections:
         for invoke in invocations * 2:
             provider.configure(next_faults=[fault])
             invoke()
-            # Then none is in another one's way
+            # Then each finds the connection free
             stats = settle(provider)
             assert stats["received"]
             assert stats["highestConcurrency"] == 1

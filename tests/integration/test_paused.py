@@ -1,4 +1,4 @@
-"""An operator has paused all sending: messages wait without an attempt, and callers are told the reason."""
+"""An operator has paused all sending: messages wait without an attempt, and callers get the reason."""
 
 from __future__ import annotations
 

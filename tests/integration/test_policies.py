@@ -1,6 +1,6 @@
 """Every class of error, through everything that decides by it: what it says of itself holds there.
 
-The provider is none that exists: what delivery needs of one is enough.
+The provider is a fake one with all that delivery needs.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def made(kind: type[Obstacle]) -> Obstacle:
 
 
 class House:
-    """The gateway around a provider that comes to one thing only."""
+    """The gateway around a provider that has one result only."""
 
     def __init__(self, gateway: Deployment, result: CubeAnswer | CubeError) -> None:
         self.provider = FakeProvider(result)
@@ -234,7 +234,7 @@ def test_what_no_further_try_would_change_is_a_dead_letter(kind: type[Obstacle],
             fields = {"requestId": own_id}
     # When it comes
     consumed = house.consume(**fields)
-    # Then it is a letter with this reason, and done with
+    # Then it is a dead letter with this reason, and acknowledged
     assert (consumed.dead_letter_reason, consumed.acknowledged) == (kind.letter, True)
     assert [letter.attributes["reason"] for letter in gateway.dead_letters()] == [kind.letter]
 

@@ -92,20 +92,20 @@ def ids(sent: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def send(gateway: Deployment, many: Sequence[dict[str, Any]]) -> None:
-    """Send messages one by one: a slow machine would put some of a large batch back."""
+    """Send messages one by one: a slow machine would return some of a large batch to the queue."""
     for each in many:
         assert gateway.consume(queue_event(each)) == []
 
 
 def told_by(changes: Sequence[Change]) -> list[str]:
-    """Return whose the changes are, in their order: that of a batch's messages is the threads' affair."""
+    """Return whose the changes are, in their order; threads decide the order within a batch."""
     return [change["dynamodb"]["NewImage"]["messageId"]["S"].removeprefix("default#") for change in changes]
 
 
 def test_every_message_that_ends_is_published_once(
     cube: CubeSimulator, gateway: Deployment, publisher: Publisher
 ) -> None:
-    # Given messages to every outcome, from the queue and through the API, one of them in vain at first
+    # Given messages for every outcome, from the queue and through the API, one of which fails at first
     gateway.configure(MAX_ATTEMPTS="2")
     devices = [f"8931440400093995{number}" for number in range(2200, 2206)]
     sent, rejected, failed, expired, unknown, retried = (message(deviceId=device) for device in devices)
@@ -122,7 +122,7 @@ def test_every_message_that_ends_is_published_once(
     gateway.post(through_api)
     gateway.post(through_api)
     assert publisher.invoke(publisher.changes()) == []
-    # Then each end is told once
+    # Then each outcome is published once
     assert sorted(publisher.published) == sorted(
         [
             (sent["requestId"], "SENT"),
@@ -166,7 +166,7 @@ def test_answer_names_the_first_record_that_has_to_come_again(
 
 
 def test_event_of_a_batch_that_is_not_the_first_to_fail_waits(gateway: Deployment, publisher: Publisher) -> None:
-    # Given an EventBridge that is away for longer than boto3 tries
+    # Given an EventBridge that is unavailable for longer than boto3 tries
     sent = messages(12)
     send(gateway, sent)
     changes = publisher.changes()
@@ -184,13 +184,13 @@ def test_event_of_a_batch_that_is_not_the_first_to_fail_waits(gateway: Deploymen
 def test_message_that_is_put_back_is_published_once_more(
     cube: CubeSimulator, gateway: Deployment, publisher: Publisher
 ) -> None:
-    # Given a message that has failed, and its letter
+    # Given a message that has failed, and its dead letter
     gateway.configure(MAX_ATTEMPTS="1")
     failed = message()
     cube.configure(next_faults=["status:503"])
     gateway.consume(gateway.deliver(queue_event(failed)))
     (letter,) = gateway.dead_letters()
-    # When it is put back, twice
+    # When it is redriven, twice
     for _ in range(2):
         gateway.consume(queue_event(letter.body, attributes=letter.attributes))
     publisher.invoke(publisher.changes())
@@ -238,7 +238,7 @@ class TestTasks:
         gateway.consume(queue_event(asked | {"taskToken": "second"}))
         # When
         publisher.invoke(publisher.changes())
-        # Then both are told that it was sent, once, and the bus of both ends
+        # Then both tasks learn that it was sent, once, and the bus gets both states
         assert [token for token, *_ in publisher.services.told] == ["first", "second"]
         assert publisher.services.count("SendTaskFailure") == 0
         assert publisher.published == [(asked["requestId"], "SENT"), (asked["requestId"], str(state))]
@@ -303,7 +303,7 @@ class TestTasks:
         assert gateway.consume(queue_event(refused)) == []
         # When
         assert publisher.invoke(publisher.changes()) == []
-        # Then its task learns what the letter says, and nobody else hears of it
+        # Then its task learns what the dead letter says, and is the only one to learn it
         (letter,) = gateway.dead_letters()
         ((token, told, detail),) = publisher.services.told
         assert (token, told) == (TOKEN, error)
@@ -320,7 +320,7 @@ class TestTasks:
         # When
         assert gateway.consume(queue_event(wrong)) == []
         assert publisher.invoke(publisher.changes()) == []
-        # Then its task learns what the letter says
+        # Then its task learns what the dead letter says
         (letter,) = gateway.dead_letters()
         ((_, told, detail),) = publisher.services.told
         assert (told, detail["detail"]) == ("CubeSms.InvalidRequest", letter.attributes["detail"])
@@ -335,12 +335,12 @@ class TestTasks:
         assert detail["requestId"] == event["Records"][0]["messageId"]
 
     def test_refusal_that_cannot_be_written_keeps_the_message(self, gateway: Deployment, publisher: Publisher) -> None:
-        # Given a table that is away
+        # Given a table that is unavailable
         event = queue_event({"deviceId": "?", "taskToken": TOKEN})
         gateway.aws_calls.fail("UpdateItem", times=1)
         # When
         stays = gateway.consume(event)
-        # Then the message stays, without a letter, and comes again
+        # Then the message stays, there is no dead letter, and it comes again
         assert stays == [event["Records"][0]["messageId"]]
         assert gateway.dead_letters() == []
         assert gateway.consume(event) == []
@@ -413,7 +413,7 @@ def test_nothing_shows_content_or_token(
     publisher.services.fail("SendTaskSuccess", *["ThrottlingException"] * 3)
     assert publisher.invoke(changes)
     assert publisher.invoke(changes) == []
-    # Then no event shows them, no letter but in its body, and nothing that was printed
+    # Then no event shows them, a dead letter only in its body, and nothing that was printed
     letters = [letter.attributes for _ in range(3) for letter in gateway.dead_letters()]
     output = printed()
     assert {log["message"] for log in output.logs} >= {"not published", "task not answered", "invalid request"}
@@ -464,7 +464,7 @@ class TestRecordThatIsSpoiledByHand:
         (entry,) = [log for log in output.logs if log["level"] == "ERROR"]
         assert entry["message_id"] == f"default#{spoiled['requestId']}"
         assert entry["faults"].startswith("updatedAt: ")
-        # And once it is mended, that is what publishes it
+        # And the repair publishes it
         gateway.change(spoiled["requestId"], updatedAt={"S": mended})
         assert publisher.invoke(publisher.changes()) == []
         assert publisher.published[-1] == (spoiled["requestId"], "SENT")

@@ -32,7 +32,7 @@ def event_of(**fields: Any) -> dict[str, Any]:
 
 
 def messages(number: int) -> dict[str, Any]:
-    """The event of as many messages that nobody has seen before."""
+    """The event of as many new messages."""
     return queue_event(*[{"deviceId": DEVICE, "content": "Wake up"}] * number)
 
 
@@ -137,7 +137,7 @@ def test_word_is_left_of_a_row_that_is_refused_only_here(
     # When they come from the queue
     assert gateway.consume(queue_event(message | fields)) == []
 
-    # Then a campaign that waits for its row hears what the letter says; nobody waits for another one
+    # Then a campaign that waits for its row learns what the dead letter says; for others nothing is written
     (letter,) = gateway.dead_letters()
     key = f"{REFUSED_KEY}{message['requestId']}"
     item = gateway.dynamodb.get_item(TableName=TABLE, Key=key_to(key)).get("Item", {})

@@ -1,4 +1,4 @@
-"""The handler of the send queue: messages that have to be tried again, and what the queue is told about them."""
+"""The handler of the send queue: messages that have to be tried again, and what the queue learns of them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_message_that_can_be_tried_again_is_hidden_for_a_moment(
 
 
 def test_outage_that_ends_ends_with_a_message_sent(cube: CubeSimulator, gateway: Deployment) -> None:
-    # Given a provider that is away for two attempts, when the queue delivers the message each time it failed
+    # Given a provider that is unavailable for two attempts, when the queue delivers the message after each failure
     event = gateway.deliver(load_event("sqs-provider-outage"))
     cube.configure(device_faults={OUTAGE: "status:503*2"})
     failures = []

@@ -31,7 +31,7 @@ WORDS = ("Your one-time", "PIN", "Kx4711q", "请勿告诉他人")
 DEVICES = [f"8931440400093995{number:04d}" for number in range(2200, 2220)]
 HIDDEN = (*WORDS, *DEVICES, SECRET, "the-secret-of-the-fleet", *KEY.private.splitlines()[1:-1])
 
-# What a request may look like whose content is not where it belongs. Names of unknown fields are told, on purpose.
+# Requests whose content is in a wrong place. Names of unknown fields are reported, on purpose.
 MISPLACED = [
     {"deviceId": TEXT, "content": "text"},
     {"deviceId": DEVICES[0], "content": TEXT, "account": TEXT},
@@ -98,7 +98,7 @@ REQUESTS: list[dict[str, Any]] = [
 def test_queue_handler_shows_nothing(
     restless: CubeSimulator, gateway: Deployment, printed: Callable[[], Printed]
 ) -> None:
-    # When messages come to every outcome, the first time and the last, and all of them come once more
+    # When messages reach every outcome, the first time and the last, and all of them come once more
     gateway.configure(MAX_ATTEMPTS="2")
     event = queue_event(*REQUESTS)
     for _ in range(3):
@@ -194,7 +194,7 @@ def test_whatever_the_provider_says_of_a_request_makes_no_difference_anywhere(
         kept = [{key: value for key, value in part.items() if key not in PASSING} for part in everything]
         return json.dumps(kept).replace(name, "order")
 
-    # When they end, then logs, letters, events and replies are the same for both
+    # When they end, then logs, attributes of dead letters, events and replies are the same for both
     assert shown(says, "one") == shown(neutral, "two")
 
 
@@ -220,7 +220,7 @@ def test_queue_handler_shows_nothing_where_aws_is_in_the_way(
     gateway.configure(MAX_ATTEMPTS="2")
     event = queue_event(*REQUESTS, *MISPLACED)
     del event["Records"][0]["body"]
-    # When the first time and the last, and when the records are away as well
+    # When the first time and the last, and when the records are unavailable as well
     for _ in range(2):
         assert gateway.consume(event)
     gateway.aws_calls.fail("UpdateItem")
@@ -238,7 +238,7 @@ def test_id_beside_the_body_that_is_invalid_is_not_shown(gateway: Deployment, pr
     # When
     assert gateway.consume(event) == []
     reply = gateway.post(REQUESTS[0], Idempotency_Key=TEXT)
-    # Then it is told that the id is invalid, and a redriven message gets a valid one
+    # Then the answer is that the id is invalid, and a redriven message gets a valid one
     (letter,) = gateway.dead_letters()
     assert reply.status == 400
     assert_hidden(printed(), reply.text, letter.attributes)

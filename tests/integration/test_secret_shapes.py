@@ -1,4 +1,4 @@
-"""A secret that is not as the README has it: messages wait, the log says what is wanted, and nobody sees a value."""
+"""A secret that is not as the README has it: messages wait, the log says what is wanted, and values stay hidden."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_message_waits_and_the_log_says_which_shape_is_wanted(
         # Then
         error = assert_waits(gateway, cube, printed(), event)
         assert all(word in error for word in ("access_code", "default")), error
-    # And once the secret is mended it is sent
+    # And once the secret is correct it is sent
     gateway.set_accounts(default=(ACCESS_CODE, SECRET))
     gateway.cool_down()
     assert gateway.consume(event) == []
@@ -101,7 +101,7 @@ def test_bad_entry_stops_no_other_account(cube: CubeSimulator, gateway: Deployme
     event = gateway.deliver(queue_event(MESSAGE | {"account": "spoiled"}, MESSAGE, MESSAGE | {"account": "nobody"}))
     # When
     stays = gateway.consume(event)
-    # Then one waits, one is sent, and one is of an account that there is none of
+    # Then one waits, one is sent, and one is of an unknown account
     assert stays == [event["Records"][0]["messageId"]]
     assert cube.stats()["accepted"] == 1
     (letter,) = gateway.dead_letters()

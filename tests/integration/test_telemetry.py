@@ -160,7 +160,7 @@ def test_credentials_are_counted_as_refused_when_fresh_ones_are(
 def test_deployments_are_told_apart_by_their_service(capsys: pytest.CaptureFixture[str]) -> None:
     # Given what another deployment of the same AWS account calls itself
     telemetry = Telemetry("cube-sms-staging")
-    # When something is told, when cold, then warm
+    # When something is reported, when cold, then warm
     for _ in range(2):
         telemetry.failed(InvalidRequestError([Fault("deviceId", "is missing")]), "id")
         report_sent(telemetry, send_request(), Outcome(state=State.SENT), "id")

@@ -1,4 +1,4 @@
-"""The client of Cube v4, over a socket: what it sends, what it takes for success, and what each failure is told as."""
+"""The client of Cube v4, over a socket: what it sends, what it takes for success, and the error for each failure."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class TestRequest:
         assert client.most_recipients(V4_CREDENTIALS) == len(HUNDRED)
         # When
         accepted = post(client, *(send_request(deviceId=device) for device in HUNDRED))
-        # Then the books have a message for each, of one job
+        # Then the request log has a message for each, of one job
         stats, entries = cube.stats(), cube.requests()
         assert (stats["received"], stats["accepted"], stats["messages"]) == (1, 1, 100)
         assert [entry["deviceId"] for entry in entries] == HUNDRED
@@ -109,7 +109,7 @@ class TestRequest:
         client = connect(cube.url, signed_spaces=ours)
         with pytest.raises(CubeAuthenticationError):
             post(client, send_request("two words"))
-        # And it does not show where there is no space
+        # And it does not show if there is no space
         post(client, send_request("word"))
 
     @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -213,7 +213,7 @@ class TestFailure:
         assert (type(caught), caught.status) == (error, status)
         assert 0 < caught.latency < 20
         assert cube.stats()["received"] == 1
-        # And the client is as good as before
+        # And the client works as before
         assert post(client, send_request()).code == "CB-00-0000"
         assert cube.stats()["connections"] == connections
 

@@ -1,4 +1,4 @@
-"""The list of messages to a SIM, over a socket: what is asked, what is read, and what each failure is told as."""
+"""The list of messages to a SIM, over a socket: what is asked, what is read, and the error for each failure."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def sign(text: str, pem: str = KEY.private) -> str:
 
 
 class Simulator(Simulated):
-    """The simulator, as clients that speak v4 meet it."""
+    """The simulator, as clients that use v4 meet it."""
 
     def headers(self, parameters: dict[str, Any], path: str, **changes: str) -> dict[str, str]:
         own = {"timestamp": str(round(self.now * 1000)), "nonce": next(nonces)} | changes
@@ -84,7 +84,7 @@ class TestSending:
             "data": {"job_id": job},
             "status": {"code": "CB-00-0000", "message": "Success", "detail": []},
         }
-        # And the books have both messages of one query
+        # And the request log has both messages of one query
         first, second = simulator.requests()
         assert (first["n"], first["jobId"], first["accessCode"]) == (second["n"], job, KEY_ID)
         assert [entry["deviceId"] for entry in (first, second)] == SIMS[:2]

@@ -1,4 +1,4 @@
-"""A server for what no well-behaved HTTP library would say, and certificates for it."""
+"""A server for answers that no correct HTTP library would send, and certificates for it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def answer(body: Any = SUCCESS, status: int = 200, **headers: str) -> bytes:
 
 
 class Wire:
-    """A server that says what it is told, byte for byte.
+    """A server that answers with the bytes that it is given, and only them.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Wire:
     hang_up : bool
         Whether the connection is closed after an answer that did not say so.
     tls : ssl.SSLContext, optional
-        To speak TLS.
+        To use TLS.
     before_handshake : Callable[[], None], optional
         Called for each connection before that.
     """
@@ -87,7 +87,7 @@ class Wire:
             thread.join(30)
 
     def say(self, words: bytes) -> None:
-        """Say something on every connection, without having been asked."""
+        """Send something on every connection, without a request."""
         for each in self._open:
             with contextlib.suppress(OSError):
                 each.sendall(words)

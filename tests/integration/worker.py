@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """A worker with a clock that the test moves, and that its own pauses are told to."""
+    """A worker with a clock that the test moves, and with a list of its own pauses."""
 
     def __init__(
         self,
