@@ -22,7 +22,8 @@ HEADER = (
     "queries a second ÷ 10", "429", "lost", "doubled",
 )  # fmt: skip
 
-PAGE_HEADER = tuple(name for name in HEADER if name not in {"QueueBatchSize", "429", "lost", "doubled"})
+_NOT_ON_THE_PAGE = {"QueueBatchSize", "drained in", "queries", "429", "lost", "doubled"}
+PAGE_HEADER = tuple(name for name in HEADER if name not in _NOT_ON_THE_PAGE)
 
 # Parts of the local stack that the page names.
 _LISTED = 3
