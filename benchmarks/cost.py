@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from samtranslator.yaml_helper import yaml_parse
 
 from benchmarks.processes import ASYNC, BUILD, NAIVE, OURS, PUBLISHER, in_turns, worker
-from benchmarks.report import ROOT, Row, Section, spread, table
+from benchmarks.report import ROOT, Row, Section, columns, spread, table
 from benchmarks.server import AWS_SECONDS, serving
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ POLLERS, POLL_SECONDS = 5, 20
 SECRET_SECONDS = 300
 PEERS = {NAIVE: 1, ASYNC: BATCH}
 EVENT_BATCHES = (1, 10, 100)
+EVENT_HEADER = (
+    "batch", "CPU of an event", "its log", "EventBridge", "publisher", "logs", "SQS consumer", "together",
+)  # fmt: skip
+EVENT_PAGE_HEADER = tuple(name for name in EVENT_HEADER if name not in {"CPU of an event", "its log"})
 
 # The limits, and the invocations that keep to them, under which the gate's writes are counted.
 _GATE = {"CUBE_MAX_QPS": "10", "CUBE_MAX_CONNECTIONS": "3", "QUEUE_SEND_CONCURRENCY": "1"}
@@ -102,15 +106,17 @@ def measure(quick: bool) -> Section:
         }
         for contract in CONTRACTS
     }
+    event_costs = _event_costs(published)
     blocks = {
         "cost": _bills(bills),
         "cost-month": _month(),
-        "cost-events": _event_costs(published),
+        "cost-events": columns(EVENT_HEADER, event_costs, EVENT_PAGE_HEADER),
     }
     rows = [row for contract in CONTRACTS for row in _rows(contract, bills[contract])]
     tables = {
         "What Lambda bills for a message: its part of the rate, or its work if that is longer": _durations(usages),
         "What the bill is made of": _measured(usages, published[BATCH], gate_writes),
+        "A million outcome events": table(EVENT_HEADER, event_costs),
     }
     return Section(blocks=blocks, more_rows=rows, more_tables=tables)
 
@@ -261,13 +267,12 @@ def _month() -> str:
     )
 
 
-def _event_costs(published: Mapping[int, Usage]) -> str:
-    header = ("batch", "CPU of an event", "its log", "EventBridge", "publisher", "logs", "SQS consumer", "together")
-    rows = []
+def _event_costs(published: Mapping[int, Usage]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
     for size, usage in published.items():
         # EventBridge puts each message by itself; who consumes receives and deletes as many at a time as SQS allows.
         consumer = _price("a request to a standard queue", MILLION * (1 + 2 / min(size, BATCH)))
         bill = [_price("a custom event", MILLION), _publisher(usage, size), _logs(usage, MILLION / size), consumer]
         dollars = [f"${each:.2f}" for each in (*bill, sum(bill))]
         rows.append((f"{size}", spread([usage.cpu * 1e6], "us"), f"{usage.log_bytes:,.0f} B", *dollars))
-    return table(header, rows)
+    return rows

@@ -13,7 +13,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.pacing.drain import BATCH_SIZE, CASES, Case, drain
-from benchmarks.report import Section, machine, table
+from benchmarks.report import Section, table
 from local.stack import LocalStack, wait_until
 from local.workflows import EventConsumer
 
@@ -42,7 +42,7 @@ def measure(quick: bool) -> Section:
     sentence = (
         f"The burst took {burst.seconds:.0f} s, {at_once / burst.seconds:.0f} messages a second. An invocation of the "
         f"publisher had {median(sizes):.0f} events in the median, {max(sizes)} at most. Repeated events: "
-        f"{paced.repeated + burst.repeated}. {machine()}"
+        f"{paced.repeated + burst.repeated}."
     )
     block = f"{table(('load', 'ms from the final write until', 'median', 'p95', 'max'), rows)}\n\n{sentence}"
     print(block)
