@@ -51,6 +51,10 @@ MOST_WITH_EVENTS = 1.35
 MOST_LOG_BYTES = 500
 
 EVENT_BATCHES = (1, 10, 100)
+EVENT_HEADER = (
+    "batch", "CPU of an event", "its log", "EventBridge", "publisher", "logs", "SQS consumer", "together",
+)  # fmt: skip
+EVENT_PAGE_HEADER = tuple(name for name in EVENT_HEADER if name not in {"CPU of an event", "its log"})
 
 # How many requests of Lambda wait at an empty queue, and how long.
 _POLLERS, _POLL_SECONDS = 5, 20

@@ -27,8 +27,8 @@ HEADER = (
 )  # fmt: skip
 
 # What the page shows of ours, and of what is beside it
-_OURS = ("case", "rate /s", "÷ optimum", "target", "drained in", "API median / max")
-_OTHER = ("who", "rate /s", "429", "lost", "doubled", "API failed")
+_OURS = ("case", "rate /s", "÷ optimum", "target", "API median / max")
+_OTHER = ("who", "rate /s", "429", "lost", "doubled")
 RESULTS = "pacing-results.txt"
 
 _OTHERS = {

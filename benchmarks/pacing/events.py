@@ -13,7 +13,7 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.pacing.drain import BATCH_SIZE, CASES, Case, drain
-from benchmarks.report import Section, machine, table
+from benchmarks.report import Section, table
 from local.stack import LocalStack, wait_until
 from local.workflows import EventConsumer
 
@@ -40,11 +40,11 @@ def measure(quick: bool) -> Section:
     rows += _rows(f"{at_once:,} messages at once, limits off", burst)
     sizes = [len(lags) for _, lags in burst.invocations]
     sentence = (
-        f"The burst took {burst.seconds:.0f} s, {at_once / burst.seconds:.0f} messages a second, in {len(sizes)} "
-        f"invocations of the publisher with {median(sizes):.0f} events in the median and {max(sizes)} at most. "
-        f"Events delivered more than once: {paced.repeated + burst.repeated}. {machine()}"
+        f"The burst took {burst.seconds:.0f} s, {at_once / burst.seconds:.0f} messages a second. An invocation of the "
+        f"publisher had {median(sizes):.0f} events in the median, {max(sizes)} at most. Repeated events: "
+        f"{paced.repeated + burst.repeated}."
     )
-    block = f"{table(('load', '', 'median', 'p95', 'max'), rows)}\n\n{sentence}"
+    block = f"{table(('load', 'ms from the final write until', 'median', 'p95', 'max'), rows)}\n\n{sentence}"
     print(block)
     return Section(blocks={"event-lags": block})
 
@@ -102,12 +102,12 @@ def _rows(name: str, load: _Load) -> list[tuple[str, ...]]:
     published = [lag for _, lags in load.invocations for lag in lags]
     waited = [max(0.0, max(lags) - milliseconds) for milliseconds, lags in load.invocations]
     return [
-        (name, "final write → received", *_percentiles(load.lags)),
-        ("", "final write → EventBridge has it", *_percentiles(published)),
-        ("", "of it, before the publisher is invoked", *_percentiles(waited)),
+        (name, "received", *_percentiles(load.lags)),
+        ("", "EventBridge has it", *_percentiles(published)),
+        ("", "the publisher is invoked", *_percentiles(waited)),
     ]
 
 
 def _percentiles(values: Sequence[float]) -> tuple[str, ...]:
     """Return median, 95th percentile and maximum."""
-    return tuple(f"{each:,.0f} ms" for each in (median(values), quantiles(values, n=20)[-1], max(values)))
+    return tuple(f"{each:,.0f}" for each in (median(values), quantiles(values, n=20)[-1], max(values)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -79,13 +78,6 @@ def test_more_connections_are_more_for_both() -> None:
         assert int(fewer["Api"]) <= int(more["Api"])
         queue = [int(shares["Invocations"]) * int(shares["Threads"]) for shares in (fewer, more)]
         assert queue == sorted(queue)
-
-
-def test_the_page_has_the_same_shares() -> None:
-    page = (ROOT / "docs" / "pacing.md").read_text("utf-8")
-    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
-    names = ("Invocations", "Threads", "Api")
-    assert {most: dict(zip(names, shares, strict=True)) for most, *shares in rows} == CONNECTIONS
 
 
 def test_every_limit_that_can_be_chosen_has_its_shares() -> None:
