@@ -29,7 +29,7 @@ _MEASUREMENTS: dict[str, Callable[[bool], Section]] = {
     "sizes": growth.measure_sizes,
 }
 
-# These come to the same whatever else runs, so they come last, and two at a time.
+# Other work does not change these results, so they come last, and two at a time.
 _COUNTS = ("leaks", "memory", "sizes", "instructions", "cold-instructions")
 
 

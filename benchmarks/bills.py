@@ -1,4 +1,4 @@
-"""AWS's bill for a million messages, from what one of them uses, by the memory that a function is given."""
+"""AWS's bill for a million messages. Its inputs are what one message uses, and the memory of a function."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ BATCH = 10
 MEMORY_SIZES = (128, 192, 256, 384, 512, 768, 1024)
 _PROCESSOR_MB = 1769
 
-# Assumed: how long Cube takes to answer, the bytes of a record, attributes' names and DynamoDB's own 100 included, what
-# Lambda's runtime takes of the memory, and how long an execution environment lives.
+# Assumptions: Cube answers after 0.1 s. A record has 600 bytes, with attributes' names and DynamoDB's own 100. Lambda's
+# runtime takes 40 MB. An execution environment lives for two hours.
 CUBE_SECONDS = 0.1
 ITEM_BYTES = 600
 _RUNTIME_MB = 40
 _ENVIRONMENT_SECONDS = 7200
 
-# Of Lambda: what it prints of an invocation by itself (START, END and REPORT); how often a second it looks at a stream,
-# and the most that it takes then.
+# Lambda prints START, END and REPORT for each invocation. It reads a stream four times a second, up to 100 records.
 _PLATFORM_LOG_BYTES = 400
 _STREAM_POLLS, _STREAM_BATCH = 4, 100
 
@@ -98,7 +97,7 @@ def sending(bill: Bill) -> float:
 
 
 def our_bill(contract: Contract, usage: Usage, publishing: Usage, gate_writes: float, size: int) -> Bill:
-    """Return ours. What is paid for a message is its turn, or its work if that is longer."""
+    """Return ours. A message is billed for its slot, or for its work if that is longer."""
     seconds = max(contract.turn_seconds, usage.work_seconds(contract.threads, size))
     batch = min(_STREAM_BATCH, max(1.0, contract.qps / _STREAM_POLLS))
     outcomes = (publisher(publishing, batch, size), logs(publishing, MILLION / batch), price("a custom event", MILLION))

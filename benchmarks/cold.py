@@ -50,7 +50,7 @@ _NAMES = {
 
 _NOTHING = "def handler(event, context):\n    return {}\n"
 
-# Where functions find the authorities to trust: each in a file of this folder, and all of them in one.
+# The authorities that functions trust: each in a file of this folder, and all of them in one.
 _TRUSTED = Path("/opt/trusted")
 _BUNDLE = "all.pem"
 
@@ -129,7 +129,7 @@ def _rows(kind: str, unit: str, samples: _Samples) -> list[Row]:
 def _commands(server: Server, trusted: Path) -> dict[str, Command]:
     statements = {"nothing": ("pass", OURS), "boto3": ("import boto3", OURS)}
     statements |= {"queue": ("import app", OURS), "API": ("import app", OUR_API)}
-    # As Lambda ends a function: nobody tidies up.
+    # Lambda ends a function so, without any cleaning up.
     ending = "; import os; os._exit(0)"
     return {
         **{key: subject.command("-c", what + ending) for key, (what, subject) in statements.items()},

@@ -60,7 +60,7 @@ def measure(quick: bool) -> Section:
         tables = {count: stack.enter_context(MiniStack()) for count in _RECORDS}
         for count, aws in tables.items():
             _fill(aws, count)
-        # About fifty messages have their turn, or a batch where that is more.
+        # A round sends about fifty messages, or a batch if that is more.
         batches = {size: partial(start().message_cpu, size, max(1, 50 // size)) for size in _SIZES}
         several = {count: start(CUBE_SECRET_ID=f"accounts-{count}") for count in _ACCOUNTS}
         accounts = {count: partial(each.message_cpu, 100, 1, count) for count, each in several.items()}

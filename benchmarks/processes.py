@@ -95,7 +95,7 @@ def copy_peers(folder: Path) -> None:
 
 
 def settings(aws_url: str = "http://127.0.0.1:9", cube_url: str = "https://cube.invalid/cube/v4") -> dict[str, str]:
-    """Return the variables that a function is deployed with, ours and the peers'; nobody listens at the defaults."""
+    """Return the variables that a function is deployed with, ours and the peers'. The defaults lead to no server."""
     return {
         "AWS_ENDPOINT_URL": aws_url,
         "CUBE_BASE_URL": cube_url,
@@ -116,7 +116,7 @@ def settings(aws_url: str = "http://127.0.0.1:9", cube_url: str = "https://cube.
 
 
 def outcomes_event(size: int) -> dict[str, Any]:
-    """Return the publisher's event of so many messages that were sent, for nobody who waits."""
+    """Return the publisher's event of so many messages that were sent, without a task that waits."""
     change = json.loads((ROOT / "events" / "stream-outcomes.json").read_text("utf-8"))["Records"][0]
     del change["dynamodb"]["NewImage"]["taskTokens"]
     return {"Records": [change] * size}
@@ -209,6 +209,6 @@ def in_turns[Key](
             for key, sample in zip(order, pool.map(lambda key: measurements[key](), order), strict=True):
                 if number >= skipped:
                     samples[key].append(sample)
-            # Nobody always comes after the same neighbour.
+            # No subject always follows the same neighbour.
             order = [*order[1:], order[0]] if number % 2 else order[::-1]
     return samples

@@ -80,8 +80,8 @@ def compare(
 ) -> Row:
     """Return the line of a comparison, whose ratio is the median of the rounds' ratios, not the ratio of the medians.
 
-    Samples of one round have the same index. The target of the ratio is the most that it may be; its digits behind the
-    point are given where three in all are too few.
+    Samples of one round have the same index. The target is the most that the ratio may be. `digits`
+    is how many stand behind the point if three in all are too few.
     """
     ratios = [mine / other for mine, other in zip(ours, peer, strict=True)]
     ratio = f"{median(ratios):.{digits}f}" if digits else spread(ratios)

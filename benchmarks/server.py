@@ -1,11 +1,11 @@
 """A server in place of Cube and AWS: answers that are always the same, as late as is asked for, and no limits.
 
-It runs in a process of its own, so that its CPU is not counted. It takes every update of a record for granted, keeps
-what the update says for a while, and returns it: so it serves whoever writes, whatever they write. Workers may compete
-for the gate alone. Nothing may be put onto a queue: a message that was not sent is an error in a benchmark.
+It runs in a process of its own, so that its CPU is not counted. It accepts every update of a record without a check,
+keeps what the update has for a while, and returns it: it serves every writer. Workers may compete for the gate alone.
+It refuses messages for a queue: a message that was not sent is an error in a benchmark.
 
-How late Cube answers stands in its base URL (`Server.cube_url`), how many accounts a secret has in its name:
-``accounts-2`` has `default` and `account-1`.
+The base URL of Cube has the delay of its answers (`Server.cube_url`). The name of a secret has the number of its
+accounts: ``accounts-2`` has `default` and `account-1`.
 """
 
 from __future__ import annotations

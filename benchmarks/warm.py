@@ -1,4 +1,4 @@
-"""A message of a warm function: its CPU and instructions, where they go, and the time of a batch."""
+"""A message of a warm function: its CPU and instructions, what takes them, and the time of a batch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from benchmarks.processes import Subject
     from benchmarks.server import Server
 
-# Targets: the most of a peer's CPU and instructions, of an HMAC's and of microseconds that a signature takes, and, by
-# QUEUE_SEND_CONCURRENCY, of the ideal time.
+# Targets: the most of a peer's CPU and instructions. The most of an HMAC's time, and of microseconds, for a signature.
+# By QUEUE_SEND_CONCURRENCY, the most of the ideal time.
 MOST_OF_NAIVE, MOST_OF_BARE = 0.4, 7.0
 MOST_INSTRUCTIONS_OF_NAIVE, MOST_INSTRUCTIONS_OF_BARE = 0.3, 6.0
 MOST_OF_DIGEST, MOST_MICROSECONDS = 4.0, 6.0
@@ -38,8 +38,7 @@ _LATE = {1: (5, 6), 10: (1, 6), 100: (1, 3), 1000: (1, 1)}
 _AWAKE = {1: (20, 6), 10: (3, 6)}
 _QUICK = {10: (3, 3)}
 
-# Limits such as a deployment has, but so high that nothing waits: the gate is asked once a batch, and no connection to
-# Cube is left open behind it.
+# A deployment's limits, so high that no message waits. The gate is asked once a batch. No connection stays open.
 _GATE = {"CUBE_MAX_QPS": "200", "CUBE_DAILY_QUOTA": "5000000", "CUBE_MAX_CONNECTIONS": "3"}
 
 _BATCH = 10

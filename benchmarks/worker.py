@@ -1,4 +1,4 @@
-"""A warm function that handles batches when it is told to, and says what they cost, in a process that imports it.
+"""A warm function that handles batches on orders, and returns their cost, in a process that imports it.
 
 Orders come as arguments or as lines on standard input, each a method and its arguments in JSON. Answers leave on what
 was standard output; the handler's own lines go nowhere, or into a file where their bytes are asked for.

@@ -1,4 +1,4 @@
-"""Run the cases, print the table, and publish it with what there is to tell of gate and events."""
+"""Run the cases, print the table, and publish it with the results of gate and events."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _PEER_INVOCATIONS = 5
 _PEER_SECONDS = 330.0
 
 
-# What one case has come to: ours, and beside it the naive peer, ours without limits, or nothing.
+# The results of one case: ours, and beside it the naive peer, ours without limits, or nothing.
 type _Result = tuple[Run, Run | None]
 
 
@@ -113,7 +113,7 @@ def _page(results: Sequence[_Result]) -> str:
         connections = f"{case.invocations} x {case.threads} + {case.api_invocations}"
         deployed.setdefault(connections, []).append(f"{case.qps} QPS")
         notes += [ours.beside()] if case.is_campaign else []
-        # The shares of two optima do not tell who is faster.
+        # The shares of two optima do not show which one is faster.
         if other and case.has_peer and other.backlog[0] > ours.backlog[0]:
             kept = f"since ours keeps {case.api_invocations} of the {case.connections} connections for the API"
             notes.append(f"At {case.title} the peer is faster, {kept}; each share is of an optimum of its own.")

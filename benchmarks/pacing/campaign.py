@@ -42,8 +42,8 @@ LEAST_SHARE = 0.9
 # Invocations and connections of each at the default limits.
 INVOCATIONS = 2
 
-# Assumed: a handshake; what a step of the state machine takes beside its function, and a look at a batch; and how many
-# requests for ten messages Lambda makes in a second for all invocations: fifty are five pollers of ten requests.
+# Assumptions, in seconds: a handshake, a step of the state machine without its function, and a look at a batch. And the
+# requests for ten messages that Lambda makes in a second for all invocations. Fifty are five pollers of ten requests.
 CONNECT_SECONDS = 0.1
 STEP_SECONDS = 0.1
 LOOK_SECONDS = 1.0
@@ -199,7 +199,7 @@ class _Campaign:
         """Gather messages for an invocation, as Lambda does: so many, or those of a second."""
         until = math.inf
         while len(batch) < self.deployed.batch and self.world.now < until and not self.is_over:
-            # Whoever asks has the next turn, and comes back with nothing if nothing is there.
+            # A poller takes the next slot, and returns without messages if there are none.
             turn = max(self.world.now, self._next_poll)
             self._next_poll = turn + 1 / self.deployed.polls
             yield turn - self.world.now + AWS_SECONDS

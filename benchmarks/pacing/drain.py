@@ -1,4 +1,4 @@
-"""A burst on the queue under the provider's limits, API calls while it drains, and what came of it by its books."""
+"""A burst on the queue under the provider's limits, API calls while it drains, and the result in its request log."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ CASES = (
 
 
 class Run(NamedTuple):
-    """What one run has left: the devices of the burst, the API calls, and, in seconds from the start, the books."""
+    """What a run has left: the devices of the burst, the API calls, and the request log, in seconds from the start."""
 
     case: Case
     devices: Sequence[str]
@@ -145,7 +145,7 @@ class Run(NamedTuple):
         whole, whole_optimum = self._rate(0.0, self.seconds)
         kinds = Counter(reason for reason, _ in self.refused)
         named = ", ".join(f"{count:,} {reason}" for reason, count in sorted(kinds.items()))
-        # Where the run was cut off, only the dead letters are certain to be off the queue.
+        # If the run was cut off, only the dead letters are certain to be off the queue.
         lost = len({*(self.dead if self.left else self.devices)} - self.first.keys())
         doubled = len(self.accepted) - len(self.first)
         latencies = [milliseconds for _, milliseconds, _ in self.calls] or [0.0]

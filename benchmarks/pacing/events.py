@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Load(NamedTuple):
-    """What came of some messages: in ms how late events were received, and what the publisher's log says of each."""
+    """The results of some messages: in ms how late events were received, and what the publisher's log says of each."""
 
     seconds: float
     lags: list[float]

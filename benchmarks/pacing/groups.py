@@ -1,4 +1,4 @@
-"""Messages of one text that share queries, beside accounts that send one message a query, on the local stack."""
+"""Messages of one text that share queries, on the local stack. Its peer sends one message a query."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Drained(NamedTuple):
 
 
 def measure(quick: bool) -> Section:
-    """Drain messages of one text with an account of each dialect, and tell what bounds the faster one."""
+    """Drain messages of one text with an account of each dialect, and show what bounds the faster one."""
     csss, v4 = (_drained(case.messages // (10 if quick else 1), case) for case in (_CSSS, _V4))
     ratio = v4.run.backlog[0] / csss.run.backlog[0]
     of_message = {name: seconds / v4.run.case.messages for name, seconds in v4.cpu.items()}

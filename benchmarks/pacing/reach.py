@@ -1,4 +1,4 @@
-"""How far one gate reaches, in simulated time: a day with more messages than its quota, and many workers."""
+"""How far one gate reaches, in simulated time. The cases are a day over its quota, and many workers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _SCALES = (
 
 
 def measure(quick: bool) -> Section:
-    """Return the table of workers that always have messages, and what comes of a day."""
+    """Return the table of workers that always have messages, and the results of a day."""
     rows = [_many_workers(*scale) for scale in (_SCALES[-2:] if quick else _SCALES)]
     blocks = {"gate-reach": columns(HEADER, rows, PAGE_HEADER), "gate-day": _a_day()}
     print("\n\n".join(blocks.values()))

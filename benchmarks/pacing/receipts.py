@@ -1,7 +1,7 @@
 """What share of receipts is known when, within a share of the quota: simulated time, and the gateway's own rules.
 
-A message is sent at any moment of the day to any SIM. It ends after a while, which the provider tells whoever asks for
-it. Each minute the SIMs that are due are asked about, what has been due for the longest first.
+A message is sent at any moment of the day to any SIM. It ends after a while, and then the provider's answers show it.
+Each minute the gateway asks about the SIMs that are due, first about those that have been due for the longest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WINDOW = 72 * HOUR
 DAYS = 9
 COUNTED = 5
 
-# Questions that a run of a minute comes to.
+# The most questions in a run of a minute.
 MOST_A_RUN = 40
 
 AFTER = {"5 minutes": 5 * MINUTE, "1 hour": HOUR, "1 day": float(DAY), "72 hours": WINDOW}
@@ -55,7 +55,7 @@ CASES = (
 
 
 class Outcome(NamedTuple):
-    """What a case has come to: questions a day, and the share that is known after each time of `AFTER`."""
+    """The results of a case: questions a day, and the share that is known after each time of `AFTER`."""
 
     questions: float
     known: Sequence[float]
@@ -89,7 +89,7 @@ def delay(generator: random.Random) -> float:
 
 
 def simulate(case: Case) -> Outcome:
-    """Simulate days with messages, and return what has come of those of one of them."""
+    """Simulate days with messages, and return the results of the messages of one of them."""
     generator = random.Random(SEED)
     share = QUOTA * case.percent // 100
     sent = [_sent(generator, day, case.sims) for day in range(DAYS) for _ in range(case.messages)]
