@@ -131,10 +131,7 @@ def main() -> int:
     if arguments.measure:
         _show_measures(named or [path for path in files(settings()["files"]) if path.suffix == ".md"])
         return 0
-    problems = {
-        path: problems_of(path)
-        for path in named or sorted({*files(settings()["files"])} - {*files(settings()["to_rewrite"])})
-    }
+    problems = {path: problems_of(path) for path in named or files(settings()["files"])}
     for path, found in problems.items():
         for line, rule, message in found:
             print(f"{path.relative_to(PROJECT, walk_up=True)}:{line}: {rule} {message}")

@@ -1,10 +1,10 @@
 """Build the layer of third-party packages: for both of Lambda's architectures at once, compiled, without ballast.
 
-One layer serves both architectures because CPython looks for a native module under its platform's own file name
-(``_core.cpython-313-aarch64-linux-gnu.so``), and one whose name is no platform's is given such a name. The same build
-can be deployed to either, and runs on a laptop too.
+One layer serves both architectures, because CPython looks for a native module under a file name of its platform
+(``_core.cpython-313-aarch64-linux-gnu.so``). A module without such a name gets one. The same build can be deployed to
+either, and runs on a laptop too.
 
-The same lock gives the same bytes, whoever builds it, where and when (docs/decisions.md).
+The same lock gives the same bytes on every machine (docs/decisions.md).
 
 Usage: ``python build.py TARGET`` puts ``TARGET/python`` and ``TARGET/wheels.sha256``, the wheels that are in it.
 """
