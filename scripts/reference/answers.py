@@ -18,7 +18,7 @@ from .markdown import PROJECT, code, section, table
 from .templates import application, resources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cube_sms.platform import Obstacle
     from cube_sms.provider.answers import Form
@@ -96,7 +96,9 @@ class _Question(NamedTuple):
     credentials: _Secretless = _Secretless()
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
+    """An answer of the API that is no success."""
+
     status: int
     title: str
     detail: str
@@ -129,7 +131,7 @@ def problems(kinds: list[type[Obstacle]]) -> str:
     )
 
 
-def _problems() -> Iterator[_Problem]:
+def _problems() -> Iterator[Problem]:
     for folder in ("layers/cube/cube_sms", "functions"):
         for path in sorted((PROJECT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -137,17 +139,22 @@ def _problems() -> Iterator[_Problem]:
                     yield from _written(node)
     for name in application():
         for _, api in resources(name, "AWS::Serverless::Api"):
-            for each in api["Properties"]["GatewayResponses"].values():
-                body = json.loads(each["ResponseTemplates"]["application/json"])
-                is_later = "Retry-After" in each["ResponseParameters"]["Headers"]
-                yield _Problem(body["status"], body["title"], body["detail"], is_later)
+            yield from problems_of_gateway(api["Properties"])
+
+
+def problems_of_gateway(api: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the problems that API Gateway answers with for an API, from its properties in a template."""
+    for each in api["GatewayResponses"].values():
+        body = json.loads(each["ResponseTemplates"]["application/json"])
+        is_later = "Retry-After" in each["ResponseParameters"]["Headers"]
+        yield Problem(body["status"], body["title"], body["detail"], is_later)
 
 
 def _name(function: ast.expr) -> str:
     return function.id if isinstance(function, ast.Name) else ""
 
 
-def _written(call: ast.Call) -> Iterator[_Problem]:
+def _written(call: ast.Call) -> Iterator[Problem]:
     """Yield the problem of a call whose status and title are written in the code."""
     match call.args:
         case [ast.Constant(value=int(status)), ast.Constant(value=str(title)), *rest]:
@@ -155,4 +162,4 @@ def _written(call: ast.Call) -> Iterator[_Problem]:
             is_later = len(rest) > 1 or any(
                 each.arg == "is_later" and isinstance(each.value, ast.Constant) for each in call.keywords
             )
-            yield _Problem(status, title, str(detail), is_later)
+            yield Problem(status, title, str(detail), is_later)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scripts.reference.markdown import table
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -51,14 +53,12 @@ def page(document: Mapping[str, Any]) -> str:
 
 def _call(name: str, operation: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     signed = "Its callers sign with AWS Signature Version 4." if operation["security"] else "Its callers know a token."
-    inputs = [*_inputs(operation, document)]
-    answers = [*_answers(operation["responses"])]
     return "\n".join(
         [
             f"## {name}\n",
             f"{operation['summary']} {signed} {operation['description']}\n",
-            *_table(["input", "in", "type", ""], inputs),
-            *_table(["status", "body", "headers", ""], answers),
+            f"{table(['input', 'in', 'type', ''], _inputs(operation, document))}\n",
+            f"{table(['status', 'body', 'headers', ''], _answers(operation['responses']))}\n",
         ]
     )
 
@@ -96,18 +96,8 @@ def _object(name: str, schema: Mapping[str, Any]) -> str:
         ]
         for member, about in schema["properties"].items()
     ]
-    about = f"{schema['description']}\n" if "description" in schema else None
-    return "\n".join([f"### {name}\n", *([about] if about else []), *_table(["member", "type", ""], rows)])
-
-
-def _table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
-    if rows:
-        yield from (_row(cells) for cells in (header, ["---"] * len(header), *rows))
-        yield ""
-
-
-def _row(cells: list[str]) -> str:
-    return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
+    about = [f"{schema['description']}\n"] if "description" in schema else []
+    return "\n".join([f"### {name}\n", *about, f"{table(['member', 'type', ''], rows)}\n"])
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,9 +15,11 @@ from cube_sms.replies.receiver import MAX_BODY
 from cube_sms.replies.verification import ALGORITHM, TIMESTAMP
 from cube_sms.request import DEFAULT_ACCOUNT, DeviceId
 from cube_sms.request.models import Account, RequestId
-from scripts.openapi_answers import JSON, ref, sentence
+from scripts.reference.markdown import PROJECT
 
-EVENTS = Path(__file__).parents[1] / "events"
+from .answers import JSON, ref, sentence
+
+EVENTS = PROJECT / "events"
 
 
 def parameter(name: str, place: str, schema: dict[str, Any], description: str = "") -> dict[str, Any]:

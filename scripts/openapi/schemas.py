@@ -10,8 +10,9 @@ from cube_sms.delivery import State
 from cube_sms.platform.errors import MAX_FAULTS
 from cube_sms.replies.forms import FORMS
 from cube_sms.request.schema import send_request_schema
-from scripts.openapi_answers import ref
 from scripts.schemas import Reply, outcome_schema
+
+from .answers import ref
 
 if TYPE_CHECKING:
     from collections.abc import Container

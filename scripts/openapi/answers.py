@@ -6,13 +6,10 @@ import inspect
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cube_sms.platform import Obstacle
-from cube_sms.platform.errors import POLICY
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from cube_sms.platform import ApiAnswer
+    from cube_sms.platform import ApiAnswer, Obstacle
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 
@@ -86,19 +83,6 @@ def sentence(text: str) -> str:
     if colon and " " not in name:
         return f"`{name}`{text.removeprefix(name).removesuffix('.')}."
     return f"{text[0].upper()}{text[1:].removesuffix('.')}."
-
-
-def obstacles() -> list[type[Obstacle]]:
-    """Return every class of error that can refuse or delay a message, sorted by name."""
-
-    def below(kind: type[Obstacle]) -> Iterator[type[Obstacle]]:
-        for each in kind.__subclasses__():
-            yield each
-            yield from below(each)
-
-    # Abstract ones leave something out. Tests have classes of their own.
-    found = {kind for kind in below(Obstacle) if all(hasattr(kind, name) for name in POLICY)}
-    return sorted((kind for kind in found if kind.__module__.startswith("cube_sms.")), key=lambda kind: kind.__name__)
 
 
 def ref(name: str) -> dict[str, str]:

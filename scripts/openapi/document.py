@@ -1,17 +1,9 @@
-"""Write docs/openapi.json, an OpenAPI 3.1 document of the whole API, and docs/reference/api.md, the same to read.
-
-Usage: ``make schemas``. The routes are those of the templates. `openapi_inputs`, `openapi_answers` and
-`openapi_schemas` have what they take and answer.
-"""
+"""The document: its operations, and the routes of the templates that need them."""
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from samtranslator.yaml_helper import yaml_parse
 
 from cube_sms.api import HistoryApi, MessagesApi
 from cube_sms.api.replies import INVALID_CALL, NO_HISTORY, NO_SUCH_MESSAGE, NOT_NOW, NOT_RECORDED, TOO_LATE
@@ -20,29 +12,19 @@ from cube_sms.platform import AwsUnavailableError, UnexpectedError
 from cube_sms.provider import UnknownAccountError
 from cube_sms.replies import CallbackReceiver
 from cube_sms.replies.refusals import Refusal
-from scripts.openapi_answers import (
-    Refused,
-    add_gateway_form,
-    done,
-    first_sentence,
-    obstacles,
-    of_answer,
-    of_error,
-    problems,
-    ref,
-)
-from scripts.openapi_inputs import PARAMETERS, body, callback_schema
-from scripts.openapi_page import page
-from scripts.openapi_schemas import schemas
+from scripts.reference.answers import problems_of_gateway
+from scripts.reference.errors import obstacles
+from scripts.reference.templates import application, resources, template
+
+from .answers import Refused, add_gateway_form, done, first_sentence, of_answer, of_error, problems, ref
+from .inputs import PARAMETERS, body, callback_schema
+from .schemas import schemas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-PROJECT = Path(__file__).parents[1]
-DOCUMENT = PROJECT / "docs" / "openapi.json"
-PAGE = PROJECT / "docs" / "reference" / "api.md"
-
-_ERRORS = {kind.answer for kind in obstacles()}
+_KINDS = sorted(obstacles(), key=lambda kind: kind.__name__)
+_ERRORS = {kind.answer for kind in _KINDS}
 _ANY_CALL = (of_error(AwsUnavailableError), of_error(UnexpectedError))
 _A_RECORD = (of_error(SpoiledRecordError), *_ANY_CALL)
 _INVALID = of_answer(INVALID_CALL, "a parameter is malformed")
@@ -83,7 +65,7 @@ OPERATIONS = {
         },
         (
             # To the API, an unknown account is a fault of the request.
-            *(of_error(kind) for kind in obstacles() if kind is not UnknownAccountError),
+            *(of_error(kind) for kind in _KINDS if kind is not UnknownAccountError),
             # Some have the answer of an error.
             *(of_answer(state.answer) for state in State if not state.is_sent and state.answer not in _ERRORS),
             of_answer(NOT_RECORDED),
@@ -128,36 +110,30 @@ class Route(NamedTuple):
     api: Mapping[str, Any]
 
 
-def templates() -> list[dict[str, Any]]:
-    """Return the templates with an API, that of the application's own API first."""
-    return [yaml_parse((PROJECT / name).read_text("utf-8")) for name in ("template.yaml", "replies.yaml")]
-
-
-def routes(template: Mapping[str, Any]) -> Iterator[Route]:
+def routes(name: str) -> Iterator[Route]:
     """Yield each route of a template."""
-    for resource in template["Resources"].values():
-        events = resource["Properties"].get("Events", {}) if resource["Type"] == "AWS::Serverless::Function" else {}
-        for name, event in events.items():
+    apis = dict(resources(name, "AWS::Serverless::Api"))
+    for _, function in resources(name, "AWS::Serverless::Function"):
+        for event_name, event in function["Properties"].get("Events", {}).items():
             if event["Type"] == "Api":
                 declared = event["Properties"]
-                api = template["Resources"][declared["RestApiId"]["Ref"]]["Properties"]
-                yield Route(name, declared["Method"], declared["Path"], api)
+                api = apis[declared["RestApiId"]["Ref"]]["Properties"]
+                yield Route(event_name, declared["Method"], declared["Path"], api)
 
 
 def document() -> dict[str, Any]:
     """Return the document."""
-    main, *nested = templates()
-    api = main["Resources"]["Api"]["Properties"]
+    main, *_ = application()
     paths: dict[str, Any] = {}
-    for template in (main, *nested):
-        for route in routes(template):
-            path = paths.setdefault(route.path, {} if template is main else {"servers": [_server(template)]})
+    for name in application():
+        for route in routes(name):
+            path = paths.setdefault(route.path, {} if name == main else {"servers": [_server(name)]})
             path[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "cube-sms",
-            "version": api["StageName"],
+            "version": template(main)["Resources"]["Api"]["Properties"]["StageName"],
             "description": "A serverless SMS gateway in front of the Cube API. The history of a device needs the"
             " parameter `DeviceHistory` of the deployment, and callbacks need `Replies`. Objects may get more members.",
             "license": {"name": "MIT", "identifier": "MIT"},
@@ -180,17 +156,17 @@ def document() -> dict[str, Any]:
     }
 
 
-def _server(template: Mapping[str, Any]) -> dict[str, Any]:
+def _server(name: str) -> dict[str, Any]:
     # Of the output with the address of the API. That of callbacks has the path of its one route, without the token.
-    outputs = template["Outputs"]
+    outputs = template(name)["Outputs"]
     url = (outputs.get("ApiUrl") or outputs["CallbackUrl"])["Value"]["Fn::Sub"].removesuffix("/callbacks/")
     variables = {
         "apiId": {"default": "a1b2c3d4e5", "description": "The id of the API."},
         "region": {"default": "eu-central-1", "description": "The region of the deployment."},
         "suffix": {"default": "amazonaws.com", "description": "The domain of the AWS partition."},
     }
-    for name, variable in zip(re.findall(r"\$\{[\w:]+\}", url), variables, strict=True):
-        url = url.replace(name, f"{{{variable}}}")
+    for placeholder, variable in zip(re.findall(r"\$\{[\w:]+\}", url), variables, strict=True):
+        url = url.replace(placeholder, f"{{{variable}}}")
     return {"url": url, "variables": variables}
 
 
@@ -199,7 +175,10 @@ def _operation(route: Route) -> dict[str, Any]:
     is_signed = route.api.get("Auth", {}).get("DefaultAuthorizer") == "AWS_IAM"
     (limits,) = route.api["MethodSettings"]
     rate = f"{limits['ThrottlingRateLimit']} calls a second, or {limits['ThrottlingBurstLimit']} at once"
-    responses = {**operation.answers, **problems((*operation.refused, *_of_gateway(route.api)))}
+    responses = {
+        **operation.answers,
+        **problems((*operation.refused, *(Refused(*each) for each in problems_of_gateway(route.api)))),
+    }
     if is_signed:
         add_gateway_form(responses, 403, "API Gateway refuses the caller.")
     if operation.body:
@@ -215,22 +194,3 @@ def _operation(route: Route) -> dict[str, Any]:
         **({"requestBody": operation.body} if operation.body else {}),
         "responses": dict(sorted(responses.items())),
     }
-
-
-def _of_gateway(api: Mapping[str, Any]) -> Iterator[Refused]:
-    """Yield the answers that API Gateway gives in our form."""
-    for response in api["GatewayResponses"].values():
-        told = json.loads(response["ResponseTemplates"]["application/json"])
-        headers = response["ResponseParameters"]["Headers"]
-        yield Refused(response["StatusCode"], told["title"], told["detail"], "Retry-After" in headers)
-
-
-def files() -> dict[Path, str]:
-    """Return both files, and what they hold."""
-    made = document()
-    return {DOCUMENT: json.dumps(made, indent=2, ensure_ascii=False) + "\n", PAGE: page(made)}
-
-
-if __name__ == "__main__":
-    for path, text in files().items():
-        path.write_text(text, "utf-8")
