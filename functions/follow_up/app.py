@@ -57,7 +57,7 @@ def work() -> Work:
             content_days=settings.keep_replies,
         )
         bus = EventBus(aws_client("events"), settings.event_bus)
-        taker = ReplyTaker(asks, bus, Tasks(lambda: aws_client("stepfunctions")), history)
+        taker = ReplyTaker(asks, bus, Tasks(), history)
         # Replies first: a task waits for them.
         followers[WAITING_KEY] = ReplyFollower(asks, taker, asker)
     followers[""] = receipts

@@ -22,7 +22,7 @@ def publisher() -> OutcomePublisher:
     bus = EventBus(aws_client("events"), os.environ["EVENT_BUS"])
     dynamodb = partial(direct_client, "dynamodb", os.environ)
     asks = Asks.if_any(dynamodb, os.environ["MESSAGES_TABLE"], os.environ["REPLIES"])
-    return OutcomePublisher(bus, Tasks(lambda: aws_client("stepfunctions")), asks)
+    return OutcomePublisher(bus, Tasks(), asks)
 
 
 @invocation(telemetry)

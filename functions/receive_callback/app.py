@@ -40,7 +40,7 @@ def receiver() -> CallbackReceiver:
     bus = EventBus(aws_client("events"), os.environ["EVENT_BUS"])
     return CallbackReceiver(
         CredentialStore(direct_client("secretsmanager", os.environ), os.environ["CUBE_SECRET_ID"]),
-        ReplyTaker(Asks(dynamodb, table), bus, Tasks(lambda: aws_client("stepfunctions")), history),
+        ReplyTaker(Asks(dynamodb, table), bus, Tasks(), history),
         aws_client("sqs"),
         os.environ["UNKNOWN_CALLBACKS_QUEUE_URL"],
     )

@@ -43,6 +43,11 @@ def write_lines(s3: S3Client, bucket: str, key: str, lines: Iterable[bytes]) -> 
     write_chunks(s3, bucket, key, chunks, content_type="application/jsonl")
 
 
+def is_missing(error: ClientError) -> bool:
+    """Return whether an error of S3 says that there is no such object."""
+    return error.response["Error"]["Code"] == "NoSuchKey"
+
+
 def let_go(s3: S3Client, bucket: str, *keys: str) -> None:
     """Mark objects that no run of a campaign needs any more: the bucket keeps them for as long as records.
 
@@ -52,7 +57,7 @@ def let_go(s3: S3Client, bucket: str, *keys: str) -> None:
         try:
             s3.put_object_tagging(Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": "campaign", "Value": "ended"}]})
         except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchKey":
+            if not is_missing(error):
                 raise
 
 

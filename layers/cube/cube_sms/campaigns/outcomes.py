@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from cube_sms.delivery import Record, Refusal, State
 
-from .objects import read_lines, write_lines
+from .objects import is_missing, read_lines, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +121,7 @@ def _read_outcomes(s3: S3Client, campaign: Campaign, batch: Batch) -> dict[str, 
     try:
         lines = list(read_lines(s3, campaign.bucket, campaign.outcomes_key(batch)))
     except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchKey":
+        if not is_missing(error):
             raise
         return {}
     return {record.message_id: record for record in map(_read, lines)}

@@ -19,7 +19,7 @@ from .checks import Checks, with_hint
 from .csv import MAX_ROW, Record
 from .errors import InvalidCampaignError
 from .files import CONTENT, DEVICE, read_campaign_file
-from .objects import read_chunks, read_lines, write_lines
+from .objects import is_missing, read_chunks, read_lines, write_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -294,7 +294,7 @@ class CampaignPreparer:
         try:
             read_rows(self._s3, campaign)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchKey":
+            if not is_missing(error):
                 raise
             raise InvalidCampaignError(f"The rows of the campaign {campaign.name} are deleted", "rows") from error
 
@@ -330,7 +330,7 @@ class CampaignPreparer:
         try:
             return read_chunks(self._s3, campaign.bucket, campaign.key)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "NoSuchKey":
+            if not is_missing(error):
                 raise
             raise InvalidCampaignError(
                 f"There is no file {campaign.key} in the bucket {campaign.bucket}", "input"

@@ -10,6 +10,7 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from . import metrics
+from .aws import aws_client
 from .errors import error_name
 
 if TYPE_CHECKING:
@@ -69,16 +70,20 @@ class TaskAnswers:
         return sum(error in _REFUSED for error in self.unanswered)
 
 
+def _step_functions() -> SFNClient:
+    return aws_client("stepfunctions")
+
+
 class Tasks:
     """The Step Functions tasks that wait with a token. Safe to share between threads.
 
     Parameters
     ----------
     client : Callable[[], SFNClient]
-        Makes boto3's client. It is called once, for the first task.
+        Makes the client. It is called once, for the first task: few deployments have one.
     """
 
-    def __init__(self, client: Callable[[], SFNClient]) -> None:
+    def __init__(self, client: Callable[[], SFNClient] = _step_functions) -> None:
         self._client = cache(client)
 
     def succeed(self, tokens: Iterable[str], output: Mapping[str, Any]) -> TaskAnswers:
