@@ -74,14 +74,13 @@ class Evidence(NamedTuple):
     def _faults(self, sent: Sent, record: Item) -> dict[str, bool]:
         state, accepted = State[record["state"]], self.accepted.get(sent.device, 0)
         has_ended, published = state.is_final, self.published.get(sent.message_id, {})
-        was_sent = state in (State.SENT, State.DELIVERED, State.UNDELIVERED)
-        ends = {State.SENT, state} if was_sent else {state}
+        ends = {State.SENT, state} if state.is_sent else {state}
         return {
             "has no end": not has_ended,
-            "was sent and never accepted": was_sent and not accepted,
+            "was sent and never accepted": state.is_sent and not accepted,
             "was accepted twice and does not say so": accepted > 1 and not record.get("possiblyDuplicated"),
             "was accepted and its record rules that out": bool(accepted)
-            and not was_sent
+            and not state.is_sent
             and not record.get("unsettled"),
             "has other ends in its events": has_ended and published.keys() != ends,
             "has an end with several ids": any(len(ids) > 1 for ids in published.values()),

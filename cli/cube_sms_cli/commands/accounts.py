@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cube_sms.provider import MAX_AGE
-from cube_sms.request import is_account
+from cube_sms.request import ACCOUNT_FORM, is_account
 from cube_sms_cli.acceptance import check_accepted, is_accepted_since
 from cube_sms_cli.accounts import Accounts, Version
 from cube_sms_cli.asking import confirm
@@ -207,7 +207,7 @@ def _accounts(operator: Operator) -> Accounts:
 
 def _check_name(name: str) -> None:
     if not is_account(name):
-        raise typer.BadParameter(f"{printable(name)!r} can be no account: 1 to 32 characters of a-z, 0-9 and -")
+        raise typer.BadParameter(f"{printable(name)!r} can be no account: {ACCOUNT_FORM}")
 
 
 def _tell_stored(operator: Operator, name: str, stored: dict[str, int], *, keeps_previous: bool = False) -> None:

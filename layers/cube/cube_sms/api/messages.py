@@ -11,7 +11,14 @@ from urllib.parse import unquote
 
 from cube_sms.delivery import Outcome
 from cube_sms.platform import Fault, Obstacle, Reply, is_fifo, problem_of
-from cube_sms.request import DEFAULT_ACCOUNT, is_account, is_request_id, parse_send_request, refuse_too_large
+from cube_sms.request import (
+    ACCOUNT_FORM,
+    DEFAULT_ACCOUNT,
+    is_account,
+    is_request_id,
+    parse_send_request,
+    refuse_too_large,
+)
 
 from .replies import (
     NO_SUCH_MESSAGE,
@@ -40,7 +47,7 @@ RESERVED_SECONDS = 1.0
 _QUOTED = re.compile(r'"([^"]*)"\s*(?:;.*)?')
 
 _NO_SUCH_MESSAGE = problem_of(NO_SUCH_MESSAGE, None, {})
-_NO_ACCOUNT = reply_to_faults([Fault("account", "must be 1 to 32 characters of a-z, 0-9 and -")])
+_NO_ACCOUNT = reply_to_faults([Fault("account", f"must be {ACCOUNT_FORM}")])
 
 # How long a call may wait for its slot. If a call has to wait longer, its caller gets an error at once.
 PATIENCE = 5.0

@@ -6,6 +6,7 @@ from .content import CONTENT_FIELD
 from .envelopes import unwrap
 from .errors import InvalidRequestError
 from .models import (
+    ACCOUNT_FORM,
     DEFAULT_ACCOUNT,
     DEFAULT_MAX_CONTENT_LENGTH,
     FIELDS,
@@ -21,6 +22,7 @@ from .parsing import parse_send_request
 from .size import refuse_too_large
 
 __all__ = [
+    "ACCOUNT_FORM",
     "CONTENT_FIELD",
     "DEFAULT_ACCOUNT",
     "DEFAULT_MAX_CONTENT_LENGTH",

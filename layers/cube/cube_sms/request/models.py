@@ -36,11 +36,12 @@ RequestId = Annotated[
         description="1 to 128 characters of A-Z, a-z, 0-9 and ._:- (the caller's idempotency key)",
     ),
 ]
+ACCOUNT_FORM = "1 to 32 characters of a-z, 0-9 and -"
 Account = Annotated[
     str,
     Meta(
         pattern=f"^[a-z0-9-]{{1,32}}{_END}",
-        description="1 to 32 characters of a-z, 0-9 and - (the name of the credentials to use)",
+        description=f"{ACCOUNT_FORM} (the name of the credentials to use)",
     ),
 ]
 MessageType = Annotated[Literal["Text", "Binary"], Meta(description='"Text" or "Binary", case-sensitive')]
